@@ -1,0 +1,44 @@
+"""`faultwise evaluate`: judge a run on labelled rows it has never seen."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from faultwise.cli.out import print_json, print_table, say, say_notes
+
+__all__ = ["add", "run"]
+
+
+def add(commands: Any) -> None:
+    """Register the command."""
+    parser = commands.add_parser("evaluate", help="judge a run on unseen labelled rows", description=__doc__)
+    parser.add_argument("run_folder", type=Path, metavar="RUN", help="run folder made by fit")
+    parser.add_argument("source", help="labelled file or folder with the columns of the fit")
+    parser.add_argument("--lm-score-rows", type=int, metavar="N", help="rows the language model scores (0: none)")
+    parser.add_argument("--json", action="store_true", help="print all figures as JSON")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Evaluate and print."""
+    from faultwise.diagnoser import Diagnoser
+    from faultwise.evaluate.protocol import evaluate_table, leaderboard
+
+    diagnoser = Diagnoser.load(args.run_folder, progress=not args.json)
+    table = diagnoser.read(args.source, labelled=True)
+    rows = diagnoser.lm_score_rows if args.lm_score_rows is None else args.lm_score_rows
+    result = evaluate_table(diagnoser.fitted_, table, rows, diagnoser.seed)
+    if table.hash() == diagnoser.fitted_.record.get("data_hash"):
+        result["notes"].append("These are the very rows the run was fitted on: the figures flatter it.")
+    say_notes(result["notes"])
+    if args.json:
+        print_json(result)
+        return 0
+    print_table(leaderboard(result))
+    say(
+        "Recall by label (fused verdict): "
+        + ", ".join(f"{k} {v:.2f}" for k, v in result["recall_by_class"]["verdict"].items())
+    )
+    return 0

@@ -1,0 +1,59 @@
+"""Flags from the settings dataclass, and the roles of columns: shared by the commands that fit."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from typing import Any
+
+from faultwise.settings import FitSettings, from_mapping, read_settings
+
+__all__ = ["add_fit_flags", "add_role_flags", "fit_settings"]
+
+_KINDS = {"int": int, "float": float}
+
+
+def add_role_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the flags that say which column is what."""
+    group = parser.add_argument_group("columns")
+    group.add_argument("--target", metavar="COL", help="column with the label (fault)")
+    group.add_argument("--group", metavar="COL", help="column with the run, batch or machine of each row")
+    group.add_argument("--time", metavar="COL", help="column with the time of each row")
+    group.add_argument("--ignore", metavar="A,B", help="columns to leave out")
+    group.add_argument("--about", metavar="FILE", help="companion YAML: names, units, limits, fault descriptions")
+
+
+def add_fit_flags(parser: argparse.ArgumentParser, **defaults: Any) -> None:
+    """Add one flag per field of `FitSettings`; unset flags stay None, so that --config can fill them."""
+    group = parser.add_argument_group("settings")
+    group.add_argument("--config", metavar="FILE", help="YAML file with these settings; flags win over it")
+    for field in dataclasses.fields(FitSettings):
+        kind = str(field.type).split(" ")[0]
+        default = defaults.get(field.name, field.default)
+        shown = ", ".join(default) if isinstance(default, tuple) else default
+        words = field.metadata["help"] + ("" if shown is None else f" (default: {shown})")
+        group.add_argument(
+            "--" + field.name.replace("_", "-"),
+            dest=field.name,
+            type=_KINDS.get(kind, str),
+            metavar=field.metadata["metavar"],
+            help=words.replace("%", "%%"),
+        )
+    group.add_argument("--no-lm", action="store_true", help="leave the language model out")
+
+
+def fit_settings(args: argparse.Namespace, **defaults: Any) -> FitSettings:
+    """Build settings: defaults, then --config, then flags. Raises UserError."""
+    values: dict[str, Any] = {**defaults, **(read_settings(args.config) if args.config else {})}
+    for field in dataclasses.fields(FitSettings):
+        given = getattr(args, field.name)
+        if given is not None:
+            split = (
+                [part.strip() for part in given.split(",") if part.strip()] if field.name == "experts" else given
+            )
+            values[field.name] = split
+    settings = from_mapping(values, str(args.config or "settings"))
+    if args.no_lm:
+        left = tuple(name for name in settings.experts if name != "language-model")
+        settings = dataclasses.replace(settings, experts=left)
+    return settings

@@ -1,0 +1,62 @@
+"""Printing: JSON or tables on stdout, words on stderr. Text from data is stripped of control characters."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+__all__ = ["print_json", "print_table", "say", "say_notes"]
+
+
+def say(text: str) -> None:
+    """Print one line to stderr, without control characters."""
+    print("".join(c if c.isprintable() else " " for c in text), file=sys.stderr, flush=True)
+
+
+def say_notes(notes: Iterable[str]) -> None:
+    """Print notes to stderr, indented."""
+    for note in notes:
+        say(f"  - {note}")
+
+
+def print_json(value: Any) -> None:
+    """Print strict JSON to stdout; what is not a number becomes null."""
+    print(json.dumps(_strict(value), indent=1, ensure_ascii=True, allow_nan=False))
+
+
+def _strict(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _strict(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_strict(inner) for inner in value]
+    if hasattr(value, "item"):
+        value = value.item()
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def print_table(rows: Sequence[Mapping[str, Any]]) -> None:
+    """Print rows as an aligned table to stdout."""
+    if not rows:
+        return
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    cells = [columns, *[[_cell(row.get(column)) for column in columns] for row in rows]]
+    widths = [max(len(line[at]) for line in cells) for at in range(len(columns))]
+    for number, line in enumerate(cells):
+        print(
+            "  ".join(
+                c.ljust(w) if at == 0 else c.rjust(w) for at, (c, w) in enumerate(zip(line, widths, strict=True))
+            )
+        )
+        if number == 0:
+            print("  ".join("-" * w for w in widths))
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, float):
+        return f"{value:.3f}"
+    return "".join(c if c.isprintable() else " " for c in str(value))

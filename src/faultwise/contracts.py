@@ -1,0 +1,201 @@
+"""The words every room uses: what was observed, what was found, what was concluded.
+
+Experts emit probabilities, evidence emits `Finding`s, fusion computes the `Verdict`, language only words what
+was found. Nothing here computes: these are records, and the `Expert` protocol.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, Protocol, runtime_checkable
+
+import numpy as np
+import pandas as pd
+
+__all__ = [
+    "Case",
+    "Diagnosis",
+    "Expert",
+    "FaultSet",
+    "Finding",
+    "Interval",
+    "Observation",
+    "RunSummary",
+    "Sentence",
+    "Series",
+    "Verdict",
+]
+
+Direction = Literal["high", "low", "within", "missing", "unusual"]
+Measure = Literal["value", "mean", "spread", "slope", "category"]
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A stretch of one run, by row position within the run (both ends included) and, if known, by time."""
+
+    run: str
+    first: int
+    last: int
+    start: str | None = None
+    end: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What one asset left behind over one interval: rows of variables, shape (samples, variables)."""
+
+    interval: Interval
+    values: pd.DataFrame
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One checkable statement about one variable over one interval.
+
+    `deviation` is in standard deviations of the normal rows, signed. `normal_low` and `normal_high` hold the
+    central 99% of the normal rows. `contribution` is how far the variable moved the log-odds of the
+    verdict's label, in nats: positive speaks for the verdict. All three concern `measure` of the variable:
+    its value, or its mean, spread or slope (units per sample) over the interval.
+    """
+
+    id: str
+    expert: str
+    variable: str
+    measure: Measure
+    value: float | str | None
+    normal_low: float | None
+    normal_high: float | None
+    deviation: float | None
+    direction: Direction
+    contribution: float
+    interval: Interval
+    name: str | None = None
+    unit: str | None = None
+    description: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FaultSet:
+    """Labels that stay possible. `coverage` is None while nothing is promised about the set."""
+
+    labels: tuple[str, ...]
+    coverage: float | None = None
+    note: str = "No coverage is promised yet: these are the labels that make up 90% of the probability."
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What is concluded about one row (with its window).
+
+    `fault_score` is the fused probability that the row is not normal; above `threshold` (chosen for
+    `false_alarm_rate` on validation rows) a fault is `detected`, and then named. `label` is None when
+    nothing can be said; `reason` then says why. Without a normal class in training `detected`,
+    `threshold` and `false_alarm_rate` are None and the label is only a name.
+    """
+
+    label: str | None
+    probability: float
+    probabilities: dict[str, float]
+    detected: bool | None
+    fault_score: float | None
+    threshold: float | None
+    false_alarm_rate: float | None
+    fault_set: FaultSet
+    reason: str = ""
+    label_description: str | None = None
+    by_expert: dict[str, dict[str, float]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """One sentence of a narrative and the ids of the findings that carry it; `()` only for the verdict."""
+
+    text: str
+    findings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """One variable over the run around a case, for plots: positions and values of equal length."""
+
+    variable: str
+    label: str
+    unit: str | None
+    positions: tuple[int, ...]
+    values: tuple[float, ...]
+    normal_low: float | None
+    normal_high: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One diagnosed row with everything needed to check the verdict."""
+
+    run: str
+    row: int
+    interval: Interval
+    verdict: Verdict
+    findings: tuple[Finding, ...]
+    narrative: tuple[Sentence, ...]
+    series: tuple[Series, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RunSummary:
+    """One line per run: how many rows were judged and flagged, and the label given most often to those."""
+
+    run: str
+    rows: int
+    judged: int
+    flagged: int
+    label: str | None
+    probability: float
+    first_flag: int | None
+    first_flag_time: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """All that one `diagnose` call says: overview by run, cases in detail, notes, provenance."""
+
+    source: str
+    runs: tuple[RunSummary, ...]
+    cases: tuple[Case, ...]
+    notes: tuple[str, ...]
+    provenance: dict[str, Any]
+    leaderboard: tuple[dict[str, Any], ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain dicts and lists, ready for JSON."""
+        return asdict(self)
+
+
+@runtime_checkable
+class Expert(Protocol):
+    """What a classifier must offer to take part in the fusion.
+
+    `fit` takes features X of shape (rows, features) as a named, purely numeric DataFrame without missing
+    values, labels y of shape (rows,) as strings, and groups of shape (rows,). `predict_proba` returns shape
+    (rows, classes) with columns in the order of `classes_`, each row adding up to one. `save` writes into an
+    empty folder without pickle; the class is built anew by its plug-in name and `load` reads the folder.
+    """
+
+    name: str
+    classes_: np.ndarray
+
+    def fit(self, X: pd.DataFrame, y: np.ndarray, groups: np.ndarray) -> Expert:
+        """Learn from labelled rows."""
+        ...
+
+    def predict_proba(self, X: pd.DataFrame) -> np.ndarray:
+        """Return class probabilities, shape (rows, classes)."""
+        ...
+
+    def save(self, folder: Any) -> None:
+        """Write everything `load` needs into `folder`."""
+        ...
+
+    def load(self, folder: Any) -> Expert:
+        """Read what `save` wrote."""
+        ...

@@ -1,0 +1,1 @@
+"""Data: readers, roles, checks, splits, samples and simulation."""

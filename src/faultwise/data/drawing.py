@@ -1,0 +1,28 @@
+"""Drawing fewer rows than there are, evenly over classes and, within a class, over runs."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+__all__ = ["draw_evenly"]
+
+
+def draw_evenly(y: np.ndarray, groups: np.ndarray, most: int, seed: int) -> np.ndarray:
+    """Return at most `most` sorted positions; a class (a run) short of rows leaves its share to the others.
+
+    >>> y = np.array(["ok"] * 8 + ["leak"] * 2)
+    >>> picked = draw_evenly(y, np.zeros(10, dtype=int), most=6, seed=0)
+    >>> [int((y[picked] == label).sum()) for label in ("ok", "leak")]
+    [4, 2]
+    """
+    if len(y) <= most:
+        return np.arange(len(y))
+    rng = np.random.default_rng(seed)
+    frame = pd.DataFrame({"y": y, "g": groups, "at": np.arange(len(y))}).sample(frac=1, random_state=rng)
+    # A row's turn: how many rows of the same run and class, then of the same class, come before it. Taking
+    # rows by turn deals them out like cards.
+    frame["in_run"] = frame.groupby(["y", "g"]).cumcount()
+    frame = frame.sort_values("in_run", kind="stable")
+    frame["in_class"] = frame.groupby("y").cumcount()
+    return np.sort(frame.sort_values("in_class", kind="stable")["at"].to_numpy()[:most])

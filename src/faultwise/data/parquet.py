@@ -1,0 +1,75 @@
+"""Read one Parquet file into a data frame of numbers and text.
+
+It reads one file with flat columns. It takes no partitioned folders apart, unpacks no nested columns, and
+restores no pandas index: rows are numbered from 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from faultwise.data.cleaning import clean, unique_names, without_counters
+from faultwise.errors import DataError, listing
+
+__all__ = ["read_parquet"]
+
+
+def read_parquet(path: str | Path, *, as_text: Collection[str] = ()) -> tuple[pd.DataFrame, list[str]]:
+    """Read a Parquet file; return the frame and sentences about what was noticed.
+
+    Columns in `as_text` (labels, runs) are not turned into numbers. Raises DataError when the file is absent,
+    may not be read, is truncated or no Parquet, has no rows, or has nested or binary columns (named).
+    """
+    path = Path(path)
+    if not path.is_file():
+        what = "is a folder or a device" if path.exists() else "does not exist"
+        raise DataError(f"`{path}` {what}; expected a Parquet file: check the path.")
+    try:
+        # partitioning=None: a folder named `fault=4` on the way must not become a column.
+        with pq.ParquetFile(path) as file:
+            _refuse_nested(file.schema_arrow, path)
+            table = file.read()
+            names, _, notes = unique_names(table.column_names)
+            frame = table.rename_columns(names).to_pandas(ignore_metadata=True)
+    except DataError:
+        raise
+    except PermissionError:
+        raise DataError(f"`{path}` may not be read (no permission): change its rights or copy it.") from None
+    except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
+        reason = (str(error).splitlines() or ["unreadable"])[0][:160]
+        raise DataError(
+            f"`{path}` is not a readable Parquet file ({reason}): it may be cut off or be another format; "
+            "write it again, or rename it to what it is."
+        ) from None
+    if frame.empty:
+        raise DataError(
+            f"`{path}` has {len(frame)} rows and {len(frame.columns)} columns; expected at least one of "
+            "each: check how it was written."
+        )
+    frame, cleaned = clean(frame, as_text=as_text)
+    index = [name for name in frame.columns if str(name).startswith("__index_level_")]
+    frame, dropped = without_counters(frame, index)
+    return frame, ["Parquet.", *notes, *cleaned, *dropped]
+
+
+def _refuse_nested(schema: pa.Schema, path: Path) -> None:
+    def kind(field: pa.Field) -> bool:
+        inner = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
+        return bool(
+            pa.types.is_nested(inner)
+            or pa.types.is_binary(inner)
+            or pa.types.is_large_binary(inner)
+            or pa.types.is_fixed_size_binary(inner)
+        )
+
+    refused = [f"{field.name} ({field.type})" for field in schema if kind(field)]
+    if refused:
+        raise DataError(
+            f"`{path}` has nested or binary columns: {listing(refused)}; expected numbers and text: "
+            "flatten or leave out these columns when writing the file."
+        )

@@ -1,0 +1,1 @@
+"""Encoders: table columns and windows as named numbers, rows as short text."""

@@ -1,0 +1,80 @@
+"""Rows as short text: one or two digits per scaled feature, in a fixed order, without names.
+
+A 52-variable row in the thesis's sentence is over 500 tokens; in this form it is one token per digit. The
+features that tell the classes apart best on the *training* rows are kept. No column name, cell text or label
+enters the text, so none of them can speak to the model.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import StandardScaler
+
+from faultwise.errors import UserError
+
+__all__ = ["ShortText", "tag"]
+
+
+@dataclass(slots=True)
+class ShortText:
+    """Digits of features scaled between their outer training quantiles.
+
+    >>> X = pd.DataFrame({"flow": np.arange(100.0), "flat": 1.0})
+    >>> text = ShortText(most=5).fit(X, np.repeat(["a", "b"], 50))
+    >>> text.write(X.iloc[[0, 50, 99]])
+    ['0', '5', '9']
+    """
+
+    digits: int = 1
+    most: int = 12
+    tags: bool = False
+    features: list[str] = field(default_factory=list)
+    low: list[float] = field(default_factory=list)
+    high: list[float] = field(default_factory=list)
+
+    def fit(self, X: pd.DataFrame, y: np.ndarray) -> ShortText:
+        """Choose features by a linear classifier's coefficients and learn their range. Raises UserError."""
+        if self.digits not in (1, 2):
+            raise UserError(f"{self.digits} digits per variable asked for: choose 1 or 2.")
+        values = X.to_numpy(dtype=float)
+        # 1% outer quantiles keep one outlier from squeezing all other rows into one digit.
+        low, high = np.quantile(values, [0.01, 0.99], axis=0)
+        usable = np.flatnonzero(high > low)
+        # Coefficients, not one-by-one tests: on TEP six variables chosen this way separate faults 0, 1, 4, 5
+        # completely where the 26 with the largest F leave a tenth in doubt, because some only help together.
+        judge = LogisticRegression(max_iter=300).fit(StandardScaler().fit_transform(values[:, usable]), y)
+        strength = np.abs(judge.coef_).max(axis=0)
+        chosen = np.sort(usable[np.argsort(-strength, kind="stable")[: self.most]])
+        self.features = [str(X.columns[at]) for at in chosen]
+        self.low, self.high = low[chosen].tolist(), high[chosen].tolist()
+        return self
+
+    def write(self, X: pd.DataFrame) -> list[str]:
+        """Return one text per row."""
+        values = X[self.features].to_numpy(dtype=float)
+        low, high = np.array(self.low), np.array(self.high)
+        levels = 10**self.digits
+        cells = np.clip(np.floor((values - low) / (high - low) * levels), 0, levels - 1).astype(int)
+        if self.tags:
+            tags = [tag(at) for at in range(len(self.features))]
+            return [" ".join(f"{t}{c:0{self.digits}d}" for t, c in zip(tags, row, strict=True)) for row in cells]
+        join = "" if self.digits == 1 else " "
+        return [join.join(f"{cell:0{self.digits}d}" for cell in row) for row in cells]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the JSON state that `ShortText(**state)` takes back."""
+        return asdict(self)
+
+
+def tag(at: int) -> str:
+    """Return A to Z, then AA, AB, ...: a tag of our own, never a name that comes from data.
+
+    >>> tag(0), tag(25), tag(26)
+    ('A', 'Z', 'AA')
+    """
+    return chr(65 + at) if at < 26 else tag(at // 26 - 1) + chr(65 + at % 26)

@@ -1,0 +1,82 @@
+"""The metric names of every result file, in one place. Fractions, not percent.
+
+`fdr` is the fault detection rate (fault rows called a fault), `far` the false-alarm rate (normal rows called a
+fault). Intervals are 95% and resample whole runs, because rows of a run are not independent.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.metrics import average_precision_score, f1_score, recall_score
+
+__all__ = ["metrics", "recall_by_class", "run_interval"]
+
+
+def metrics(
+    y: np.ndarray,
+    predicted: np.ndarray,
+    p: np.ndarray,
+    classes: np.ndarray,
+    normal: str | None = None,
+    groups: np.ndarray | None = None,
+) -> dict[str, Any]:
+    """Return the figures of predictions (rows,) and probabilities p (rows, classes).
+
+    Rows with a label that `classes` does not have count as wrong in every rate and are left out of
+    `log_loss` and `pr_auc`.
+    """
+    present = np.array(sorted(set(y)))
+    known = np.isin(y, classes)
+    codes = np.searchsorted(classes, y[known])
+    truth = np.maximum(p[known][np.arange(len(codes)), codes], 1e-12)
+    mean_recall = float(recall_score(y, predicted, labels=present, average="macro", zero_division=0))
+    areas = [
+        average_precision_score(y == label, p[:, list(classes).index(label)])
+        for label in present
+        if label in classes and label != normal
+    ]
+    made: dict[str, Any] = {
+        "rows": len(y),
+        "accuracy": float((y == predicted).mean()),
+        "balanced_accuracy": mean_recall,
+        "mean_recall": mean_recall,
+        "macro_f1": float(f1_score(y, predicted, labels=present, average="macro", zero_division=0)),
+        "pr_auc": float(np.mean(areas)) if areas else None,
+        "log_loss": float(-np.log(truth).mean()) if len(truth) else None,
+    }
+    if groups is not None:
+        made["mean_recall_low"], made["mean_recall_high"] = run_interval(y, predicted, groups)
+    if normal is not None:
+        fault, flagged = y != normal, predicted != normal
+        made["fdr"] = float(flagged[fault].mean()) if fault.any() else None
+        made["far"] = float(flagged[~fault].mean()) if (~fault).any() else None
+    return made
+
+
+def recall_by_class(y: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
+    """Return the recall of each class present."""
+    return {str(label): float((predicted[y == label] == label).mean()) for label in sorted(set(y))}
+
+
+def run_interval(
+    y: np.ndarray, predicted: np.ndarray, groups: np.ndarray, draws: int = 400, seed: int = 0
+) -> tuple[float | None, float | None]:
+    """Return a 95% bootstrap interval of the mean recall over runs drawn anew within each class.
+
+    None twice when a class has only one run: nothing can then be said about other runs.
+    """
+    frame = pd.DataFrame({"y": y, "g": groups, "right": (y == predicted).astype(float)})
+    cells = frame.groupby(["y", "g"])["right"].agg(["sum", "size"]).reset_index()
+    if cells.groupby("y").size().min() < 2:
+        return None, None
+    rng = np.random.default_rng(seed)
+    recalls = []
+    for _, runs in cells.groupby("y"):
+        right, size = runs["sum"].to_numpy(), runs["size"].to_numpy()
+        drawn = rng.integers(0, len(runs), (draws, len(runs)))
+        recalls.append(right[drawn].sum(1) / size[drawn].sum(1))
+    low, high = np.quantile(np.mean(recalls, axis=0), [0.025, 0.975])
+    return float(low), float(high)

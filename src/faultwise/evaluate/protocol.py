@@ -1,0 +1,100 @@
+"""Judging a fitted run on labelled rows it has never seen: every expert and the fused verdict, same rows.
+
+The language model is judged on the rows it scores; how many those are stands in its `rows`.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+
+from faultwise.data.stretches import stretches
+from faultwise.data.table import Table
+from faultwise.errors import DataError, listing
+from faultwise.evaluate.metrics import metrics, recall_by_class
+from faultwise.experts.registry import LANGUAGE_MODEL
+from faultwise.training import Fitted
+
+__all__ = ["evaluate_table", "leaderboard"]
+
+
+def evaluate_table(fitted: Fitted, table: Table, score_rows: int = 128, seed: int = 0) -> dict[str, Any]:
+    """Return metrics per expert under `experts`, of the fused verdict under `verdict`, and by class.
+
+    Windows never cross an onset here, because labels say where it is. Raises DataError for rows without a
+    full window or labels none of which was trained.
+    """
+    ensemble = fitted.ensemble
+    y = table.y
+    groups = table.groups
+    runs = groups if groups is not None else np.full(len(y), table.source)
+    made = fitted.encoder.transform(table.X, stretches(runs, y))
+    if not len(made.rows):
+        raise DataError(f"`{table.source}` has no stretch of {fitted.encoder.window} samples with one label.")
+    truth = y[made.rows].astype(str)
+    unknown = sorted(set(truth) - set(ensemble.classes))
+    if len(unknown) == len(set(truth)):
+        raise DataError(
+            f"`{table.source}` is labelled {listing(unknown)}; this run knows {listing(ensemble.classes)}: "
+            "pass the column that holds such labels with --target."
+        )
+    rng = np.random.default_rng(seed)
+    scored = np.zeros(len(truth), bool)
+    if LANGUAGE_MODEL in ensemble.experts:
+        scored[rng.permutation(len(truth))[:score_rows]] = True
+    normal = ensemble.detector.normal
+    inside = None if groups is None else groups[made.rows]
+    figures: dict[str, dict[str, Any]] = {}
+    everyone: dict[str, np.ndarray] = {}
+    for name in ensemble.experts:
+        rows = scored if name == LANGUAGE_MODEL else np.ones(len(truth), bool)
+        started = time.perf_counter()
+        p = ensemble.ask(name, made.frame, rows if name == LANGUAGE_MODEL else None)
+        seconds = time.perf_counter() - started
+        labels = ensemble.classes[p[rows].argmax(axis=1)]
+        where = None if inside is None else inside[rows]
+        figures[name] = metrics(truth[rows], labels, p[rows], ensemble.classes, normal, where)
+        figures[name]["rows_per_s"] = round(rows.sum() / max(seconds, 1e-9), 1)
+        everyone[name] = p
+    fused = ensemble.fuse(everyone, scored)
+    labels = ensemble.detector.decide(fused, ensemble.classes)
+    return {
+        "source": table.source,
+        "rows": len(truth),
+        "rows_without_full_window": len(y) - len(truth),
+        "labels_never_trained": unknown,
+        "experts": figures,
+        "verdict": metrics(truth, labels, fused, ensemble.classes, normal, inside),
+        "chosen": fitted.record.get("chosen"),
+        "recall_by_class": {
+            "verdict": recall_by_class(truth, labels),
+            **{
+                name: recall_by_class(truth, ensemble.classes[p.argmax(axis=1)])
+                for name, p in everyone.items()
+                if name == fitted.record.get("chosen")
+            },
+        },
+        "notes": [*table.notes, *made.notes],
+    }
+
+
+def leaderboard(evaluated: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return one row per expert and one for the verdict, best mean recall first."""
+    keys = (
+        "mean_recall",
+        "mean_recall_low",
+        "mean_recall_high",
+        "accuracy",
+        "macro_f1",
+        "log_loss",
+        "fdr",
+        "far",
+    )
+    rows = []
+    for name, figures in [*evaluated["experts"].items(), ("fused verdict", evaluated["verdict"])]:
+        mark = " (chosen on validation)" if name == evaluated.get("chosen") else ""
+        picked = {key: figures.get(key) for key in keys if figures.get(key) is not None}
+        rows.append({"expert": name + mark, **picked, "rows": figures["rows"]})
+    return sorted(rows, key=lambda row: -row["mean_recall"])

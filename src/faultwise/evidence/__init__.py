@@ -1,0 +1,1 @@
+"""Evidence: what normal looks like, what moved a verdict, typed findings."""

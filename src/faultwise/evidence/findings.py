@@ -1,0 +1,76 @@
+"""Findings about variables: value, normal range, deviation, contribution, interval.
+
+Each variable gives at most one finding, about that measure of it (value, mean, spread, slope) which lies
+furthest from normal. Findings are ranked by contribution to the verdict.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from faultwise.contracts import Direction, Finding, Interval, Measure
+from faultwise.data.about import About, Variable
+from faultwise.evidence.normal import NormalBand
+
+__all__ = ["variable_findings"]
+
+
+def variable_findings(
+    row: pd.DataFrame,
+    origin: Sequence[tuple[str, Measure]],
+    band: NormalBand,
+    contribution: Mapping[str, float],
+    raw: Mapping[str, object],
+    interval: Interval,
+    about: About,
+    most: int = 10,
+) -> tuple[Finding, ...]:
+    """Return the `most` findings that speak loudest, those for the verdict first, then those against it.
+
+    `row` (1, features) is the encoded case, `origin` the (variable, measure) of each feature, `raw` the
+    original cells of the row (for categories and missing values).
+    """
+    values = row.to_numpy(dtype=float)[0]
+    sigmas = band.deviations(values)
+    features: dict[str, list[int]] = {}
+    for at, (variable, _) in enumerate(origin):
+        features.setdefault(variable, []).append(at)
+    loudest = sorted(features, key=lambda name: -abs(contribution[name]))[:most]
+    made = []
+    for rank, variable in enumerate(sorted(loudest, key=lambda name: -contribution[name]), start=1):
+        at = max(features[variable], key=lambda feature: abs(sigmas[feature]))
+        measure = origin[at][1]
+        known = about.variables.get(variable, Variable())
+        cell = raw.get(variable)
+        missing = bool(pd.isna(cell)) if np.isscalar(cell) or cell is None else False
+        numeric = measure != "category"
+        made.append(
+            Finding(
+                id=f"F{rank}",
+                expert="fused classifiers",
+                variable=variable,
+                measure=measure,
+                value=float(values[at]) if numeric else (None if missing else str(cell)),
+                normal_low=band.low[at] if numeric else None,
+                normal_high=band.high[at] if numeric else None,
+                deviation=float(sigmas[at]) if numeric else None,
+                direction=_direction(numeric, missing, values[at], band.low[at], band.high[at]),
+                contribution=contribution[variable],
+                interval=interval,
+                name=known.name,
+                unit=known.unit,
+                description=known.description,
+            )
+        )
+    return tuple(made)
+
+
+def _direction(numeric: bool, missing: bool, value: float, low: float, high: float) -> Direction:
+    if missing:
+        return "missing"
+    if not numeric:
+        return "unusual" if (value > high or value < low) else "within"
+    return "high" if value > high else "low" if value < low else "within"

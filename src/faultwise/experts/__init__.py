@@ -1,0 +1,1 @@
+"""Experts: classifiers behind one plug-in door, their fusion, and detection."""

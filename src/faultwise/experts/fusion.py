@@ -1,0 +1,137 @@
+"""Many experts, one calibrated probability.
+
+Each expert's probabilities are sharpened or flattened by one temperature; a weighted mean joins them; one more
+temperature calibrates the mean. Weights and temperatures are fitted on validation rows that no expert was
+fitted on. The language model's weight is capped. A second set of weights, fitted without it, serves the rows
+that it does not score.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+from scipy.optimize import minimize_scalar
+
+__all__ = ["Fusion", "apply_temperature", "fit_temperature", "mixture_weights"]
+
+_FLOOR = 1e-4  # an expert that says "impossible" is not believed entirely: forests say it of rare classes
+LANGUAGE_CAP = 0.3
+
+
+def apply_temperature(p: np.ndarray, temperature: float) -> np.ndarray:
+    """Return p (rows, classes) raised to 1/temperature and normalised; zeros are floored first."""
+    logs = np.log(np.maximum(p, _FLOOR)) / temperature
+    raised = np.exp(logs - logs.max(axis=1, keepdims=True))
+    return np.asarray(raised / raised.sum(axis=1, keepdims=True))
+
+
+def fit_temperature(p: np.ndarray, codes: np.ndarray) -> float:
+    """Return the temperature with the least log loss (Guo et al. 2017), between 0.1 and 10.
+
+    >>> overconfident = np.array([[0.99, 0.01]] * 10)
+    >>> fit_temperature(overconfident, np.array([0] * 8 + [1] * 2)) > 2
+    True
+    """
+
+    def loss(log_temperature: float) -> float:
+        q = apply_temperature(p, float(np.exp(log_temperature)))
+        return float(-np.log(q[np.arange(len(codes)), codes] + 1e-12).mean())
+
+    found = minimize_scalar(loss, bounds=(np.log(0.1), np.log(10.0)), method="bounded")
+    return float(np.exp(found.x))
+
+
+def mixture_weights(likelihood: np.ndarray, cap: np.ndarray, rounds: int = 300) -> np.ndarray:
+    """Return weights (experts,) of a mean of probabilities with the greatest likelihood, each below its cap.
+
+    `likelihood` (rows, experts) is the probability each expert gave to the true label. Expectation
+    maximisation, which climbs surely because the likelihood is concave in the weights.
+
+    >>> mixture_weights(np.array([[0.9, 0.2], [0.8, 0.3]]), cap=np.array([1.0, 1.0])).round(2).tolist()
+    [1.0, 0.0]
+    >>> mixture_weights(np.array([[0.9, 0.2], [0.8, 0.3]]), cap=np.array([0.3, 1.0])).round(2).tolist()
+    [0.3, 0.7]
+    """
+    weights = np.full(likelihood.shape[1], 1 / likelihood.shape[1])
+    for _ in range(rounds):
+        joint = likelihood * weights
+        weights = (joint / joint.sum(axis=1, keepdims=True)).mean(axis=0)
+        over = weights > cap
+        if over.any() and not over.all():
+            spare = 1 - cap[over].sum()
+            weights = np.where(over, cap, weights / max(weights[~over].sum(), 1e-12) * spare)
+    return np.asarray(weights)
+
+
+@dataclass(slots=True)
+class Fusion:
+    """Temperatures and weights by expert; JSON-ready. `capped` names the expert that has the cap."""
+
+    temperatures: dict[str, float] = field(default_factory=dict)
+    weights: dict[str, float] = field(default_factory=dict)
+    weights_without: dict[str, float] = field(default_factory=dict)
+    temperature: float = 1.0
+    capped: str = ""
+    cap: float = LANGUAGE_CAP
+
+    def fit(self, p: Mapping[str, np.ndarray], codes: np.ndarray, scored: np.ndarray | None = None) -> Fusion:
+        """Fit on validation rows: p maps experts to (rows, classes), codes (rows,) are the true columns.
+
+        `scored` (rows,) marks the rows that the capped expert has scored; its other rows are not read.
+        """
+        has_capped = self.capped in p
+        scored = np.ones(len(codes), bool) if scored is None else scored
+        self.temperatures, at = {}, {}
+        for name, q in p.items():
+            rows = scored if name == self.capped else np.ones(len(codes), bool)
+            self.temperatures[name] = fit_temperature(q[rows], codes[rows])
+            at[name] = apply_temperature(q, self.temperatures[name])[np.arange(len(codes)), codes]
+        free = [name for name in p if name != self.capped]
+        self.weights_without = self._weigh({name: at[name] for name in free})
+        self.weights = dict(self.weights_without)
+        if has_capped and free and scored.any():
+            self.weights = self._weigh({name: at[name][scored] for name in p})
+        elif has_capped and not free:
+            self.weights = {self.capped: 1.0}
+        self.temperature = 1.0
+        mixed = self.mix(p, None if not has_capped else scored)
+        self.temperature = fit_temperature(mixed, codes)
+        return self
+
+    def mix(self, p: Mapping[str, np.ndarray], scored: np.ndarray | None = None) -> np.ndarray:
+        """Return fused, calibrated probabilities (rows, classes)."""
+        first = next(iter(p.values()))
+        used = {*self.weights, *self.weights_without}
+        sharp = {name: apply_temperature(q, self.temperatures[name]) for name, q in p.items() if name in used}
+        without = sum((w * sharp[n] for n, w in self.weights_without.items()), np.zeros_like(first))
+        if not self.weights_without and self.capped not in p:
+            return np.full_like(first, 1 / first.shape[1])
+        if self.capped in p and self.capped in self.weights:
+            fused = sum((w * sharp[n] for n, w in self.weights.items()), np.zeros_like(first))
+            rows = np.ones(len(first), bool) if scored is None else scored
+            without = np.where(rows[:, None], fused, without) if self.weights_without else fused
+        return apply_temperature(without, self.temperature)
+
+    def drop_light(self, least: float = 0.02) -> None:
+        """Take out experts that hardly count, so that nobody waits for them."""
+        for table in (self.weights, self.weights_without):
+            light = [name for name, w in table.items() if w < least]
+            for name in light if len(light) < len(table) else []:
+                del table[name]
+            total = sum(table.values())
+            for name in table:
+                table[name] /= total
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the JSON state that `Fusion(**state)` takes back."""
+        return asdict(self)
+
+    def _weigh(self, at: Mapping[str, np.ndarray]) -> dict[str, float]:
+        if not at:
+            return {}
+        cap = np.array([self.cap if name == self.capped else 1.0 for name in at])
+        weights = mixture_weights(np.column_stack(list(at.values())), cap)
+        return dict(zip(at, weights.tolist(), strict=True))

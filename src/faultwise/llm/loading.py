@@ -1,0 +1,122 @@
+"""Causal language models from a name, a folder or a GGUF file, ready for this machine.
+
+A GGUF file is unpacked once into a folder beside it (float16 safetensors and tokenizer), because unpacking
+takes 20 seconds and loading the folder takes one. This module neither trains nor scores.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from faultwise import hub
+from faultwise.errors import HubError
+
+__all__ = ["LanguageModel", "fast_dtype", "load"]
+
+
+@dataclass
+class LanguageModel:
+    """A loaded model with its tokenizer; `source` is the name it was asked for by."""
+
+    model: Any
+    tokenizer: Any
+    source: str
+
+    @property
+    def device(self) -> Any:
+        """Where the model's weights are."""
+        return next(self.model.parameters()).device
+
+
+def fast_dtype() -> Any:
+    """Return the fastest dtype here that trains well: bfloat16 where the hardware has it, else float32.
+
+    On a CPU without bfloat16 instructions bfloat16 is emulated and about eight times *slower* than float32.
+    """
+    import torch
+
+    if torch.cuda.is_available():
+        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
+    native = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
+    return torch.bfloat16 if native() else torch.float32
+
+
+def load(source: str) -> LanguageModel:
+    """Load a model by registered name, hub id, folder or `.gguf` file, in `fast_dtype` on the GPU if any.
+
+    Raises HubError when it cannot be found, or is not a causal language model.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    path = hub.resolve(source)
+    folder = _unpacked(path) if path.suffix == ".gguf" else path
+    try:
+        with quiet():
+            tokenizer = AutoTokenizer.from_pretrained(folder)
+            model = AutoModelForCausalLM.from_pretrained(folder, dtype=fast_dtype())
+    except (OSError, ValueError, KeyError) as error:
+        first = str(error).strip().splitlines()[0][:200]
+        raise HubError(
+            f"`{source}` is not a causal language model that transformers can load ({first}): "
+            "give a registered name (`faultwise models list`), a hub id, a model folder or a .gguf file."
+        ) from error
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
+    return LanguageModel(model, tokenizer, source)
+
+
+def _unpacked(gguf: Path) -> Path:
+    """Return a folder with the GGUF's weights and tokenizer, made on the first call, atomically."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+
+    folder = gguf.with_suffix(".unpacked")
+    if (folder / "config.json").exists():
+        return folder
+    print(f"Unpacking {gguf.name} (once, about 20 s) ...", file=sys.stderr, flush=True)
+    making = Path(tempfile.mkdtemp(prefix=f".{gguf.stem}-", dir=gguf.parent))
+    try:
+        with quiet():
+            tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
+            model = AutoModelForCausalLM.from_pretrained(
+                gguf.parent,
+                gguf_file=gguf.name,
+                quantization_config=GgufConfig(dequantize=True),
+                dtype=torch.float16,
+            )
+            tokenizer.save_pretrained(making)
+            model.save_pretrained(making)
+        try:
+            os.rename(making, folder)
+        except OSError:
+            if not (folder / "config.json").exists():  # another process was first: use its folder
+                raise
+    finally:
+        shutil.rmtree(making, ignore_errors=True)
+    return folder
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Keep transformers' bars and warnings off the terminal while loading; errors still come through."""
+    from transformers.utils import logging
+
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()

@@ -1,0 +1,1 @@
+"""Narrative: sentences made from findings, each pointing to them."""

@@ -1,0 +1,1 @@
+"""Reports: HTML, Markdown, JSON and terminal views of a diagnosis."""

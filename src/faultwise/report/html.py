@@ -1,0 +1,213 @@
+"""The HTML report: one self-contained file that needs no network and no JavaScript.
+
+`render_html` gathers everything into plain rows (`_page`), and the template words them; Jinja2 escapes every
+value. No verdict and no number is computed here, nothing is written to disk.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from importlib import resources
+from typing import TYPE_CHECKING, Any
+
+from faultwise.contracts import Case, Diagnosis, Finding
+from faultwise.report import text as words
+from faultwise.report.plots import series_svg
+
+if TYPE_CHECKING:
+    from jinja2 import Template
+
+__all__ = ["render_html"]
+
+_MOST_CASES = 50
+_MOST_RUNS = 200
+_TOP_CLASSES = 8
+_TOP_PLOTS = 5
+_TOP_BARS = 10
+_STATE_WORDS = {
+    "fault": "Fault detected",
+    "normal": "No fault detected",
+    "named": "Named, not detected",
+    "unknown": "No verdict",
+}
+
+
+def _finalize(value: Any) -> Any:
+    """Clean every text that reaches the page; markup made by us passes."""
+    return value if hasattr(value, "__html__") else words.clean(value)
+
+
+@functools.cache
+def _template() -> Template:
+    from jinja2 import Environment, StrictUndefined
+
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, finalize=_finalize, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= {"number": words.number, "percent": words.percent}
+    source = resources.files("faultwise.report").joinpath("template.html.j2").read_text(encoding="utf-8")
+    return environment.from_string(source)
+
+
+def _share(value: float | None) -> str:
+    """Return a CSS length between 0% and 100%."""
+    known = value if value is not None and value == value else 0.0
+    return f"{100 * min(1.0, max(0.0, known)):.2f}%"
+
+
+def _ranking(case: Case) -> dict[str, Any]:
+    top, rest, rest_share = words.ranked(case.verdict.probabilities, _TOP_CLASSES)
+    rows = [
+        {"label": label, "p": p, "width": _share(p), "chosen": label == case.verdict.label} for label, p in top
+    ]
+    # Short labels stand close to their bars, long ones get room to wrap.
+    short = all(len(label) <= 8 for label, _ in top)
+    return {"rows": rows, "rest": rest, "rest_share": rest_share, "short": short}
+
+
+def _bars(findings: list[Finding]) -> dict[str, Any]:
+    """Bars left and right of zero on one common scale; zero lies where the room is used best."""
+    shown = findings[:_TOP_BARS]
+    sizes = [f.contribution for f in shown if abs(f.contribution) < float("inf")]
+    left, right = -min([0.0, *sizes]), max([0.0, *sizes])
+    scale = (left + right) or 1.0
+    rows = []
+    for finding in shown:
+        against = finding.contribution < 0
+        size = min(abs(finding.contribution), left if against else right) / scale
+        rows.append(
+            {
+                "name": words.variable_name(finding),
+                "measure": finding.measure,
+                "value": finding.contribution,
+                "x": _share(left / scale - (size if against else 0.0)),
+                "width": _share(size),
+                "against": against,
+            }
+        )
+    return {"rows": rows, "rest": len(findings) - len(shown), "zero": _share(left / scale)}
+
+
+def _plots(case: Case, findings: list[Finding], key: str, anchors: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Draw the variables of the top findings, each once, even if several of its measures are decisive."""
+    from markupsafe import Markup
+
+    by_variable = {series.variable: series for series in case.series if series.positions}
+    groups: dict[str, list[Finding]] = {}
+    for finding in findings[:_TOP_PLOTS]:
+        groups.setdefault(finding.variable, []).append(finding)
+    plots = []
+    for number, (variable, group) in enumerate(groups.items(), 1):
+        series = by_variable.get(variable)
+        if series is None:
+            continue
+        name = words.clean(group[0].name or series.label or variable)
+        unit = words.clean(series.unit) if series.unit else ""
+        said = f"{name} over the run; {words.place(case.interval)} shaded. " + "; ".join(
+            f"{finding.measure} {words.measured(finding)}, normal {words.normal_range(finding)}, "
+            f"{words.deviation(finding)}"
+            for finding in group
+        )
+        plots.append(
+            {
+                "name": name,
+                "column": variable if name != variable else "",
+                "unit": unit,
+                "facts": [_finding(finding, anchors) for finding in group],
+                # The one place where markup is trusted: SVG made of numbers, its title escaped there.
+                "svg": Markup(series_svg(series, case.interval, f"{key}p{number}", said)),
+            }
+        )
+    return plots
+
+
+def _finding(finding: Finding, anchors: Mapping[str, str]) -> dict[str, Any]:
+    """One row of the table of findings; the plots repeat parts of it."""
+    return {
+        "id": finding.id,
+        "anchor": anchors[finding.id],
+        "name": words.variable_name(finding),
+        "column": finding.variable if finding.name and finding.name != finding.variable else "",
+        "description": finding.description or "",
+        "measure": finding.measure,
+        "value": words.measured(finding),
+        "normal": words.normal_range(finding),
+        "deviation": words.deviation(finding),
+        "out": finding.direction not in ("within", "missing"),
+        "contribution": finding.contribution,
+        # The times stand at the head of the case already.
+        "place": words.place(finding.interval, times=False).removeprefix("rows "),
+        "expert": finding.expert,
+    }
+
+
+def _experts(case: Case) -> list[dict[str, Any]]:
+    rows = []
+    for expert, probabilities in case.verdict.by_expert.items():
+        top, _, _ = words.ranked(probabilities, 1)
+        own = None if case.verdict.label is None else probabilities.get(case.verdict.label)
+        rows.append({"expert": expert, "own": own, "top": top[0] if top else (None, None)})
+    return rows
+
+
+def _case(case: Case, number: int) -> dict[str, Any]:
+    verdict = case.verdict
+    key = f"c{number}"
+    findings = words.decisive(case.findings)
+    # Anchors are numbered: an id is data and must not become part of an address.
+    anchors = {finding.id: f"{key}f{i}" for i, finding in enumerate(findings, 1)}
+    meter = None
+    if verdict.fault_score is not None and verdict.threshold is not None:
+        meter = {"width": _share(verdict.fault_score), "x": _share(verdict.threshold)}
+    return {
+        "anchor": key,
+        "state": words.status(verdict),
+        "state_words": _STATE_WORDS[words.status(verdict)],
+        "headline": words.headline(verdict),
+        "run": case.run,
+        "row": case.row,
+        "place": words.place(case.interval),
+        "meaning": words.meaning(verdict),
+        "meter": meter,
+        "sentences": [
+            (sentence.text, [(id_, anchors.get(id_)) for id_ in sentence.findings]) for sentence in case.narrative
+        ],
+        "ranking": _ranking(case),
+        "bars": _bars(findings),
+        "plots": _plots(case, findings, key, anchors),
+        "findings": [_finding(finding, anchors) for finding in findings],
+        "label": verdict.label,
+        "experts": _experts(case),
+        "fault_set": verdict.fault_set,
+    }
+
+
+def _page(diagnosis: Diagnosis) -> dict[str, Any]:
+    """Gather everything the template shows, as plain values."""
+    cases = [_case(case, number) for number, case in enumerate(diagnosis.cases[:_MOST_CASES], 1)]
+    runs, runs_left = words.overview(diagnosis.runs, _MOST_RUNS)
+    # The leaderboards of different commands have different columns: all of them, in order of appearance.
+    columns = list(dict.fromkeys(column for row in diagnosis.leaderboard for column in row))
+    cells = [words.aligned([row.get(column) for row in diagnosis.leaderboard]) for column in columns]
+    return {
+        "title": words.summary(diagnosis),
+        "source": diagnosis.source,
+        "cases": cases,
+        "cases_left": len(diagnosis.cases) - len(cases),
+        "runs": [(run, run.flagged / run.judged if run.judged else None) for run in runs],
+        "runs_left": runs_left,
+        "runs_all": len(diagnosis.runs),
+        "columns": columns,
+        "leaderboard": list(zip(*cells, strict=True)),
+        "notes": diagnosis.notes,
+        "provenance": words.flatten(diagnosis.provenance),
+    }
+
+
+def render_html(diagnosis: Diagnosis) -> str:
+    """Return the report as one HTML document; the same diagnosis always gives the same text.
+
+    At most 50 cases are shown in detail and 200 runs in the overview; the count of the rest is said.
+    """
+    return _template().render(page=_page(diagnosis)) + "\n"

@@ -1,0 +1,126 @@
+"""The settings of a fit: one dataclass gives defaults, flags, YAML and the manifest.
+
+Unknown keys are refused and all errors are told at once.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from faultwise.errors import UserError, closest
+
+__all__ = ["FitSettings", "from_mapping", "read_settings"]
+
+SPLITS = ("auto", "group", "block", "row")
+DEFAULT_EXPERTS = (
+    "extra-trees",
+    "gradient-boosting",
+    "hist-gradient-boosting",
+    "knn",
+    "logistic-regression",
+    "random-forest",
+    "svm",
+    "language-model",
+)
+
+
+def _flag(default: Any, words: str, metavar: str | None = None) -> Any:
+    return field(default=default, metadata={"help": words, "metavar": metavar})
+
+
+@dataclass(frozen=True, slots=True)
+class FitSettings:
+    """Everything a fit can be told beside the data and its roles."""
+
+    window: int = _flag(1, "samples per window; 1 looks at single rows", "W")
+    normal: str | None = _flag(None, "the label that means normal (default: found by its name)", "LABEL")
+    split: str = _flag("auto", f"how validation rows are held out: {', '.join(SPLITS)}", "KIND")
+    held_out: float = _flag(0.25, "share of the runs (rows) held out for validation", "SHARE")
+    false_alarm_rate: float = _flag(0.02, "share of normal rows that may be called a fault", "RATE")
+    experts: tuple[str, ...] = _flag(DEFAULT_EXPERTS, "experts by name, separated by commas", "A,B")
+    seed: int = _flag(0, "seed of everything random", "N")
+    most_rows: int = _flag(60_000, "rows drawn for training at most, evenly over classes and runs", "N")
+    model: str = _flag(
+        "smollm2-135m-instruct", "language model: registered name, hub id, folder or .gguf file", "NAME"
+    )
+    lm_minutes: float = _flag(3.0, "training budget of the language model in minutes", "M")
+    lm_steps: int | None = _flag(None, "training steps instead of minutes: exactly repeatable", "N")
+    lm_score_rows: int = _flag(128, "rows the language model scores per command at most", "N")
+    lm_digits: int = _flag(1, "digits per variable in the language model's text (1 or 2)", "N")
+    lm_features: int = _flag(12, "features in the language model's text", "N")
+
+    def __post_init__(self) -> None:
+        errors = []
+        if self.window < 1:
+            errors.append(f"window is {self.window}, expected 1 or more")
+        if self.split not in SPLITS:
+            errors.append(f"split is `{self.split}`, expected one of {', '.join(SPLITS)}")
+        if not 0 < self.held_out < 1:
+            errors.append(f"held_out is {self.held_out:g}, expected between 0 and 1")
+        if not 0 < self.false_alarm_rate < 1:
+            errors.append(f"false_alarm_rate is {self.false_alarm_rate:g}, expected between 0 and 1")
+        if not self.experts:
+            errors.append("no expert is named")
+        if self.lm_minutes <= 0:
+            errors.append(f"lm_minutes is {self.lm_minutes:g}, expected more than 0")
+        if self.lm_digits not in (1, 2):
+            errors.append(f"lm_digits is {self.lm_digits}, expected 1 or 2")
+        for name in ("most_rows", "lm_score_rows", "lm_features"):
+            if getattr(self, name) < 1:
+                errors.append(f"{name} is {getattr(self, name)}, expected 1 or more")
+        if errors:
+            raise UserError("Settings: " + "; ".join(errors) + ".")
+
+
+def from_mapping(raw: Mapping[str, Any], source: str = "settings") -> FitSettings:
+    """Build settings from plain values; wrong types and unknown keys are told together.
+
+    >>> from_mapping({"window": 20, "seeds": 1})
+    Traceback (most recent call last):
+    ...
+    faultwise.errors.UserError: settings: unknown key `seeds` (did you mean `seed`?).
+    """
+    fields = {f.name: f for f in dataclasses.fields(FitSettings)}
+    values, errors = {}, []
+    for key, value in raw.items():
+        if key not in fields:
+            near = closest(str(key), fields)
+            errors.append(f"unknown key `{key}`" + (f" (did you mean `{near}`?)" if near else ""))
+        elif not _fits(value, str(fields[key].type)):
+            errors.append(f"`{key}` is {value!r}, expected {fields[key].type}")
+        else:
+            values[key] = tuple(value) if isinstance(value, list) else value
+    if errors:
+        raise UserError(f"{source}: " + "; ".join(errors) + ".")
+    return FitSettings(**values)
+
+
+def read_settings(path: str | Path) -> dict[str, Any]:
+    """Read a YAML file of settings. Raises UserError when it is no mapping."""
+    import yaml
+
+    try:
+        raw = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise UserError(f"`{path}` is no readable YAML file ({str(error).splitlines()[0]}).") from None
+    if not isinstance(raw, dict):
+        raise UserError(f"`{path}` holds no settings: expected lines such as `window: 20`.")
+    return raw
+
+
+def _fits(value: Any, kind: str) -> bool:
+    if value is None:
+        return "None" in kind
+    if isinstance(value, bool):
+        return False
+    if kind.startswith("int"):
+        return isinstance(value, int)
+    if kind.startswith("float"):
+        return isinstance(value, int | float)
+    if kind.startswith("tuple"):
+        return isinstance(value, list | tuple) and all(isinstance(part, str) for part in value)
+    return isinstance(value, str)
