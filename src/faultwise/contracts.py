@@ -27,7 +27,7 @@ __all__ = [
 ]
 
 Direction = Literal["high", "low", "within", "missing", "unusual"]
-Measure = Literal["value", "mean", "spread", "slope", "category"]
+Measure = Literal["value", "mean", "spread", "jitter", "slope", "category"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,8 @@ class Finding:
     `deviation` is in standard deviations of the normal rows, signed. `normal_low` and `normal_high` hold the
     central 99% of the normal rows. `contribution` is how far the variable moved the log-odds of the
     verdict's label, in nats: positive speaks for the verdict. All three concern `measure` of the variable:
-    its value, or its mean, spread or slope (units per sample) over the interval.
+    its value, or its mean, spread (standard deviation), jitter (standard deviation of the changes from sample
+    to sample) or slope (units per sample) over the interval.
     """
 
     id: str

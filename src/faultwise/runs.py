@@ -30,9 +30,7 @@ def check_target(folder: Path) -> None:
     if folder.exists() and not (folder / MANIFEST).is_file():
         if folder.is_dir() and not any(folder.iterdir()):
             return
-        raise RunFolderError(
-            f"`{folder}` exists and is no run folder: choose another --out, nothing was written."
-        )
+        raise RunFolderError(f"`{folder}` exists and is no run folder: choose another --out, nothing was written.")
     parent = next(p for p in folder.absolute().parents if p.exists())
     if not os.access(parent, os.W_OK):
         raise RunFolderError(f"`{parent}` cannot be written to: choose another --out.")
@@ -67,9 +65,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     """Read and check a run folder. Raises RunFolderError saying what is wrong with it."""
     path = folder / MANIFEST
     if not folder.is_dir():
-        raise RunFolderError(
-            f"There is no run folder `{folder}`: make one with `faultwise fit ... --out {folder}`."
-        )
+        raise RunFolderError(f"There is no run folder `{folder}`: make one with `faultwise fit ... --out {folder}`.")
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
         made_with = int(manifest["format"])
@@ -105,9 +101,7 @@ def commit() -> str | None:
         if top.returncode:
             return None
         asked = ["git", "-C", str(here), "describe", "--always", "--dirty=+", "--abbrev=12"]
-        return (
-            subprocess.run(asked, capture_output=True, text=True, timeout=5, check=False).stdout.strip() or None
-        )
+        return subprocess.run(asked, capture_output=True, text=True, timeout=5, check=False).stdout.strip() or None
     except (OSError, subprocess.TimeoutExpired):
         return None
 

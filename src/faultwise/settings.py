@@ -39,19 +39,17 @@ class FitSettings:
     window: int = _flag(1, "samples per window; 1 looks at single rows", "W")
     normal: str | None = _flag(None, "the label that means normal (default: found by its name)", "LABEL")
     split: str = _flag("auto", f"how validation rows are held out: {', '.join(SPLITS)}", "KIND")
-    held_out: float = _flag(0.25, "share of the runs (rows) held out for validation", "SHARE")
+    folds: int = _flag(3, "folds in which every run is held out once for validation", "N")
     false_alarm_rate: float = _flag(0.02, "share of normal rows that may be called a fault", "RATE")
     experts: tuple[str, ...] = _flag(DEFAULT_EXPERTS, "experts by name, separated by commas", "A,B")
     seed: int = _flag(0, "seed of everything random", "N")
     most_rows: int = _flag(60_000, "rows drawn for training at most, evenly over classes and runs", "N")
-    model: str = _flag(
-        "smollm2-135m-instruct", "language model: registered name, hub id, folder or .gguf file", "NAME"
-    )
+    model: str = _flag("smollm2-135m-instruct", "language model: registered name, hub id, folder or .gguf file", "NAME")
     lm_minutes: float = _flag(3.0, "training budget of the language model in minutes", "M")
     lm_steps: int | None = _flag(None, "training steps instead of minutes: exactly repeatable", "N")
     lm_score_rows: int = _flag(128, "rows the language model scores per command at most", "N")
     lm_digits: int = _flag(1, "digits per variable in the language model's text (1 or 2)", "N")
-    lm_features: int = _flag(12, "features in the language model's text", "N")
+    lm_features: int = _flag(10, "features in the language model's text", "N")
 
     def __post_init__(self) -> None:
         errors = []
@@ -59,8 +57,8 @@ class FitSettings:
             errors.append(f"window is {self.window}, expected 1 or more")
         if self.split not in SPLITS:
             errors.append(f"split is `{self.split}`, expected one of {', '.join(SPLITS)}")
-        if not 0 < self.held_out < 1:
-            errors.append(f"held_out is {self.held_out:g}, expected between 0 and 1")
+        if self.folds < 2:
+            errors.append(f"folds is {self.folds}, expected 2 or more")
         if not 0 < self.false_alarm_rate < 1:
             errors.append(f"false_alarm_rate is {self.false_alarm_rate:g}, expected between 0 and 1")
         if not self.experts:
@@ -85,7 +83,8 @@ def from_mapping(raw: Mapping[str, Any], source: str = "settings") -> FitSetting
     faultwise.errors.UserError: settings: unknown key `seeds` (did you mean `seed`?).
     """
     fields = {f.name: f for f in dataclasses.fields(FitSettings)}
-    values, errors = {}, []
+    values: dict[str, Any] = {}
+    errors: list[str] = []
     for key, value in raw.items():
         if key not in fields:
             near = closest(str(key), fields)

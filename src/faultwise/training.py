@@ -13,7 +13,7 @@ import pandas as pd
 
 from faultwise.data.checks import check, training_problems
 from faultwise.data.drawing import draw_evenly
-from faultwise.data.splits import split
+from faultwise.data.folds import folds
 from faultwise.data.stretches import stretches
 from faultwise.data.table import Table
 from faultwise.encoders.windows import WindowEncoder
@@ -21,7 +21,7 @@ from faultwise.errors import DataError, UserError, listing
 from faultwise.evaluate.metrics import metrics
 from faultwise.evidence.normal import NormalBand
 from faultwise.experts.detection import Detector
-from faultwise.experts.ensemble import Ensemble, Labelled
+from faultwise.experts.ensemble import Ensemble, Labelled, Validation
 from faultwise.experts.registry import LANGUAGE_MODEL, ExpertContext
 from faultwise.experts.settings import LanguageSettings
 from faultwise.settings import FitSettings
@@ -30,7 +30,6 @@ __all__ = ["Fitted", "fit_table", "normal_label"]
 
 _NORMAL_WORDS = ("0", "normal", "ok", "healthy", "good", "none", "no fault", "no failure", "no_fault", "false")
 _REFERENCE_ROWS = 200
-_MOST_HELD = 20_000
 
 
 @dataclass
@@ -51,9 +50,7 @@ def normal_label(labels: set[str], settings: FitSettings, about_normal: str | No
     if asked is not None:
         if asked in labels:
             return asked, ""
-        raise UserError(
-            f"No row is labelled `{asked}`; the labels are {listing(sorted(labels))}: pass --normal LABEL."
-        )
+        raise UserError(f"No row is labelled `{asked}`; the labels are {listing(sorted(labels))}: pass --normal LABEL.")
     for word in _NORMAL_WORDS:
         for label in sorted(labels):
             if label.lower() == word:
@@ -72,42 +69,40 @@ def fit_table(table: Table, settings: FitSettings, progress: bool = False) -> Fi
     normal, note = normal_label(set(y), settings, table.about.normal)
     notes += [note] if note else []
     kind = _split_kind(settings, table)
-    train, held, split_notes = split(
-        y, groups, kind, settings.held_out, settings.seed, settings.window - 1 if kind == "block" else 0
-    )
-    if kind == "row" and settings.window > 1:
-        raise UserError(
-            "Windows over rows that were split one by one would overlap: pass --group COL or --window 1."
-        )
-    notes += split_notes
     runs = groups if groups is not None else np.arange(len(y)).astype(str)
-    encoder = WindowEncoder(settings.window).fit(table.X.iloc[train])
-    columns = encoder.columns
-    if columns is not None:
-        notes += [f"`{name}` was left out: {why}." for name, why in columns.left_out.items()]
-    part = np.zeros(len(y), dtype=int)
-    part[train], part[held] = 1, 2
+    if kind == "row" and settings.window > 1:
+        raise UserError("Windows over rows that were split one by one would overlap: pass --group COL or --window 1.")
+    gap = settings.window - 1 if kind == "block" else 0
+    by_row, fold_notes = folds(y, groups, kind, settings.folds, settings.seed, gap)
+    notes += fold_notes
+    # Medians and categories are learnt from all rows of the fit, held-out ones included: they know no label.
+    encoder = WindowEncoder(settings.window).fit(table.X)
+    if encoder.columns is not None:
+        notes += [f"`{name}` was left out: {why}." for name, why in encoder.columns.left_out.items()]
+    # A window must not reach from a block's training part into its held-out part.
+    part = np.ones(len(y), dtype=int)
+    if kind == "block":
+        part[:] = 0
+        part[by_row[0][0]], part[by_row[0][1]] = 1, 2
     pieces = stretches(runs if settings.window > 1 else np.zeros(len(y), int), _joint(y, part))
     full = encoder.full(pieces)
-    rows_train = _drawn(full[part[full] == 1], y, runs, settings.most_rows, settings.seed, "training", notes)
-    rows_held = _drawn(full[part[full] == 2], y, runs, _MOST_HELD, settings.seed, "validation", notes)
-    _every_class(y, rows_train, rows_held, settings.window)
-    wanted = np.sort(np.concatenate([rows_train, rows_held]))
-    made = encoder.transform(table.X, pieces, wanted)
+    full = full[part[full] > 0]
+    if len(full) > settings.most_rows:
+        notes.append(f"{settings.most_rows:,} of {len(full):,} rows were drawn evenly over classes and runs.")
+        full = full[draw_evenly(y[full], runs[full], settings.most_rows, settings.seed)]
+    _every_class(y, full, settings.window)
+    made = encoder.transform(table.X, pieces, full)
     notes += made.notes
-    is_train = np.isin(made.rows, rows_train)
-
-    def labelled(mask: np.ndarray) -> Labelled:
-        rows = made.rows[mask]
-        return Labelled(made.frame[mask].reset_index(drop=True), y[rows], runs[rows])
-
-    parts = labelled(is_train), labelled(~is_train)
+    data = Labelled(made.frame, y[made.rows].astype(str), runs[made.rows])
+    splits = [
+        (np.flatnonzero(np.isin(made.rows, train)), np.flatnonzero(np.isin(made.rows, held))) for train, held in by_row
+    ]
     classes = np.array(sorted(set(y)), dtype=str)
     ensemble = Ensemble(classes, Detector(normal, settings.false_alarm_rate))
     context = ExpertContext(settings.seed, progress, language_settings(settings))
-    p, scored, more = ensemble.fit(*parts, names=settings.experts, context=context)
-    notes += more
-    healthy = made.frame[y[made.rows] == normal] if normal is not None else made.frame
+    validation = ensemble.fit(data, splits, settings.experts, context)
+    notes += [validation.note] if validation.note else []
+    healthy = made.frame[data.y == normal] if normal is not None else made.frame
     band = NormalBand().fit(healthy, normal is not None)
     reference = healthy.sample(min(_REFERENCE_ROWS, len(healthy)), random_state=settings.seed)
     record = {
@@ -117,10 +112,10 @@ def fit_table(table: Table, settings: FitSettings, progress: bool = False) -> Fi
         "labels": classes.tolist(),
         "normal": normal,
         "split": kind,
-        "train_rows": len(rows_train),
-        "held_out_rows": len(rows_held),
+        "train_rows": len(data.y),
+        "held_out_rows": len(validation.rows),
         "seconds": {name: round(value, 2) for name, value in ensemble.seconds.items()},
-        **_validation(p, scored, parts[1], ensemble, kind),
+        **_figures(validation, data, ensemble, kind),
     }
     language = ensemble.experts.get(LANGUAGE_MODEL)
     if language is not None:
@@ -158,38 +153,28 @@ def _joint(y: np.ndarray, part: np.ndarray) -> np.ndarray:
     return pd.MultiIndex.from_arrays([y, part]).factorize()[0]
 
 
-def _drawn(
-    rows: np.ndarray, y: np.ndarray, runs: np.ndarray, most: int, seed: int, what: str, notes: list[str]
-) -> np.ndarray:
-    if len(rows) > most:
-        notes.append(f"{most:,} of {len(rows):,} {what} rows were drawn evenly over classes and runs.")
-    return rows[draw_evenly(y[rows], runs[rows], most, seed)]
+def _every_class(y: np.ndarray, rows: np.ndarray, window: int) -> None:
+    missing = sorted(set(y) - set(y[rows]))
+    if missing:
+        raise DataError(
+            f"With windows of {window} samples no full window is left for {listing(missing)}: use a smaller "
+            "--window, longer runs, or leave these labels out."
+        )
 
 
-def _every_class(y: np.ndarray, train: np.ndarray, held: np.ndarray, window: int) -> None:
-    for rows, what in ((train, "training"), (held, "validation")):
-        missing = sorted(set(y) - set(y[rows]))
-        if missing:
-            raise DataError(
-                f"With windows of {window} samples no full window is left in the {what} part for "
-                f"{listing(missing)}: use a smaller --window, longer runs, or leave these labels out."
-            )
-
-
-def _validation(
-    p: dict[str, np.ndarray], scored: np.ndarray, held: Labelled, ensemble: Ensemble, kind: str
-) -> dict[str, Any]:
-    """Figures on the validation rows; the fused verdict's are slightly flattered, being fitted there."""
+def _figures(validation: Validation, data: Labelled, ensemble: Ensemble, kind: str) -> dict[str, Any]:
+    """Figures on the held-out rows; the fused verdict's are slightly flattered, being fitted there."""
     classes, normal = ensemble.classes, ensemble.detector.normal
-    groups = held.groups if kind == "group" else None
+    y = data.y[validation.rows]
+    groups = data.groups[validation.rows] if kind == "group" else None
     figures = {}
-    for name, q in p.items():
-        rows = scored if name == LANGUAGE_MODEL else np.ones(len(q), bool)
+    for name, q in validation.p.items():
+        rows = validation.scored if name == LANGUAGE_MODEL else np.ones(len(q), bool)
         runs = None if groups is None else groups[rows]
         labels = classes[q[rows].argmax(axis=1)]
-        figures[name] = metrics(held.y[rows], labels, q[rows], classes, normal, runs)
-    fused = ensemble.fuse(p, scored)
-    verdict = metrics(held.y, ensemble.detector.decide(fused, classes), fused, classes, normal, groups)
+        figures[name] = metrics(y[rows], labels, q[rows], classes, normal, runs)
+    labels = ensemble.detector.decide(validation.fused, classes)
+    verdict = metrics(y, labels, validation.fused, classes, normal, groups)
     classical = [name for name in figures if name != LANGUAGE_MODEL]
     best = max(classical, key=lambda name: figures[name]["mean_recall"], default=None)
     return {"validation": {"experts": figures, "verdict": verdict}, "chosen": best}

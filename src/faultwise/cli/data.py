@@ -20,14 +20,10 @@ def add(commands: Any) -> None:
     got.add_argument("name", help="a name from `faultwise data list`")
     got.add_argument("--out", type=Path, default=Path(), metavar="PATH", help="folder or file (default: here)")
     made = actions.add_parser("simulate", help="simulate Tennessee Eastman runs (extra: faultwise[simulate])")
-    made.add_argument(
-        "--faults", default="0-20", metavar="A,B-C", help="fault numbers (default: 0-20; 0 is normal)"
-    )
+    made.add_argument("--faults", default="0-20", metavar="A,B-C", help="fault numbers (default: 0-20; 0 is normal)")
     made.add_argument("--runs", type=int, default=6, metavar="N", help="runs per fault (default: 6)")
     made.add_argument("--hours", type=float, default=8.0, metavar="H", help="length of a run (default: 8)")
-    made.add_argument(
-        "--onset", type=float, metavar="H", help="hour of onset (default: between 1 and 2 by chance)"
-    )
+    made.add_argument("--onset", type=float, metavar="H", help="hour of onset (default: between 1 and 2 by chance)")
     made.add_argument("--seed", type=int, default=20261121, metavar="N", help="seed (default: 20261121)")
     made.add_argument("--workers", type=int, metavar="N", help="processes (default: one per core)")
     made.add_argument("--out", type=Path, required=True, metavar="FILE", help=".parquet or .csv file to write")
@@ -70,7 +66,7 @@ def _simulate(args: argparse.Namespace) -> int:
         args.runs,
         args.hours,
         args.onset,
-        args.seed,
+        seed=args.seed,
         workers=args.workers,
         progress=not args.json,
     )

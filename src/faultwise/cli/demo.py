@@ -46,9 +46,7 @@ def run(args: argparse.Namespace) -> int:
     run_folder, report = args.out / "run", args.out / "report.html"
     check_target(run_folder)
     training, test = _parts(args.data)
-    say(
-        f"Training on {len(training.frame):,} rows of `{training.source}`, judging on {len(test.frame):,} unseen rows."
-    )
+    say(f"Training on {len(training.frame):,} rows of `{training.source}`, judging on {len(test.frame):,} unseen rows.")
     values = {name: getattr(settings, name) for name in settings.__slots__}
     diagnoser = Diagnoser(**values, progress=not args.json).fit_table(training)
     say_notes(diagnoser.fitted_.notes)
@@ -64,9 +62,7 @@ def run(args: argparse.Namespace) -> int:
     save_report(diagnosis, report)
     seconds = time.monotonic() - started
     if args.json:
-        print_json(
-            {"leaderboard": table, "evaluation": result, "report": str(report), "wall_s": round(seconds, 1)}
-        )
+        print_json({"leaderboard": table, "evaluation": result, "report": str(report), "wall_s": round(seconds, 1)})
         return 0
     print("\nLeaderboard on runs never seen in training (mean recall over classes, 95% interval over runs):")
     print_table(table)

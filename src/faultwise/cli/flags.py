@@ -48,9 +48,7 @@ def fit_settings(args: argparse.Namespace, **defaults: Any) -> FitSettings:
     for field in dataclasses.fields(FitSettings):
         given = getattr(args, field.name)
         if given is not None:
-            split = (
-                [part.strip() for part in given.split(",") if part.strip()] if field.name == "experts" else given
-            )
+            split = [part.strip() for part in given.split(",") if part.strip()] if field.name == "experts" else given
             values[field.name] = split
     settings = from_mapping(values, str(args.config or "settings"))
     if args.no_lm:

@@ -46,9 +46,7 @@ def print_table(rows: Sequence[Mapping[str, Any]]) -> None:
     widths = [max(len(line[at]) for line in cells) for at in range(len(columns))]
     for number, line in enumerate(cells):
         print(
-            "  ".join(
-                c.ljust(w) if at == 0 else c.rjust(w) for at, (c, w) in enumerate(zip(line, widths, strict=True))
-            )
+            "  ".join(c.ljust(w) if at == 0 else c.rjust(w) for at, (c, w) in enumerate(zip(line, widths, strict=True)))
         )
         if number == 0:
             print("  ".join("-" * w for w in widths))

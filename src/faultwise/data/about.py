@@ -57,9 +57,7 @@ class About:
     def from_dict(cls, raw: object, source: str = "companion file") -> About:
         """Check and build from plain dicts; all errors are told at once. Raises DataError."""
         if not isinstance(raw, Mapping):
-            raise DataError(
-                f"`{source}` holds a {type(raw).__name__}; expected a mapping with {listing(_TOP_KEYS)}."
-            )
+            raise DataError(f"`{source}` holds a {type(raw).__name__}; expected a mapping with {listing(_TOP_KEYS)}.")
         errors = [f"unknown key `{key}` (known: {listing(_TOP_KEYS)})" for key in raw if key not in _TOP_KEYS]
         variables: dict[str, Variable] = {}
         for column, entry in (raw.get("variables") or {}).items():
@@ -76,8 +74,7 @@ class About:
                     value = None
                 limits[key] = None if value is None else float(value)
             words = {
-                key: None if entry.get(key) is None else str(entry[key])
-                for key in ("name", "unit", "description")
+                key: None if entry.get(key) is None else str(entry[key]) for key in ("name", "unit", "description")
             }
             variables[str(column)] = Variable(**words, **limits)  # type: ignore[arg-type]
         faults = raw.get("faults") or {}

@@ -98,9 +98,7 @@ def without_counters(frame: pd.DataFrame, nameless: Collection[str]) -> tuple[pd
     return frame, notes
 
 
-def clean(
-    frame: pd.DataFrame, *, decimal: str = ".", as_text: Collection[str] = ()
-) -> tuple[pd.DataFrame, list[str]]:
+def clean(frame: pd.DataFrame, *, decimal: str = ".", as_text: Collection[str] = ()) -> tuple[pd.DataFrame, list[str]]:
     """Return the frame with every column as numbers or as text, plus sentences about what was changed.
 
     A text column becomes numbers when more than half of its non-missing values are numbers; the rest become

@@ -82,9 +82,7 @@ _KNOWN = (
             "AI4I 2020 predictive maintenance (synthetic milling machine); not fetched by faultwise: get it "
             "from https://doi.org/10.24432/C5HS5C (UCI Machine Learning Repository)"
         ),
-        cite=(
-            "S. Matzka: Explainable Artificial Intelligence for Predictive Maintenance Applications, AI4I 2020"
-        ),
+        cite=("S. Matzka: Explainable Artificial Intelligence for Predictive Maintenance Applications, AI4I 2020"),
     ),
 )
 

@@ -102,9 +102,7 @@ def simulate(
     return pd.concat([frame for frame in frames if frame is not None], ignore_index=True)
 
 
-def _plan(
-    faults: list[int], runs: int, hours: float, onset: float | None, seed: int, minutes: float
-) -> list[_Job]:
+def _plan(faults: list[int], runs: int, hours: float, onset: float | None, seed: int, minutes: float) -> list[_Job]:
     """Check what was asked for and lay out one job per run. Raises DataError."""
     whole = [f for f in faults if isinstance(f, int | np.integer) and not isinstance(f, bool)]
     wrong = [f for f in faults if f not in whole or not 0 <= f <= FAULTS]

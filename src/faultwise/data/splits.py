@@ -35,9 +35,7 @@ def split(
     """
     y = np.asarray(y, dtype=object)
     if len(y) == 0 or (groups is not None and len(groups) != len(y)):
-        found = (
-            "no rows" if len(y) == 0 else f"{len(y)} labels and {len(groups) if groups is not None else 0} runs"
-        )
+        found = "no rows" if len(y) == 0 else f"{len(y)} labels and {len(groups) if groups is not None else 0} runs"
         raise DataError(f"Found {found} to split; expected one label (and run) for each of some rows.")
     if not 0 < fraction < 1:
         raise DataError(f"The fraction to hold out is {fraction}; expected more than 0 and less than 1.")
@@ -70,8 +68,7 @@ def _by_group(y: np.ndarray, groups: np.ndarray, fraction: float, seed: int) -> 
     spread = within.sum(axis=0)
     if len(runs) < 2:
         raise DataError(
-            f"All rows belong to one run (`{runs[0]}`); expected two at least to hold one out: pass --split "
-            "block."
+            f"All rows belong to one run (`{runs[0]}`); expected two at least to hold one out: pass --split block."
         )
     if (spread < 2).any():
         raise DataError(

@@ -116,7 +116,7 @@ class ColumnEncoder:
             parts.append(np.where(np.isnan(finite), median, finite))
         for column, cats in self.categories.items():
             texts = X[column].astype(object).where(X[column].notna(), None)
-            codes = pd.Index(cats, dtype=object).get_indexer([None if t is None else str(t) for t in texts])
+            codes = pd.Index(cats, dtype=object).get_indexer(pd.Index([t and str(t) for t in texts], dtype=object))
             unseen = (codes == -1) & texts.notna().to_numpy()
             if unseen.any():
                 count = int(unseen.sum())

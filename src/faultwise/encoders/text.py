@@ -1,8 +1,9 @@
-"""Rows as short text: one or two digits per scaled feature, in a fixed order, without names.
+"""Rows as short text: a tag and one or two digits per scaled feature ("A4 B0 C9"), without names.
 
-A 52-variable row in the thesis's sentence is over 500 tokens; in this form it is one token per digit. The
-features that tell the classes apart best on the *training* rows are kept. No column name, cell text or label
-enters the text, so none of them can speak to the model.
+A 52-variable row in the thesis's sentence is over 500 tokens; in this form each feature is two. The features
+that tell the classes apart best on the *training* rows are kept. Tags are our own letters, which the model can
+look up by content: with them it learnt in half the steps it needed for digits alone. No column name, cell text
+or label enters the text, so none of them can speak to the model.
 """
 
 from __future__ import annotations
@@ -27,12 +28,11 @@ class ShortText:
     >>> X = pd.DataFrame({"flow": np.arange(100.0), "flat": 1.0})
     >>> text = ShortText(most=5).fit(X, np.repeat(["a", "b"], 50))
     >>> text.write(X.iloc[[0, 50, 99]])
-    ['0', '5', '9']
+    ['A0', 'A5', 'A9']
     """
 
     digits: int = 1
     most: int = 12
-    tags: bool = False
     features: list[str] = field(default_factory=list)
     low: list[float] = field(default_factory=list)
     high: list[float] = field(default_factory=list)
@@ -60,11 +60,8 @@ class ShortText:
         low, high = np.array(self.low), np.array(self.high)
         levels = 10**self.digits
         cells = np.clip(np.floor((values - low) / (high - low) * levels), 0, levels - 1).astype(int)
-        if self.tags:
-            tags = [tag(at) for at in range(len(self.features))]
-            return [" ".join(f"{t}{c:0{self.digits}d}" for t, c in zip(tags, row, strict=True)) for row in cells]
-        join = "" if self.digits == 1 else " "
-        return [join.join(f"{cell:0{self.digits}d}" for cell in row) for row in cells]
+        tags = [tag(at) for at in range(len(self.features))]
+        return [" ".join(f"{t}{c:0{self.digits}d}" for t, c in zip(tags, row, strict=True)) for row in cells]
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON state that `ShortText(**state)` takes back."""

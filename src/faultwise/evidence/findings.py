@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
 import pandas as pd
 
 from faultwise.contracts import Direction, Finding, Interval, Measure
@@ -45,7 +44,7 @@ def variable_findings(
         measure = origin[at][1]
         known = about.variables.get(variable, Variable())
         cell = raw.get(variable)
-        missing = bool(pd.isna(cell)) if np.isscalar(cell) or cell is None else False
+        missing = cell is None or cell is pd.NA or cell != cell  # NaN is the one value unlike itself
         numeric = measure != "category"
         made.append(
             Finding(

@@ -190,7 +190,5 @@ def extra_trees(context: ExpertContext) -> ClassicalExpert:
         "extra-trees",
         context,
         20_000,
-        lambda: ExtraTreesClassifier(
-            200, max_features=0.3, min_samples_leaf=2, n_jobs=-1, random_state=context.seed
-        ),
+        lambda: ExtraTreesClassifier(200, max_features=0.3, min_samples_leaf=2, n_jobs=-1, random_state=context.seed),
     )

@@ -27,8 +27,7 @@ class Detector:
     def __post_init__(self) -> None:
         if not 0 < self.false_alarm_rate < 1:
             raise UserError(
-                f"A false-alarm rate of {self.false_alarm_rate:g} was asked for: choose between 0 and 1, "
-                "such as 0.02."
+                f"A false-alarm rate of {self.false_alarm_rate:g} was asked for: choose between 0 and 1, such as 0.02."
             )
 
     def fit(self, scores: np.ndarray) -> str:

@@ -1,4 +1,4 @@
-"""All experts of a fit together: fitted, compared on validation rows, fused, refitted on everything.
+"""All experts of a fit together: compared on rows held out in folds, fused, then fitted on everything.
 
 Experts that hardly count in the fusion stay in the run for comparison, but a diagnosis does not ask them. The
 language model is tuned once, on the training rows only, because tuning it twice would double the wait.
@@ -18,12 +18,13 @@ from tqdm import tqdm
 
 from faultwise.contracts import Expert
 from faultwise.data.drawing import draw_evenly
+from faultwise.data.folds import Fold
 from faultwise.errors import UserError
 from faultwise.experts.detection import Detector
 from faultwise.experts.fusion import Fusion
 from faultwise.experts.registry import LANGUAGE_MODEL, ExpertContext, make
 
-__all__ = ["Ensemble", "Labelled", "aligned"]
+__all__ = ["Ensemble", "Labelled", "Validation", "aligned"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +35,18 @@ class Labelled:
     y: np.ndarray
     groups: np.ndarray
 
-    def joined(self, other: Labelled) -> Labelled:
-        """Return both parts as one."""
-        return Labelled(
-            pd.concat([self.X, other.X], ignore_index=True),
-            np.concatenate([self.y, other.y]),
-            np.concatenate([self.groups, other.groups]),
-        )
+
+@dataclass
+class Validation:
+    """What the experts said of held-out rows: positions `rows`, probabilities by expert, `scored` marks the
+    language model's rows, `fused` the fused ones, `note` what the threshold rests on if that is little.
+    """
+
+    rows: np.ndarray
+    p: dict[str, np.ndarray]
+    scored: np.ndarray
+    fused: np.ndarray = field(default_factory=lambda: np.empty((0, 0)))
+    note: str = ""
 
 
 def aligned(p: np.ndarray, own: np.ndarray, classes: np.ndarray) -> np.ndarray:
@@ -52,7 +58,7 @@ def aligned(p: np.ndarray, own: np.ndarray, classes: np.ndarray) -> np.ndarray:
 
 @dataclass
 class Ensemble:
-    """Experts, their fusion and the detector; `measured` has per expert its validation predictions' timing."""
+    """Experts, their fusion and the detector; `seconds` has each expert's time for fitting all folds."""
 
     classes: np.ndarray
     detector: Detector
@@ -60,42 +66,43 @@ class Ensemble:
     fusion: Fusion = field(default_factory=lambda: Fusion(capped=LANGUAGE_MODEL))
     seconds: dict[str, float] = field(default_factory=dict)
 
-    def fit(
-        self,
-        train: Labelled,
-        held: Labelled,
-        names: Sequence[str],
-        context: ExpertContext,
-    ) -> tuple[dict[str, np.ndarray], np.ndarray, list[str]]:
-        """Fit, compare and fuse; returns held-out probabilities by expert, the mask of rows that the language
-        model scored, and notes. Raises UserError when no expert is left.
+    def fit(self, data: Labelled, folds: Sequence[Fold], names: Sequence[str], context: ExpertContext) -> Validation:
+        """Fit on each fold's training rows, judge its held-out rows, fuse, then fit on all rows.
+
+        Raises UserError when an expert's probabilities are not numbers.
         """
-        notes: list[str] = []
-        codes = np.searchsorted(self.classes, held.y)
-        scored = np.zeros(len(held.y), bool)
-        scored[draw_evenly(held.y, held.groups, context.language.score_rows, context.seed)] = True
-        experts = {name: make(name, context) for name in names}
-        p: dict[str, np.ndarray] = {}
-        for name in self._watched(names, "fitting", context.progress):
-            started = time.monotonic()
-            expert = experts[name].fit(train.X, train.y, train.groups)
-            self.seconds[name] = time.monotonic() - started
-            p[name] = self._predict(expert, held.X, scored if name == LANGUAGE_MODEL else None)
-            if not np.isfinite(p[name]).all():
-                raise UserError(f"The expert `{name}` gave probabilities that are not numbers: leave it out.")
-        self.fusion.fit(p, codes, scored)
+        rows = np.unique(np.concatenate([held for _, held in folds]))
+        p = {name: np.full((len(data.y), len(self.classes)), 1 / len(self.classes)) for name in names}
+        scored = np.zeros(len(data.y), bool)
+        for number, (train, held) in enumerate(folds, start=1):
+            first = number == 1
+            turn = [name for name in names if first or name != LANGUAGE_MODEL]
+            for name in self._watched(turn, f"fold {number}/{len(folds)}", context.progress):
+                asked = held
+                if name == LANGUAGE_MODEL:
+                    most = context.language.score_rows
+                    asked = held[draw_evenly(data.y[held], data.groups[held], most, context.seed)]
+                    scored[asked] = True
+                started = time.monotonic()
+                expert = make(name, context).fit(data.X.iloc[train], data.y[train], data.groups[train])
+                self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - started
+                p[name][asked] = aligned(expert.predict_proba(data.X.iloc[asked]), expert.classes_, self.classes)
+                if not np.isfinite(p[name][asked]).all():
+                    raise UserError(f"The expert `{name}` gave probabilities that are not numbers: leave it out.")
+                if name == LANGUAGE_MODEL:
+                    self.experts[name] = expert
+        p = {name: q[rows] for name, q in p.items()}
+        made = Validation(rows, p, scored[rows])
+        self.fusion.fit(p, np.searchsorted(self.classes, data.y[rows]), made.scored)
         self.fusion.drop_light()
-        fused = self.fusion.mix(p, scored)
-        if self.detector.normal is not None:
-            normal = held.y == self.detector.normal
-            scores = self.detector.scores(fused, self.classes)
-            if scores is not None and normal.any():
-                notes += [note for note in [self.detector.fit(scores[normal])] if note]
-        everything = train.joined(held)
-        for name in self._watched([n for n in names if n != LANGUAGE_MODEL], "refitting", context.progress):
-            experts[name] = make(name, context).fit(everything.X, everything.y, everything.groups)
-        self.experts = experts
-        return p, scored, notes
+        made.fused = self.fuse(p, made.scored)
+        scores = self.detector.scores(made.fused, self.classes)
+        if scores is not None:
+            made.note = self.detector.fit(scores[data.y[rows] == self.detector.normal])
+        classical = [name for name in names if name != LANGUAGE_MODEL]
+        for name in self._watched(classical, "all rows", context.progress):
+            self.experts[name] = make(name, context).fit(data.X, data.y, data.groups)
+        return made
 
     @property
     def uses_language_model(self) -> bool:

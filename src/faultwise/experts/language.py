@@ -121,9 +121,7 @@ class LanguageExpert:
         if self._folder is None:
             raise RunFolderError("The language model was neither fitted nor loaded.")
         self._lm = load(self.settings.model)
-        self._tuned = PeftModel.from_pretrained(
-            self._lm.model, self._folder / "adapter", autocast_adapter_dtype=False
-        )
+        self._tuned = PeftModel.from_pretrained(self._lm.model, self._folder / "adapter", autocast_adapter_dtype=False)
         self._tuned.merge_adapter()
         self._tuned.eval()
 

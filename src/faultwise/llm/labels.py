@@ -72,7 +72,6 @@ class LabelTree:
     def of(cls, labels: Sequence[str], tokenizer: Any) -> LabelTree:
         """Build the tree with a tokenizer; special tokens written inside a label are plain text."""
         tokens = [
-            tuple(tokenizer(label, add_special_tokens=False, split_special_tokens=True).input_ids)
-            for label in labels
+            tuple(tokenizer(label, add_special_tokens=False, split_special_tokens=True).input_ids) for label in labels
         ]
         return cls(tokens, end=int(tokenizer.eos_token_id))

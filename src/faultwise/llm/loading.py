@@ -62,7 +62,7 @@ def load(source: str) -> LanguageModel:
     try:
         with quiet():
             tokenizer = AutoTokenizer.from_pretrained(folder)
-            model = AutoModelForCausalLM.from_pretrained(folder, dtype=fast_dtype())
+            model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=fast_dtype())
     except (OSError, ValueError, KeyError) as error:
         first = str(error).strip().splitlines()[0][:200]
         raise HubError(
@@ -71,8 +71,8 @@ def load(source: str) -> LanguageModel:
         ) from error
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
-    model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
-    return LanguageModel(model, tokenizer, source)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return LanguageModel(model.to(device).eval(), tokenizer, source)
 
 
 def _unpacked(gguf: Path) -> Path:
@@ -109,7 +109,9 @@ def _unpacked(gguf: Path) -> Path:
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
     """Keep transformers' bars and warnings off the terminal while loading; errors still come through."""
-    from transformers.utils import logging
+    from transformers.utils import logging as made_here
+
+    logging: Any = made_here  # its functions carry no types
 
     level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()

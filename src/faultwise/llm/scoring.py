@@ -77,7 +77,7 @@ def _branch_log_probs(model: Any, inputs: dict[str, Any], tree: LabelTree) -> di
 
     deeper = [prefix for prefix in tree.branches if prefix]
     root = model(**inputs, use_cache=bool(deeper), logits_to_keep=1)
-    found = {}
+    found: dict[Tokens, Any] = {}
     if () in tree.branches:
         found[()] = root.logits[:, -1, list(tree.branches[()])].float().log_softmax(-1)
     if not deeper:

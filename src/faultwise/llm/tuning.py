@@ -74,9 +74,7 @@ def tune(
     rng = np.random.default_rng(config.seed)
     tuned = _with_lora(model, config)
     weights = [p for p in tuned.parameters() if p.requires_grad]
-    optimiser = torch.optim.AdamW(
-        weights, lr=config.learning_rate, weight_decay=config.weight_decay, betas=(0.9, 0.95)
-    )
+    optimiser = torch.optim.AdamW(weights, lr=config.learning_rate, weight_decay=config.weight_decay, betas=(0.9, 0.95))
     log = TuneLog(rows=len(prompts))
     started, order = time.monotonic(), np.empty(0, dtype=int)
     planned = config.steps or 0

@@ -55,6 +55,7 @@ def _finding_text(finding: Finding) -> str:
         "value": f"{subject} is {value} at sample {finding.interval.last}",
         "mean": f"{subject} averages {value} over {where}",
         "spread": f"{subject} varies with a standard deviation of {value} over {where}",
+        "jitter": f"{subject} jitters from sample to sample with a standard deviation of {value} over {where}",
         "slope": f"{subject} changes by {value} over {where}",
     }[finding.measure]
     if finding.normal_low is None or finding.normal_high is None:

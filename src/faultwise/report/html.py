@@ -58,9 +58,7 @@ def _share(value: float | None) -> str:
 
 def _ranking(case: Case) -> dict[str, Any]:
     top, rest, rest_share = words.ranked(case.verdict.probabilities, _TOP_CLASSES)
-    rows = [
-        {"label": label, "p": p, "width": _share(p), "chosen": label == case.verdict.label} for label, p in top
-    ]
+    rows = [{"label": label, "p": p, "width": _share(p), "chosen": label == case.verdict.label} for label, p in top]
     # Short labels stand close to their bars, long ones get room to wrap.
     short = all(len(label) <= 8 for label, _ in top)
     return {"rows": rows, "rest": rest, "rest_share": rest_share, "short": short}

@@ -1,0 +1,42 @@
+# Two commands do all the set-up: `make demo` and `make test`.
+#
+# TORCH_INDEX: on a laptop without an NVIDIA GPU, spare yourself gigabytes of CUDA packages:
+#   make demo TORCH_INDEX=https://download.pytorch.org/whl/cpu
+# With a GPU, or where pip is already set up to find a CPU build, leave it empty.
+TORCH_INDEX ?=
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+
+.PHONY: demo test lint format clean
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	@echo "Installing into $(VENV) (a few minutes the first time) ..."
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@# torch first and alone, so that its index cannot serve anything else
+	@$(PIP) torch $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX))
+	@$(PIP) -e .
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	@$(PIP) -e ".[dev,simulate]"
+	@touch $@
+
+demo: $(VENV)/.installed
+	$(BIN)/faultwise demo $(if $(DATA),--data "$(DATA)")
+
+test: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.installed-dev
+	$(BIN)/ruff format --check src tests bench
+	$(BIN)/ruff check src tests bench
+	$(BIN)/mypy
+
+format: $(VENV)/.installed-dev
+	$(BIN)/ruff format src tests bench
+	$(BIN)/ruff check --fix src tests bench
+
+clean:
+	rm -rf $(VENV) demo build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
