@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 
 
@@ -16,3 +20,104 @@ def data_root() -> Path:
     if not root.is_dir():
         pytest.skip(f"no original data: set FAULTWISE_DATA to their folder (looked in {root})")
     return root
+
+
+# A small plant: `flow` rises under fault 1, `level` falls under fault 2, `temp` tells nothing.
+def _plant(runs: int = 3, rows: int = 16, seed: int = 0) -> pd.DataFrame:
+    rng = np.random.default_rng(seed)
+    frames = []
+    for label, flow, level in (("0", 0.0, 0.0), ("1", 4.0, 0.0), ("2", 0.0, -4.0)):
+        for run in range(runs):
+            values = {
+                "flow": 10 + flow + rng.normal(size=rows),
+                "level": 50 + level + rng.normal(size=rows),
+                "temp": 300 + rng.normal(size=rows),
+            }
+            frames.append(pd.DataFrame({**values, "fault": label, "run": f"{label}{'abcdefgh'[run]}"}))
+    return pd.concat(frames, ignore_index=True)
+
+
+@pytest.fixture(scope="session")
+def plant() -> Callable[..., pd.DataFrame]:
+    """Make rows of the small plant: `plant(runs, rows, seed)`."""
+    return _plant
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a command left: its exit code, stdout and stderr."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def cli(capsys: pytest.CaptureFixture[str]) -> Callable[..., Ran]:
+    """Run a command in this process: `cli("fit", path, ...)`."""
+
+    def run(*argv: object) -> Ran:
+        from faultwise.cli.main import main
+
+        capsys.readouterr()
+        code = main([str(part) for part in argv])
+        return Ran(code, *capsys.readouterr())
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def plant_csv(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A labelled file of the small plant."""
+    path = tmp_path_factory.mktemp("plant") / "plant.csv"
+    _plant().to_csv(path, index=False)
+    return path
+
+
+@pytest.fixture(scope="session")
+def run_folder(tmp_path_factory: pytest.TempPathFactory, plant_csv: Path) -> Path:
+    """A run folder fitted on `plant_csv` by the command line; tests copy it before they change it."""
+    from faultwise.cli.main import main
+
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    roles = ["--target", "fault", "--group", "run"]
+    assert main(["fit", str(plant_csv), "--out", str(folder), *roles, *FAST, "--json"]) == 0
+    return folder
+
+
+FAST = ("--experts", "logistic-regression")
+CHATML = (
+    "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n"
+    "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+
+
+@pytest.fixture(scope="session")
+def tiny_lm(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a random two-layer LLaMA and a byte-level tokenizer without merges: one token a letter."""
+    import torch
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+    specials = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
+    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
+    vocabulary = {token: at for at, token in enumerate([*specials, *letters])}
+    bare = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
+    bare.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    bare.decoder = decoders.ByteLevel()
+    bare.add_special_tokens(specials)
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=bare, eos_token="<|im_end|>", pad_token="<|endoftext|>", chat_template=CHATML
+    )
+    torch.manual_seed(0)
+    model = LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=len(vocabulary), hidden_size=32, intermediate_size=64, num_hidden_layers=2,
+            num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=512,
+            bos_token_id=0, eos_token_id=2, pad_token_id=0,
+        )
+    )  # fmt: skip
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    tokenizer.save_pretrained(folder)
+    model.save_pretrained(folder)
+    return folder

@@ -105,6 +105,7 @@ class Verdict:
     fault_set: FaultSet
     reason: str = ""
     label_description: str | None = None
+    label_descriptions: dict[str, str] = field(default_factory=dict)
     by_expert: dict[str, dict[str, float]] = field(default_factory=dict)
 
 

@@ -23,7 +23,7 @@ from faultwise.data.table import Roles, Table, label_text
 from faultwise.diagnosis import diagnose_table, judge
 from faultwise.encoders.columns import ColumnEncoder
 from faultwise.encoders.windows import Features, WindowEncoder
-from faultwise.errors import DataError, RunFolderError, UserError
+from faultwise.errors import DataError, RunFolderError, UserError, listing
 from faultwise.evidence.normal import NormalBand
 from faultwise.experts.detection import Detector
 from faultwise.experts.ensemble import Ensemble
@@ -150,16 +150,27 @@ class Diagnoser(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         weights = None if sample_weight is None else np.asarray(sample_weight)[known]
         return float(np.average(labels[known] == truth[known], weights=weights))
 
-    def diagnose(self, source: Table | pd.DataFrame | str | Path, row: int | None = None, cases: int = 3) -> Diagnosis:
-        """Return verdicts with findings and narrative for a table, a frame, or a file; `row` picks one row."""
+    def diagnose(
+        self,
+        source: Table | pd.DataFrame | str | Path,
+        row: int | None = None,
+        cases: int = 3,
+        lm_score_rows: int | None = None,
+    ) -> Diagnosis:
+        """Return verdicts with findings and narrative for a table, a frame, or a file.
+
+        `row` picks one row; `lm_score_rows` (0: none) stands in for the setting. Raises DataError.
+        """
         self._check_fitted()
         if isinstance(source, Table):
             table = source
         elif isinstance(source, pd.DataFrame):
-            table = Table(source.reset_index(drop=True), self._roles_in(source.columns), "frame", about=self.about_)
+            frame = _frame(source).reset_index(drop=True)
+            table = Table(frame, self._roles_in(frame.columns), "frame", about=self.about_)
         else:
             table = self.read(source)
-        return diagnose_table(self.fitted_, table, self.about_, self.lm_score_rows, row, cases, self.provenance())
+        budget = self.lm_score_rows if lm_score_rows is None else lm_score_rows
+        return diagnose_table(self.fitted_, table, self.about_, budget, row, cases, self.provenance())
 
     def label_rows(self, table: Table) -> pd.DataFrame:
         """Return one line per judged row: row (from 1), run, label, its probability, fault score."""
@@ -219,7 +230,8 @@ class Diagnoser(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             for name, expert in fitted.ensemble.experts.items():
                 (target / "experts" / name).mkdir(parents=True)
                 expert.save(target / "experts" / name)
-            save_file({"reference": fitted.reference.to_numpy(np.float32)}, target / "reference.safetensors")
+            rows = {"reference": fitted.reference.to_numpy(np.float32), "seen": fitted.seen}
+            save_file(rows, target / "rows.safetensors")
             columns = fitted.encoder.columns
             state = {
                 "encoder": {"window": fitted.encoder.window, "columns": columns and columns.to_dict()},
@@ -251,14 +263,15 @@ class Diagnoser(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             context = ExpertContext(made.seed, progress, language_settings(made.settings))
             for name in manifest["experts"]:
                 ensemble.experts[name] = make(name, context).load(folder / "experts" / name)
-            reference = pd.DataFrame(load_file(folder / "reference.safetensors")["reference"], columns=encoder.names)
+            rows = load_file(folder / "rows.safetensors")
+            reference = pd.DataFrame(rows["reference"], columns=encoder.names)
             band, about = NormalBand(**state["band"]), About.from_dict(state["about"])
             roles = Roles(**{**state["roles"], "ignored": tuple(state["roles"]["ignored"])})
         except (KeyError, TypeError, ValueError) as error:
             if isinstance(error, UserError):
                 raise
             raise RunFolderError(f"`{folder}` cannot be understood ({error}): fit again.") from error
-        made.fitted_ = Fitted(encoder, ensemble, band, reference, state["notes"], manifest)
+        made.fitted_ = Fitted(encoder, ensemble, band, reference, rows["seen"], state["notes"], manifest)
         made.about_, made.roles_, made.classes_, made.manifest_ = about, roles, classes, manifest
         return made
 
@@ -280,7 +293,11 @@ class Diagnoser(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
 def _frame(X: pd.DataFrame | np.ndarray) -> pd.DataFrame:
     if isinstance(X, pd.DataFrame):
-        return X.rename(columns=str)
+        frame = X.rename(columns=str)
+        if not frame.columns.is_unique:
+            twice = frame.columns[frame.columns.duplicated()].unique()
+            raise DataError(f"X has several columns named {listing(twice)}: rename them.")
+        return frame
     values = np.asarray(X)
     if values.ndim != 2:
         raise DataError(f"X has {values.ndim} dimensions, expected 2: (rows, variables).")

@@ -52,7 +52,7 @@ def judge(fitted: Fitted, table: Table, score_rows: int, first: np.ndarray | Non
     """Judge every row that has a full window. The language model scores the table rows `first`, then others
     spread evenly, `score_rows` in all. Raises DataError when no window is full.
     """
-    groups = table.groups if table.groups is not None else np.full(len(table.frame), table.source)
+    groups = table.runs
     made = fitted.encoder.transform(table.X, stretches(groups))
     if not len(made.rows):
         raise DataError(
@@ -133,7 +133,7 @@ def contributions_of(fitted: Fitted, row: pd.DataFrame, label: str) -> dict[str,
 def _case(fitted: Fitted, table: Table, about: About, judged: Judged, at: int, times: np.ndarray | None) -> Case:
     label, run, last = str(judged.labels[at]), str(judged.runs[at]), int(judged.place[at])
     row = judged.features.frame.iloc[[at]]
-    of_run = np.flatnonzero(_runs_of(table) == run)
+    of_run = np.flatnonzero(table.runs == run)
     first = last - fitted.encoder.window + 1
     start, end = (None, None) if times is None else (times[of_run[first - 1]], times[of_run[last - 1]])
     interval = Interval(run, first, last, start, end)
@@ -168,6 +168,7 @@ def _verdict(fitted: Fitted, about: About, judged: Judged, at: int, label: str) 
         false_alarm_rate=None if normal is None else ensemble.detector.false_alarm_rate,
         fault_set=FaultSet(tuple(str(ensemble.classes[i]) for i in order[:count])),
         label_description=about.faults.get(label),
+        label_descriptions={c: about.faults[c] for c in ensemble.classes.tolist() if c in about.faults},
         by_expert=experts,
     )
 
@@ -211,10 +212,6 @@ def _run_summaries(judged: Judged, normal: str | None, times: np.ndarray | None)
             )
         )
     return made
-
-
-def _runs_of(table: Table) -> np.ndarray:
-    return table.groups if table.groups is not None else np.full(len(table.frame), table.source)
 
 
 def _series(fitted: Fitted, table: Table, about: About, of_run: np.ndarray, variable: str) -> Series | None:

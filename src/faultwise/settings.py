@@ -6,6 +6,7 @@ Unknown keys are refused and all errors are told at once.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -63,8 +64,12 @@ class FitSettings:
             errors.append(f"false_alarm_rate is {self.false_alarm_rate:g}, expected between 0 and 1")
         if not self.experts:
             errors.append("no expert is named")
-        if self.lm_minutes <= 0:
+        if not 0 < self.lm_minutes < math.inf:
             errors.append(f"lm_minutes is {self.lm_minutes:g}, expected more than 0")
+        if self.seed < 0:
+            errors.append(f"seed is {self.seed}, expected 0 or more")
+        if self.lm_steps is not None and self.lm_steps < 1:
+            errors.append(f"lm_steps is {self.lm_steps}, expected 1 or more")
         if self.lm_digits not in (1, 2):
             errors.append(f"lm_digits is {self.lm_digits}, expected 1 or 2")
         for name in ("most_rows", "lm_score_rows", "lm_features"):

@@ -14,6 +14,7 @@ import pandas as pd
 from faultwise.data.checks import check, training_problems
 from faultwise.data.drawing import draw_evenly
 from faultwise.data.folds import folds
+from faultwise.data.splits import row_hashes
 from faultwise.data.stretches import stretches
 from faultwise.data.table import Table
 from faultwise.encoders.windows import WindowEncoder
@@ -34,12 +35,16 @@ _REFERENCE_ROWS = 200
 
 @dataclass
 class Fitted:
-    """Everything a diagnosis needs: encoder, ensemble, normal band, reference rows, and the record."""
+    """Everything a diagnosis needs: encoder, ensemble, normal band, reference rows, and the record.
+
+    `seen` holds the sorted hashes of all rows of the fit, so that an evaluation can tell when it judges them again.
+    """
 
     encoder: WindowEncoder
     ensemble: Ensemble
     band: NormalBand
     reference: pd.DataFrame
+    seen: np.ndarray
     notes: list[str] = field(default_factory=list)
     record: dict[str, Any] = field(default_factory=dict)
 
@@ -120,7 +125,9 @@ def fit_table(table: Table, settings: FitSettings, progress: bool = False) -> Fi
     language = ensemble.experts.get(LANGUAGE_MODEL)
     if language is not None:
         record["language_model"] = getattr(language, "log", {})
-    return Fitted(encoder, ensemble, band, reference.reset_index(drop=True), notes, record)
+    used = encoder.columns.used if encoder.columns is not None else []
+    seen = np.unique(row_hashes(table, used))
+    return Fitted(encoder, ensemble, band, reference.reset_index(drop=True), seen, notes, record)
 
 
 def language_settings(settings: FitSettings) -> LanguageSettings:

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from faultwise.cli.out import print_json, print_table, say
+from faultwise.cli.out import print_json, print_table, say, watched
 
 __all__ = ["add", "run"]
 
@@ -68,7 +68,7 @@ def _simulate(args: argparse.Namespace) -> int:
         args.onset,
         seed=args.seed,
         workers=args.workers,
-        progress=not args.json,
+        progress=watched(args),
     )
     write_table(frame, args.out)
     summary = {"file": str(args.out), "rows": len(frame), "runs": int(frame["run"].nunique()), "seed": args.seed}

@@ -6,7 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from faultwise.cli.out import print_json, say, say_notes
+from faultwise.cli.flags import check_score_rows
+from faultwise.cli.out import print_json, say, say_notes, watched
 
 __all__ = ["add", "run"]
 
@@ -36,11 +37,13 @@ def run(args: argparse.Namespace) -> int:
         raise UserError(f"`{args.report}` has no known ending: use one of {', '.join(SUFFIXES)}.")
     if args.cases < 1:
         raise UserError(f"--cases is {args.cases}: choose 1 or more.")
-    diagnoser = Diagnoser.load(args.run_folder, progress=not args.json)
-    if args.lm_score_rows is not None:
-        diagnoser.lm_score_rows = args.lm_score_rows
+    check_score_rows(args)
+    for out in filter(None, (args.report, args.csv)):
+        if not out.absolute().parent.is_dir():
+            raise UserError(f"There is no folder `{out.parent}` to write `{out.name}` to: create it first.")
+    diagnoser = Diagnoser.load(args.run_folder, progress=watched(args))
     table = diagnoser.read(args.source)
-    diagnosis = diagnoser.diagnose(table, row=args.row, cases=args.cases)
+    diagnosis = diagnoser.diagnose(table, row=args.row, cases=args.cases, lm_score_rows=args.lm_score_rows)
     if args.csv:
         from faultwise.report.tables import write_csv
 

@@ -6,7 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from faultwise.cli.out import print_json, print_table, say, say_notes
+from faultwise.cli.flags import check_score_rows
+from faultwise.cli.out import print_json, print_table, say, say_notes, watched
 
 __all__ = ["add", "run"]
 
@@ -26,12 +27,11 @@ def run(args: argparse.Namespace) -> int:
     from faultwise.diagnoser import Diagnoser
     from faultwise.evaluate.protocol import evaluate_table, leaderboard
 
-    diagnoser = Diagnoser.load(args.run_folder, progress=not args.json)
+    check_score_rows(args)
+    diagnoser = Diagnoser.load(args.run_folder, progress=watched(args))
     table = diagnoser.read(args.source, labelled=True)
     rows = diagnoser.lm_score_rows if args.lm_score_rows is None else args.lm_score_rows
     result = evaluate_table(diagnoser.fitted_, table, rows, diagnoser.seed)
-    if table.hash() == diagnoser.fitted_.record.get("data_hash"):
-        result["notes"].append("These are the very rows the run was fitted on: the figures flatter it.")
     say_notes(result["notes"])
     if args.json:
         print_json(result)

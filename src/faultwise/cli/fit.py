@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from faultwise.cli.flags import add_fit_flags, add_role_flags, fit_settings
-from faultwise.cli.out import print_json, print_table, say, say_notes
+from faultwise.cli.out import print_json, print_table, say, say_notes, watched
 
 __all__ = ["add", "run"]
 
@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
     if table.roles.target is None:
         raise DataError(f"`{args.source}`: which column holds the label? Pass --target COL.")
     values = {name: getattr(settings, name) for name in settings.__slots__}
-    diagnoser = Diagnoser(**values, progress=not args.json).fit_table(table)
+    diagnoser = Diagnoser(**values, progress=watched(args)).fit_table(table)
     fitted = diagnoser.fitted_
     say_notes(fitted.notes)
     folder = diagnoser.save(args.out)

@@ -6,9 +6,10 @@ import argparse
 import dataclasses
 from typing import Any
 
+from faultwise.errors import UserError
 from faultwise.settings import FitSettings, from_mapping, read_settings
 
-__all__ = ["add_fit_flags", "add_role_flags", "fit_settings"]
+__all__ = ["add_fit_flags", "add_role_flags", "check_score_rows", "fit_settings"]
 
 _KINDS = {"int": int, "float": float}
 
@@ -40,6 +41,12 @@ def add_fit_flags(parser: argparse.ArgumentParser, **defaults: Any) -> None:
             help=words.replace("%", "%%"),
         )
     group.add_argument("--no-lm", action="store_true", help="leave the language model out")
+
+
+def check_score_rows(args: argparse.Namespace) -> None:
+    """Refuse a negative --lm-score-rows. Raises UserError."""
+    if args.lm_score_rows is not None and args.lm_score_rows < 0:
+        raise UserError(f"--lm-score-rows is {args.lm_score_rows}: choose 0 or more.")
 
 
 def fit_settings(args: argparse.Namespace, **defaults: Any) -> FitSettings:

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 from faultwise import __version__
 from faultwise.cli import data, demo, diagnose, evaluate, fit, models
+from faultwise.cli.out import say
 from faultwise.errors import UserError
 
 __all__ = ["build_parser", "main"]
@@ -41,10 +42,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UserError as error:
         if args.traceback:
             raise
-        print(f"faultwise: {error}", file=sys.stderr)
+        say(f"faultwise: {error}")
         return 2
     except KeyboardInterrupt:
-        print("faultwise: interrupted; nothing half-written was left behind.", file=sys.stderr)
+        say("faultwise: interrupted; nothing half-written was left behind.")
         return 130
     except BrokenPipeError:
         # The reader (`| head`) has seen enough; do not let the interpreter complain while closing stdout.
@@ -53,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (OSError, MemoryError) as error:
         if args.traceback:
             raise
-        print(f"faultwise: {type(error).__name__}: {error}", file=sys.stderr)
+        say(f"faultwise: {type(error).__name__}: {error}")
         return 1
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from faultwise.cli.out import print_json, print_table
+from faultwise.cli.out import print_json, print_table, watched
 
 __all__ = ["add", "run"]
 
@@ -35,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
         else:
             print_table([{**model, "size": f"{model['size'] / 1e6:.0f} MB"} for model in models])
         return 0
-    path = hub.pull(args.name, progress=not args.json) if args.action == "pull" else hub.path(args.name)
+    path = hub.pull(args.name, progress=watched(args)) if args.action == "pull" else hub.path(args.name)
     if args.json:
         print_json({"name": args.name, "path": str(path)})
     else:

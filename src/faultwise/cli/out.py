@@ -8,7 +8,12 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-__all__ = ["print_json", "print_table", "say", "say_notes"]
+__all__ = ["print_json", "print_table", "say", "say_notes", "watched"]
+
+
+def watched(args: Any) -> bool:
+    """Tell whether somebody watches: bars belong on a terminal, not into a log or beside JSON."""
+    return not args.json and sys.stderr.isatty()
 
 
 def say(text: str) -> None:

@@ -13,7 +13,7 @@ from faultwise.data.stretches import stretches
 from faultwise.data.table import Table
 from faultwise.errors import DataError, listing
 
-__all__ = ["shared", "split"]
+__all__ = ["row_hashes", "shared", "split"]
 
 _TRIES = 300
 
@@ -172,7 +172,7 @@ def shared(a: Table, b: Table) -> list[str]:
     common = [name for name in a.features if name in set(b.features)]
     if not common or a.frame.empty or b.frame.empty:
         return []
-    rows_a, rows_b = _row_hashes(a, common), _row_hashes(b, common)
+    rows_a, rows_b = row_hashes(a, common), row_hashes(b, common)
     sentences = []
     if a.groups is not None and b.groups is not None:
         runs_a, runs_b = _runs(rows_a, a.groups), _runs(rows_b, b.groups)
@@ -197,7 +197,8 @@ def shared(a: Table, b: Table) -> list[str]:
     return sentences
 
 
-def _row_hashes(table: Table, columns: list[str]) -> np.ndarray:
+def row_hashes(table: Table, columns: list[str]) -> np.ndarray:
+    """Return a 64-bit hash of each row's values in `columns`, shape (rows,), as uint64."""
     frame = table.frame[columns]
     # One type for numbers and one for words, so that 1 and 1.0 (or -0.0 and 0.0) are one value.
     plain = {

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -95,6 +96,12 @@ class Table:
         if self.roles.group is None:
             return None
         return label_text(self.frame[self.roles.group]).fillna("(no run)").to_numpy(dtype=object)
+
+    @property
+    def runs(self) -> np.ndarray:
+        """Run of each row as text, shape (rows,); without a group column all rows are one run."""
+        groups = self.groups
+        return np.full(len(self.frame), Path(self.source).stem, dtype=object) if groups is None else groups
 
     @property
     def times(self) -> np.ndarray | None:

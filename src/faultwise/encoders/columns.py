@@ -44,6 +44,11 @@ class ColumnEncoder:
         return [*self.medians, *(f"{column}={c}" for column, cats in self.categories.items() for c in cats)]
 
     @property
+    def used(self) -> list[str]:
+        """The source columns that enter at all."""
+        return [*self.medians, *self.categories]
+
+    @property
     def variables(self) -> list[str]:
         """The source column of each encoded column."""
         return [*self.medians, *(column for column, cats in self.categories.items() for _ in cats)]
@@ -78,7 +83,7 @@ class ColumnEncoder:
 
     def check(self, X: pd.DataFrame) -> list[str]:
         """Compare columns with training; raise DataError for missing ones, return notes on the others."""
-        needed = [*self.medians, *self.categories]
+        needed = self.used
         missing = [column for column in needed if column not in X.columns]
         extra = [str(c) for c in X.columns if c not in needed and c not in self.left_out]
         if missing:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from faultwise.data.splits import row_hashes
 from faultwise.data.stretches import stretches
 from faultwise.data.table import Table
 from faultwise.errors import DataError, listing
@@ -29,7 +30,7 @@ def evaluate_table(fitted: Fitted, table: Table, score_rows: int = 128, seed: in
     ensemble = fitted.ensemble
     y = table.y
     groups = table.groups
-    runs = groups if groups is not None else np.full(len(y), table.source)
+    runs = table.runs
     made = fitted.encoder.transform(table.X, stretches(runs, y))
     if not len(made.rows):
         raise DataError(f"`{table.source}` has no stretch of {fitted.encoder.window} samples with one label.")
@@ -76,8 +77,16 @@ def evaluate_table(fitted: Fitted, table: Table, score_rows: int = 128, seed: in
                 if name == fitted.record.get("chosen")
             },
         },
-        "notes": [*table.notes, *made.notes],
+        "notes": [*table.notes, *made.notes, *_seen_again(fitted, table)],
     }
+
+
+def _seen_again(fitted: Fitted, table: Table) -> list[str]:
+    columns = fitted.encoder.columns
+    again = int(np.isin(row_hashes(table, columns.used), fitted.seen).sum()) if columns is not None else 0
+    if not again:
+        return []
+    return [f"Leak: {again} of {len(table.frame)} rows were in the fit, value for value: the figures flatter it."]
 
 
 def leaderboard(evaluated: dict[str, Any]) -> list[dict[str, Any]]:

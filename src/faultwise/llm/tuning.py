@@ -76,7 +76,8 @@ def tune(
     weights = [p for p in tuned.parameters() if p.requires_grad]
     optimiser = torch.optim.AdamW(weights, lr=config.learning_rate, weight_decay=config.weight_decay, betas=(0.9, 0.95))
     log = TuneLog(rows=len(prompts))
-    started, order = time.monotonic(), np.empty(0, dtype=int)
+    started = timed_from = time.monotonic()
+    order = np.empty(0, dtype=int)
     planned = config.steps or 0
     evaluate_at: set[int] = set()
     best, best_weights, worse, running = (-1.0, -np.inf), _copy(tuned), 0, 0.0
@@ -100,8 +101,11 @@ def tune(
         optimiser.zero_grad(set_to_none=True)
         log.steps += 1
         running = loss.item() if log.steps == 1 else 0.9 * running + 0.1 * loss.item()
-        if not planned and log.steps == _TIMING_STEPS:
-            planned = _plan(time.monotonic() - started, len(prompts), config)
+        if log.steps == _UNTIMED_STEPS:
+            timed_from = time.monotonic()
+        if not planned and log.steps == _UNTIMED_STEPS + _TIMED_STEPS:
+            per_step = (time.monotonic() - timed_from) / _TIMED_STEPS
+            planned = _plan(per_step, time.monotonic() - started, log.steps, len(prompts), config)
         if planned and not evaluate_at:
             evaluate_at = set(np.linspace(0, planned, config.evaluations + 1).astype(int)[1:].tolist())
         if report is not None and planned:
@@ -125,13 +129,14 @@ def tune(
     return tuned, log
 
 
-_TIMING_STEPS = 4
+# The first steps pay for memory and kernels and would make the plan too short by half.
+_UNTIMED_STEPS, _TIMED_STEPS = 3, 8
 
 
-def _plan(seconds: float, rows: int, config: TuneConfig) -> int:
+def _plan(per_step: float, spent: float, done: int, rows: int, config: TuneConfig) -> int:
     """Steps that fit into the budget, a tenth of it kept for evaluation; at most `most_epochs` passes."""
-    fits = int(0.9 * config.minutes * 60 / (seconds / _TIMING_STEPS))
-    return max(_TIMING_STEPS + 1, min(fits, config.most_epochs * rows // config.batch))
+    fits = done + int((0.9 * config.minutes * 60 - spent) / per_step)
+    return max(done + 1, min(fits, config.most_epochs * rows // config.batch))
 
 
 def _schedule(step: int, planned: int, warm_up: float) -> float:
