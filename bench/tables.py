@@ -30,8 +30,8 @@ def rows_table() -> list[str]:
     }
     lines = [
         f"**Single rows, faults 0, 1, 4, 5**, 100 training and 40 test rows a class, mean of {len(runs)} seeds "
-        "(`python bench/braatz_rows.py`). The study's figures stand beside for orientation only: they were measured on "
-        "the harder Rieth rows, with one 160-row test set.",
+        "(`python bench/braatz_rows.py`). The study's figures stand beside for orientation only: they were measured "
+        "on the harder Rieth rows, with one 160-row test set.",
         "",
         "| expert | accuracy | published, other data |",
         "|---|---|---|",
@@ -52,7 +52,7 @@ def windows_table() -> list[str]:
     result = load("braatz_windows")
     chosen, verdict = result["chosen"], result["verdict"]
     recall = result["recall_by_class"][chosen]
-    lines = [
+    return [
         "",
         f"**Windows of 20 samples, classes 0 to 20** (`python bench/braatz_windows.py`): mean recall "
         f"{result['mean_recall']:.3f} with {chosen}, chosen on held-out parts of the training files. The fused verdict, "
@@ -70,7 +70,6 @@ def windows_table() -> list[str]:
             for fault, p in result["physics"].items()
         ),
     ]
-    return lines
 
 
 def results() -> str:

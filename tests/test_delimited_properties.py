@@ -101,9 +101,7 @@ def test_random_text_raises_nothing_but_data_errors(text: str) -> None:
 
 
 @QUICK
-@given(
-    st.text("ab1. \n\t", max_size=60), st.sampled_from(["utf-8", "utf-16", "rot13", "no-such", "a\0b", "idna"])
-)
+@given(st.text("ab1. \n\t", max_size=60), st.sampled_from(["utf-8", "utf-16", "rot13", "no-such", "a\0b", "idna"]))
 def test_any_declared_encoding_raises_nothing_but_data_errors(text: str, encoding: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "rows.txt"
@@ -122,9 +120,7 @@ def test_damaged_parquet_raises_nothing_but_data_errors(raw: bytes, where: int, 
     refused_or_read(whole[:where] if cut else whole[:where] + raw + whole[where + len(raw) :], "rows.parquet")
 
 
-@pytest.mark.parametrize(
-    "name", ["a.csv", "a.csv.gz", "a.tsv", "a.txt", "a.parquet", "a.dat", "d01.dat", "a.xlsx"]
-)
+@pytest.mark.parametrize("name", ["a.csv", "a.csv.gz", "a.tsv", "a.txt", "a.parquet", "a.dat", "d01.dat", "a.xlsx"])
 def test_the_same_garbage_under_any_name(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(bytes(range(256)) * 4)
     with pytest.raises(DataError):

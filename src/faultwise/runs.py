@@ -53,7 +53,12 @@ def write_run(folder: Path, manifest: dict[str, Any], write: Callable[[Path], No
         if folder.exists():
             old = Path(tempfile.mkdtemp(prefix=f".{folder.name}-old-", dir=folder.parent))
             os.replace(folder, old)
-        os.replace(making, folder)
+        try:
+            os.replace(making, folder)
+        except BaseException:  # an interrupt too must not leave the older run under another name
+            if old is not None:
+                os.replace(old, folder)
+            raise
         if old is not None:
             shutil.rmtree(old, ignore_errors=True)
     finally:

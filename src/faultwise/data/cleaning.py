@@ -102,7 +102,8 @@ def clean(frame: pd.DataFrame, *, decimal: str = ".", as_text: Collection[str] =
     """Return the frame with every column as numbers or as text, plus sentences about what was changed.
 
     A text column becomes numbers when more than half of its non-missing values are numbers; the rest become
-    missing. Infinities become missing. Columns in `as_text` are trimmed but never turned into numbers.
+    missing. Infinities become missing. Columns in `as_text` are trimmed but never turned into numbers;
+    truth values there become the words True and False.
     Column names must be unique (`unique_names`); rows and columns keep their order.
 
     >>> frame, notes = clean(pd.DataFrame({"flow": ["1", "2", "bad", None, "-"]}))
@@ -122,6 +123,8 @@ def _column(name: str, values: pd.Series, decimal: str, as_text: bool, notes: li
     if pd.api.types.is_bool_dtype(values.dtype) or (
         values.dtype == object and pd.api.types.infer_dtype(values, skipna=True) == "boolean"
     ):
+        if as_text:  # labels: the words a CSV file would hold
+            return values.astype("boolean").astype("string").astype("str")
         values = values.astype("Int64" if values.isna().any() else "int64")
     if pd.api.types.is_numeric_dtype(values.dtype) and not pd.api.types.is_complex_dtype(values.dtype):
         return values if as_text else _finite(name, _plain(values), notes)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -30,17 +31,17 @@ class Roles:
 
 
 def label_text(values: pd.Series) -> pd.Series:
-    """Write labels as text, so that 4, 4.0 and "4" are one label; missing stays missing.
+    """Write labels as text, so that 4, 4.0 and "4" are one label; truth is "True" or "False"; missing stays missing.
 
-    >>> label_text(pd.Series([4.0, None, "leak "])).tolist()
-    ['4', None, 'leak']
+    >>> label_text(pd.Series([4.0, None, "leak ", True])).tolist()
+    ['4', None, 'leak', 'True']
     """
 
     def one(value: object) -> str | None:
         if value is None or value is pd.NA or (isinstance(value, float) and np.isnan(value)):
             return None
         if isinstance(value, bool | np.bool_):
-            return str(int(value))
+            return str(bool(value))
         if isinstance(value, float | np.floating) and float(value).is_integer():
             return str(int(value))
         text = str(value).strip()
@@ -48,14 +49,21 @@ def label_text(values: pd.Series) -> pd.Series:
             text = text[:-2]
         return text or None
 
-    return pd.Series([one(value) for value in values], index=values.index, dtype=object)
+    # Each distinct value once: a target has few of them and may have millions of rows. Mixed columns keep True and 1
+    # apart, which hash alike, and go the long way.
+    mixed = values.dtype == object and len({type(value) for value in values}) > 1
+    if mixed:
+        return pd.Series([one(value) for value in values], index=values.index, dtype=object)
+    codes, distinct = pd.factorize(values)
+    texts = np.array([*(one(value) for value in distinct), None], dtype=object)
+    return pd.Series(texts[codes], index=values.index, dtype=object)
 
 
 @dataclass(frozen=True)
 class Table:
     """Rows of an asset with roles, what was noticed while reading, and what is known about the variables.
 
-    `split` is the kind of split the source itself asks for ("" for none); `part` is "train", "test" or "".
+    `split` is the kind of split the source itself asks for ("" for none).
     """
 
     frame: pd.DataFrame
@@ -76,7 +84,7 @@ class Table:
         """The measured columns."""
         return self.frame[self.features]
 
-    @property
+    @cached_property
     def y(self) -> np.ndarray:
         """Labels as text, shape (rows,). Raises DataError without a target or with missing labels."""
         if self.roles.target is None:
@@ -90,7 +98,7 @@ class Table:
             )
         return labels.to_numpy(dtype=object)
 
-    @property
+    @cached_property
     def groups(self) -> np.ndarray | None:
         """Run of each row as text, shape (rows,), or None without a group column."""
         if self.roles.group is None:

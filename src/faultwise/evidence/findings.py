@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import pandas as pd
 
 from faultwise.contracts import Direction, Finding, Interval, Measure
@@ -40,22 +41,28 @@ def variable_findings(
     loudest = sorted(features, key=lambda name: -abs(contribution[name]))[:most]
     made = []
     for rank, variable in enumerate(sorted(loudest, key=lambda name: -contribution[name]), start=1):
-        at = max(features[variable], key=lambda feature: abs(sigmas[feature]))
+        # A category that normal rows never had has no sigmas; being outside must count for itself.
+        at = max(
+            features[variable],
+            key=lambda f: (origin[f][1] == "category" and not band.low[f] <= values[f] <= band.high[f], abs(sigmas[f])),
+        )
         measure = origin[at][1]
         known = about.variables.get(variable, Variable())
         cell = raw.get(variable)
-        missing = cell is None or cell is pd.NA or cell != cell  # NaN is the one value unlike itself
         numeric = measure != "category"
+        # Mean, spread, jitter and slope rest on the whole window, not on the one cell.
+        missing = measure in ("value", "category") and _absent(cell, numeric)
+        varied = numeric and band.varied[at]
         made.append(
             Finding(
                 id=f"F{rank}",
                 expert="fused classifiers",
                 variable=variable,
                 measure=measure,
-                value=float(values[at]) if numeric else (None if missing else str(cell)),
+                value=None if missing else float(values[at]) if numeric else str(cell),
                 normal_low=band.low[at] if numeric else None,
                 normal_high=band.high[at] if numeric else None,
-                deviation=float(sigmas[at]) if numeric else None,
+                deviation=float(sigmas[at]) if varied and not missing else None,
                 direction=_direction(numeric, missing, values[at], band.low[at], band.high[at]),
                 contribution=contribution[variable],
                 interval=interval,
@@ -65,6 +72,13 @@ def variable_findings(
             )
         )
     return tuple(made)
+
+
+def _absent(cell: object, numeric: bool) -> bool:
+    """Tell whether a cell held nothing that the encoder could use: it then took the median (or no category)."""
+    if not numeric:
+        return cell is None or cell is pd.NA or cell != cell  # NaN is the one value unlike itself
+    return not np.isfinite(pd.to_numeric(pd.Series([cell]), errors="coerce").to_numpy(dtype=float, na_value=np.nan)[0])
 
 
 def _direction(numeric: bool, missing: bool, value: float, low: float, high: float) -> Direction:

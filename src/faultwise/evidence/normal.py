@@ -34,11 +34,15 @@ class NormalBand:
         self.rows, self.of_normal = len(values), of_normal
         return self
 
+    @property
+    def varied(self) -> np.ndarray:
+        """Tell for each feature whether the normal rows ever varied in it, so that sigmas mean something."""
+        return np.asarray(np.array(self.spread) > 1e-12 * np.maximum(1.0, np.abs(self.mean)))
+
     def deviations(self, values: np.ndarray) -> np.ndarray:
         """Return signed sigmas, same shape as values (..., features); 0 where normal never varied."""
-        spread = np.array(self.spread)
-        known = spread > 1e-12 * np.maximum(1.0, np.abs(self.mean))
-        return np.asarray(np.where(known, (values - self.mean) / np.where(known, spread, 1.0), 0.0))
+        known = self.varied
+        return np.asarray(np.where(known, (values - self.mean) / np.where(known, self.spread, 1.0), 0.0))
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON state that `NormalBand(**state)` takes back."""

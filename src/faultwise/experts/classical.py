@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import skops.io
 from sklearn.ensemble import (
     ExtraTreesClassifier,
     GradientBoostingClassifier,
@@ -88,6 +87,8 @@ class ClassicalExpert:
 
     def save(self, folder: Path) -> None:
         """Write `expert.skops` (no pickle) and `expert.json`."""
+        import skops.io  # pulls in torch: two seconds that only saving and loading need
+
         skops.io.dump(self._ready(), folder / "expert.skops", compression=zipfile.ZIP_DEFLATED, compresslevel=1)
         (folder / "expert.json").write_text(json.dumps({"classes": self.classes_.tolist()}))
 
@@ -107,6 +108,8 @@ class ClassicalExpert:
 
 def _read(path: Path) -> Any:
     """Read a skops file; one with types beyond the fixed list is refused."""
+    import skops.io
+
     data = path.read_bytes()
     strangers = sorted(set(skops.io.get_untrusted_types(data=data)) - set(TRUSTED))
     if strangers:

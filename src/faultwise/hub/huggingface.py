@@ -31,10 +31,9 @@ def from_hub(artifact: Artifact, hub_file: tuple[str, str], tmp: Path) -> Path:
         return copy_checked(artifact, source, tmp / "member", f"`{name}` of `{repo}`")
 
 
-def snapshot(hub_id: str) -> Path:
-    """Return the folder of a Hugging Face model. Raises HubError."""
+def snapshot(hub_id: str, offline: bool) -> Path:
+    """Return the folder of a Hugging Face model (`owner/name` or `owner/name@revision`). Raises HubError."""
     repo, _, revision = hub_id.partition("@")
-    offline = is_offline()
     try:
         from huggingface_hub import snapshot_download
 

@@ -84,7 +84,7 @@ def resolve(name_or_path_or_hub_id: str | Path) -> Path:
     if text and local.exists():
         return local
     if _HUB_ID.match(text):
-        return snapshot(text)
+        return snapshot(text, is_offline())
     near = closest(text, REGISTRY)
     raise HubError(
         f"`{text}` is no file or folder here, no registered model ({listing(REGISTRY)}) and no Hugging Face "
@@ -106,12 +106,13 @@ def _ensure(artifact: Artifact, progress: bool, trust_stamp: bool) -> Path:
     folder = target.parent
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with locked(folder) as alone:
+        with _locked(folder) as alone:
             # Another process may have fetched it while this one waited for the lock.
             if is_right(artifact, target, trust_stamp):
                 return target
             if target.exists():
-                _say(f"`{target}` does not have the SHA-256 it should have: fetching it again.")
+                said = f"`{target}` does not have the SHA-256 it should have: fetching it again."
+                print(said, file=sys.stderr, flush=True)
             if alone:
                 for left in folder.glob(".fetch-*"):  # of a process that was killed
                     shutil.rmtree(left, ignore_errors=True)
@@ -142,7 +143,7 @@ def _offline_message(artifact: Artifact, target: Path) -> str:
 
 
 @contextlib.contextmanager
-def locked(folder: Path) -> Iterator[bool]:
+def _locked(folder: Path) -> Iterator[bool]:
     """Hold the folder's lock; yields False where locks do not exist (then two may fetch, and both are right)."""
     try:
         import fcntl

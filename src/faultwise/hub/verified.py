@@ -21,11 +21,13 @@ _CHUNK = 1 << 20
 
 
 def sha256(file: Path) -> str:
+    """Return the SHA-256 of a file in hexadecimal."""
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def size_of(file: Path) -> int | None:
+    """Return the size in bytes, or None where there is no such file."""
     try:
         return file.stat().st_size
     except OSError:

@@ -34,6 +34,7 @@ class TuneConfig:
     lora_r: int = 16
     lora_alpha: int = 32
     lora_dropout: float = 0.0
+    lora_plus: float = 1.0
     upper_layers: float = 1.0
     evaluations: int = 6
     patience: int = 3
@@ -74,7 +75,7 @@ def tune(
     rng = np.random.default_rng(config.seed)
     tuned = _with_lora(model, config)
     weights = [p for p in tuned.parameters() if p.requires_grad]
-    optimiser = torch.optim.AdamW(weights, lr=config.learning_rate, weight_decay=config.weight_decay, betas=(0.9, 0.95))
+    optimiser = torch.optim.AdamW(_groups(tuned, config), weight_decay=config.weight_decay, betas=(0.9, 0.95))
     log = TuneLog(rows=len(prompts))
     started = timed_from = time.monotonic()
     order = np.empty(0, dtype=int)
@@ -85,9 +86,9 @@ def tune(
         if len(order) < config.batch:
             order = np.concatenate([order, rng.permutation(len(prompts))])
         rows, order = order[: config.batch], order[config.batch :]
-        rate = config.learning_rate * _schedule(log.steps, planned, config.warm_up)
+        share = _schedule(log.steps, planned, config.warm_up)
         for group in optimiser.param_groups:
-            group["lr"] = rate
+            group["lr"] = share * group["full_lr"]
         tuned.train()
         loss = _loss(tuned, [prompts[row] for row in rows], labels[rows], tree, pad)
         if not torch.isfinite(loss):
@@ -159,6 +160,16 @@ def _with_lora(model: Any, config: TuneConfig) -> Any:
     )
     # autocast_adapter_dtype off: float32 adapters on a bfloat16 base run at a third of the speed.
     return get_peft_model(model, lora, autocast_adapter_dtype=False)
+
+
+def _groups(model: Any, config: TuneConfig) -> list[dict[str, Any]]:
+    """Parameter groups: LoRA's B matrices learn `lora_plus` times as fast as A (Hayou et al. 2024, LoRA+)."""
+    rates = {True: config.learning_rate * config.lora_plus, False: config.learning_rate}
+    named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
+    return [
+        {"params": [p for name, p in named if ("lora_B" in name) == is_b], "full_lr": rate, "lr": rate}
+        for is_b, rate in rates.items()
+    ]
 
 
 def _upper_linears(model: Any, fraction: float) -> list[str]:

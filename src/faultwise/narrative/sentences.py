@@ -30,7 +30,7 @@ def _verdict_text(verdict: Verdict) -> str:
     if verdict.label is None:
         return f"No verdict: {verdict.reason}."
     words = f" ({verdict.label_description})" if verdict.label_description else ""
-    share = f"{verdict.probability:.0%}"
+    share = "over 99%" if verdict.probability > 0.99 else f"{verdict.probability:.0%}"
     if verdict.detected is None:
         return f"The most likely label is {verdict.label}{words}, with a probability of {share}."
     score = f"fault score {_number(verdict.fault_score)}, alarm above {_number(verdict.threshold)}"
@@ -46,9 +46,9 @@ def _finding_text(finding: Finding) -> str:
     if finding.interval.first != finding.interval.last:
         where = f"samples {finding.interval.first} to {finding.interval.last}"
     if finding.direction == "missing":
-        return f"{subject} has no value at {where}."
+        return f"{subject} has no value at sample {finding.interval.last}."
     if finding.measure == "category":
-        return f"{subject} is {finding.value} at {where}."
+        return f"{subject} is {finding.value} at sample {finding.interval.last}."
     assert isinstance(finding.value, float)  # every measure but a category is a number
     value = f"{_number(finding.value)}{unit}{' per sample' if finding.measure == 'slope' else ''}"
     what = {

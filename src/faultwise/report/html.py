@@ -12,7 +12,7 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 from faultwise.contracts import Case, Diagnosis, Finding
-from faultwise.report import text as words
+from faultwise.report import values, words
 from faultwise.report.plots import series_svg
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ _STATE_WORDS = {
 
 def _finalize(value: Any) -> Any:
     """Clean every text that reaches the page; markup made by us passes."""
-    return value if hasattr(value, "__html__") else words.clean(value)
+    return value if hasattr(value, "__html__") else values.clean(value)
 
 
 @functools.cache
@@ -45,7 +45,7 @@ def _template() -> Template:
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, finalize=_finalize, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters |= {"number": words.number, "percent": words.percent}
+    environment.filters |= {"number": values.number, "percent": values.percent}
     source = resources.files("faultwise.report").joinpath("template.html.j2").read_text(encoding="utf-8")
     return environment.from_string(source)
 
@@ -58,9 +58,13 @@ def _share(value: float | None) -> str:
 
 def _ranking(case: Case) -> dict[str, Any]:
     top, rest, rest_share = words.ranked(case.verdict.probabilities, _TOP_CLASSES)
-    rows = [{"label": label, "p": p, "width": _share(p), "chosen": label == case.verdict.label} for label, p in top]
+    known = case.verdict.label_descriptions
+    rows = [
+        {"label": label, "words": known.get(label), "p": p, "width": _share(p), "chosen": label == case.verdict.label}
+        for label, p in top
+    ]
     # Short labels stand close to their bars, long ones get room to wrap.
-    short = all(len(label) <= 8 for label, _ in top)
+    short = all(len(label) <= 8 and label not in known for label, _ in top)
     return {"rows": rows, "rest": rest, "rest_share": rest_share, "short": short}
 
 
@@ -100,8 +104,8 @@ def _plots(case: Case, findings: list[Finding], key: str, anchors: Mapping[str, 
         series = by_variable.get(variable)
         if series is None:
             continue
-        name = words.clean(group[0].name or series.label or variable)
-        unit = words.clean(series.unit) if series.unit else ""
+        name = values.clean(group[0].name or series.label or variable)
+        unit = values.clean(series.unit) if series.unit else ""
         said = f"{name} over the run; {words.place(case.interval)} shaded. " + "; ".join(
             f"{finding.measure} {words.measured(finding)}, normal {words.normal_range(finding)}, "
             f"{words.deviation(finding)}"
@@ -187,7 +191,7 @@ def _page(diagnosis: Diagnosis) -> dict[str, Any]:
     runs, runs_left = words.overview(diagnosis.runs, _MOST_RUNS)
     # The leaderboards of different commands have different columns: all of them, in order of appearance.
     columns = list(dict.fromkeys(column for row in diagnosis.leaderboard for column in row))
-    cells = [words.aligned([row.get(column) for row in diagnosis.leaderboard]) for column in columns]
+    cells = [values.aligned([row.get(column) for row in diagnosis.leaderboard]) for column in columns]
     return {
         "title": words.summary(diagnosis),
         "source": diagnosis.source,
@@ -199,7 +203,7 @@ def _page(diagnosis: Diagnosis) -> dict[str, Any]:
         "columns": columns,
         "leaderboard": list(zip(*cells, strict=True)),
         "notes": diagnosis.notes,
-        "provenance": words.flatten(diagnosis.provenance),
+        "provenance": values.flatten(diagnosis.provenance),
     }
 
 

@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 
 from faultwise.contracts import Case, Diagnosis
-from faultwise.report import text as words
+from faultwise.report import values, words
 
 __all__ = ["escape", "render_markdown"]
 
@@ -31,7 +31,7 @@ def escape(value: object, start: bool = False) -> str:
     >>> print(escape("1. - item", start=True))
     1\\. - item
     """
-    text = words.clean(value)
+    text = values.clean(value)
     out, at = [], 0
     for match in _ADDRESS.finditer(text):
         out += [_plain(text[at : match.start()]), f"`{match.group()}`"]
@@ -67,19 +67,22 @@ def _case(case: Case, level: str) -> list[str]:
     lines += [""] if case.narrative else []
     top, rest, rest_share = words.ranked(verdict.probabilities, 8)
     if top:
-        rows = [[escape(label), words.percent(p)] for label, p in top]
-        rows += [[f"{rest} others", words.percent(rest_share)]] if rest else []
+        known = verdict.label_descriptions
+        rows = [
+            [escape(label + (f" ({known[label]})" if label in known else "")), values.percent(p)] for label, p in top
+        ]
+        rows += [[f"{rest} others", values.percent(rest_share)]] if rest else []
         lines += [f"{level}# Ranking of classes", "", *_table(["Class", "Probability"], rows, "lr")]
     findings = words.decisive(case.findings)
     if findings:
         rows = []
         for f in findings:
             name = words.variable_name(f)
-            column = f" ({words.clean(f.variable)})" if f.name and f.name != f.variable else ""
+            column = f" ({values.clean(f.variable)})" if f.name and f.name != f.variable else ""
             cells = [f.id, name + column, f.measure, words.measured(f), words.normal_range(f)]
             cells += [
                 words.deviation(f),
-                words.number(f.contribution, sign=True),
+                values.number(f.contribution, sign=True),
                 words.place(f.interval, times=False),
             ]
             rows.append([escape(cell) for cell in cells])
@@ -91,13 +94,13 @@ def _case(case: Case, level: str) -> list[str]:
         for expert, probabilities in verdict.by_expert.items():
             first, _, _ = words.ranked(probabilities, 1)
             own = None if verdict.label is None else probabilities.get(verdict.label)
-            choice = f"{escape(first[0][0])} ({words.percent(first[0][1])})" if first else words.DASH
-            rows.append([escape(expert), words.percent(own), choice])
+            choice = f"{escape(first[0][0])} ({values.percent(first[0][1])})" if first else values.DASH
+            rows.append([escape(expert), values.percent(own), choice])
         head = ["Expert", "Probability of the verdict", "Its own first choice"]
         lines += [f"{level}# What each expert says", "", *_table(head, rows, "lrl")]
     possible = ", ".join(escape(label) for label in verdict.fault_set.labels)
     covered = verdict.fault_set.coverage
-    promise = "" if covered is None else f" Promised coverage: {words.percent(covered)}."
+    promise = "" if covered is None else f" Promised coverage: {values.percent(covered)}."
     note = f" {escape(verdict.fault_set.note)}" if verdict.fault_set.note else ""
     if verdict.fault_set.labels:
         lines += [f"Labels that stay possible: {possible}.{promise}{note}", ""]
@@ -109,9 +112,9 @@ def _runs(diagnosis: Diagnosis) -> list[str]:
     rows = []
     for run in runs:
         known = None if run.label is None else run.probability
-        first = words.clean(run.first_flag) + (f" ({run.first_flag_time})" if run.first_flag_time else "")
+        first = values.clean(run.first_flag) + (f" ({run.first_flag_time})" if run.first_flag_time else "")
         counts = [str(run.rows), str(run.judged), str(run.flagged)]
-        rows.append([escape(run.run), *counts, escape(run.label), words.percent(known), escape(first)])
+        rows.append([escape(run.run), *counts, escape(run.label), values.percent(known), escape(first)])
     head = ["Run", "Rows", "Judged", "Flagged", "Most frequent label", "Probability", "First flagged row"]
     lines = ["## Overview by run", "", *_table(head, rows, "lrrrlrl")]
     return [*lines, f"{rest} more runs with smaller shares of flagged rows.", ""] if rest else lines
@@ -132,12 +135,12 @@ def render_markdown(diagnosis: Diagnosis) -> str:
         lines += _runs(diagnosis)
     if diagnosis.leaderboard:
         columns = list(dict.fromkeys(column for row in diagnosis.leaderboard for column in row))
-        cells = [words.aligned([row.get(column) for row in diagnosis.leaderboard]) for column in columns]
+        cells = [values.aligned([row.get(column) for row in diagnosis.leaderboard]) for column in columns]
         rows = [[escape(cell) for cell in row] for row in zip(*cells, strict=True)]
         head = [escape(str(column).replace("_", " ")) for column in columns]
         lines += ["## Leaderboard", "", *_table(head, rows, "l" + "r" * (len(columns) - 1))]
     if diagnosis.notes:
         lines += ["## Notes", "", *(f"- {escape(note, start=True)}" for note in diagnosis.notes), ""]
     lines += ["## Provenance", "", f"- source: {escape(diagnosis.source)}"]
-    lines += [f"- {escape(key)}: {escape(value)}" for key, value in words.flatten(diagnosis.provenance)]
+    lines += [f"- {escape(key)}: {escape(value)}" for key, value in values.flatten(diagnosis.provenance)]
     return "\n".join(lines) + "\n"

@@ -1,0 +1,227 @@
+"""The house as a whole: imports point downstream, importing is cheap, files stay small, nothing is unpickled."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import json
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import faultwise
+
+ROOT = Path(faultwise.__file__).parent
+MOST_LINES = 350
+
+# Room (or module, where a room has two floors) -> rank. A module may import its own room and whatever has a
+# strictly lower rank, also inside functions: what is found must never depend on how it is worded, shown or
+# asked for. Rooms of equal rank do not know each other. `evaluate.metrics` is arithmetic that training needs;
+# `evaluate.protocol` judges what training made, so it stands above it. A new room needs a line here.
+RANKS = {
+    "errors": 0,
+    "contracts": 1,
+    "settings": 1,
+    "hub": 1,
+    "data": 2,
+    "encoders": 3,
+    "llm": 4,
+    "experts": 5,
+    "evidence": 6,
+    "narrative": 6,
+    "evaluate": 6,
+    "evaluate.metrics": 6,
+    "runs": 7,
+    "training": 7,
+    "evaluate.protocol": 8,
+    "diagnosis": 8,
+    "diagnoser": 9,
+    "report": 10,
+    "cli": 11,
+}
+# The package's own `__init__` is the public door: it hands out names from above, lazily. Inside, only this
+# constant, which it holds itself, may be taken from it.
+DOOR_GIVES = {"__version__"}
+HEAVY = ("torch", "sklearn", "pandas", "transformers", "matplotlib")
+
+
+@cache
+def _trees() -> dict[str, ast.Module]:
+    """Every module by dotted name without `faultwise.`; the package itself is ''."""
+    trees = {}
+    for file in sorted(ROOT.rglob("*.py")):
+        parts = file.relative_to(ROOT).with_suffix("").parts
+        name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+        trees[name] = ast.parse(file.read_text(encoding="utf-8"))
+    return trees
+
+
+def _imports(name: str) -> Iterator[str]:
+    """Yield what a module imports of this package, anywhere in it; `from room import module` is the module."""
+    for node in ast.walk(_trees()[name]):
+        if isinstance(node, ast.Import):
+            found = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{name}: relative import in line {node.lineno}"
+            found = [f"{node.module}.{alias.name}" for alias in node.names]
+        else:
+            continue
+        for full in found:
+            top, _, inner = full.partition(".")
+            if top != "faultwise" or inner in DOOR_GIVES:
+                continue
+            yield inner if inner in _trees() else inner.rpartition(".")[0]
+
+
+def _rank(name: str) -> tuple[str, int]:
+    """The entry of RANKS that a module falls under: the longest that fits."""
+    parts = name.split(".")
+    for length in range(len(parts), 0, -1):
+        room = ".".join(parts[:length])
+        if room in RANKS:
+            return room, RANKS[room]
+    raise AssertionError(f"`{name}` has no rank: add its room to RANKS")
+
+
+def test_imports_point_downstream() -> None:
+    wrong = []
+    for name in filter(None, _trees()):
+        room, rank = _rank(name)
+        for other in _imports(name):
+            if not other:
+                wrong.append(f"{name} imports the package's own door")
+                continue
+            other_room, other_rank = _rank(other)
+            if other_room != room and other_rank >= rank:
+                wrong.append(f"{name} ({rank}) imports {other} ({other_rank})")
+    assert wrong == []
+
+
+def test_no_cycles() -> None:
+    done: set[str] = set()
+
+    def visit(name: str, way: tuple[str, ...]) -> None:
+        assert name not in way, " -> ".join((*way[way.index(name) :], name))
+        if name not in done:
+            for other in _imports(name):
+                visit(other, (*way, name))
+            done.add(name)
+
+    for name in _trees():
+        visit(name, ())
+
+
+def test_every_rank_is_used() -> None:
+    assert {_rank(name)[0] for name in filter(None, _trees())} == set(RANKS)
+
+
+def test_every_module_says_what_it_is() -> None:
+    assert [name for name, tree in _trees().items() if not ast.get_docstring(tree)] == []
+
+
+def test_public_names_are_sorted_and_exist() -> None:
+    for name, tree in _trees().items():
+        for node in tree.body:
+            if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
+                names = ast.literal_eval(node.value)
+                # As ruff sorts them: CONSTANTS, Classes, functions.
+                order = sorted(names, key=lambda n: (not n.isupper(), n.lstrip("_")[:1].islower(), n))
+                assert names == order, name
+                module = importlib.import_module(f"faultwise.{name}".rstrip("."))
+                assert [n for n in names if not hasattr(module, n)] == [], name
+
+
+def test_files_stay_small() -> None:
+    sizes = {file: len(file.read_text(encoding="utf-8").splitlines()) for file in ROOT.rglob("*.py")}
+    assert {str(file): size for file, size in sizes.items() if size > MOST_LINES} == {}
+
+
+def test_nothing_is_unpickled() -> None:
+    wrong = []
+    for name, tree in _trees().items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                modules = [getattr(node, "module", None), *(alias.name for alias in node.names)]
+                if {"pickle", "joblib", "dill", "cloudpickle", "marshal", "shelve"} & set(modules):
+                    wrong.append(f"{name}:{node.lineno} imports a pickler")
+            if not isinstance(node, ast.Call):
+                continue
+            called = ast.unparse(node.func)
+            given = {word.arg: ast.unparse(word.value) for word in node.keywords}
+            if called == "torch.load" and given.get("weights_only") != "True":
+                wrong.append(f"{name}:{node.lineno} torch.load without weights_only=True")
+            if called.endswith("read_pickle") or given.get("allow_pickle", "False") != "False":
+                wrong.append(f"{name}:{node.lineno} reads a pickle")
+            if called in ("eval", "exec", "yaml.load", "os.system") or given.get("shell", "False") != "False":
+                wrong.append(f"{name}:{node.lineno} calls {called}")
+            if given.get("trust_remote_code", "False") != "False":
+                wrong.append(f"{name}:{node.lineno} runs code that came with a model")
+    assert wrong == []
+
+
+def _fresh(code: str) -> Any:
+    """Run code in a new interpreter and return what its last line of stdout says, as JSON."""
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_importing_does_not_load_torch() -> None:
+    names = [f"faultwise.{name}".rstrip(".") for name in _trees()]
+    loaded = _fresh(
+        f"""
+        import importlib, json, sys
+        for name in {names!r}:
+            importlib.import_module(name)
+        print(json.dumps([name for name in ("torch", "transformers", "peft") if name in sys.modules]))
+        """
+    )
+    assert loaded == []
+
+
+@pytest.mark.parametrize("argv", [["--help"], ["fit", "--help"]])
+def test_help_as_a_process_is_light(argv: list[str]) -> None:
+    command = [sys.executable, "-X", "importtime", "-m", "faultwise.cli.main", *argv]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0
+    assert "usage: faultwise" in done.stdout
+    imported = {line.rpartition("|")[2].strip().partition(".")[0] for line in done.stderr.splitlines()}
+    assert "argparse" in imported
+    assert imported & {*HEAVY, "numpy"} == set()
+
+
+def test_the_help_of_every_command_is_light() -> None:
+    commands, loaded = _fresh(
+        f"""
+        import argparse, contextlib, io, json, sys
+        from faultwise.cli.main import main, build_parser
+
+        def ways(parser, way=()):
+            yield way
+            for action in parser._actions:
+                if isinstance(action, argparse._SubParsersAction):
+                    for name, inner in action.choices.items():
+                        yield from ways(inner, (*way, name))
+
+        commands = [list(way) for way in ways(build_parser())]
+        for way in commands:
+            with contextlib.redirect_stdout(io.StringIO()) as out:
+                try:
+                    main([*way, "--help"])
+                except SystemExit as end:
+                    assert end.code == 0, (way, end.code)
+            assert "usage: faultwise" in out.getvalue(), way
+        print(json.dumps([commands, [name for name in {HEAVY!r} if name in sys.modules]]))
+        """
+    )
+    assert ["fit"] in commands
+    assert ["data", "simulate"] in commands
+    assert loaded == []
