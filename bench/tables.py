@@ -55,9 +55,9 @@ def windows_table() -> list[str]:
     return [
         "",
         f"**Windows of 20 samples, classes 0 to 20** (`python bench/braatz_windows.py`): mean recall "
-        f"{result['mean_recall']:.3f} with {chosen}, chosen on held-out parts of the training files. The fused verdict, "
-        f"which detects first: mean recall {verdict['mean_recall']:.3f}, {verdict['fdr']:.1%} of fault rows detected at "
-        f"{verdict['far']:.1%} false alarms (2% were asked for).",
+        f"{result['mean_recall']:.3f} with {chosen}, chosen on held-out parts of the training files. The fused "
+        f"verdict, which detects first: mean recall {verdict['mean_recall']:.3f}, {verdict['fdr']:.1%} of fault rows "
+        f"detected at {verdict['far']:.1%} false alarms (2% were asked for).",
         "",
         "| class | " + " | ".join(str(n) for n in range(21)) + " |",
         "|---|" + "---|" * 21,

@@ -11,19 +11,20 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from faultwise import hub
 from faultwise.data.checks import check, training_problems
 from faultwise.data.drawing import draw_evenly
-from faultwise.data.folds import folds
+from faultwise.data.folds import Fold, folds
 from faultwise.data.splits import row_hashes
 from faultwise.data.stretches import stretches
 from faultwise.data.table import Table
 from faultwise.encoders.windows import WindowEncoder
-from faultwise.errors import DataError, UserError, listing
+from faultwise.errors import DataError, HubError, UserError, listing
 from faultwise.evaluate.metrics import metrics
 from faultwise.evidence.normal import NormalBand
 from faultwise.experts.detection import Detector
 from faultwise.experts.ensemble import Ensemble, Labelled, Validation
-from faultwise.experts.registry import LANGUAGE_MODEL, ExpertContext
+from faultwise.experts.registry import LANGUAGE_MODEL, ExpertContext, make
 from faultwise.experts.settings import LanguageSettings
 from faultwise.settings import FitSettings
 
@@ -68,46 +69,21 @@ def normal_label(labels: set[str], settings: FitSettings, about_normal: str | No
 
 def fit_table(table: Table, settings: FitSettings, progress: bool = False) -> Fitted:
     """Fit everything on a labelled table. Raises DataError or UserError before any expensive work."""
-    training_problems(table)
-    notes = [*table.notes, *check(table).lines()]
-    y, groups = table.y, table.groups
+    context = ExpertContext(settings.seed, progress, language_settings(settings))
+    for name in settings.experts:
+        make(name, context)  # a misspelt name should not surface after minutes of fitting the others
+    notes = [*training_problems(table), *check(table).lines()]
+    y = table.y
     normal, note = normal_label(set(y), settings, table.about.normal)
     notes += [note] if note else []
     kind = _split_kind(settings, table)
-    runs = groups if groups is not None else np.arange(len(y)).astype(str)
-    if kind == "row" and settings.window > 1:
-        raise UserError("Windows over rows that were split one by one would overlap: pass --group COL or --window 1.")
-    gap = settings.window - 1 if kind == "block" else 0
-    by_row, fold_notes = folds(y, groups, kind, settings.folds, settings.seed, gap)
-    notes += fold_notes
-    # Medians and categories are learnt from all rows of the fit, held-out ones included: they know no label.
-    encoder = WindowEncoder(settings.window).fit(table.X)
-    if encoder.columns is not None:
-        notes += [f"`{name}` was left out: {why}." for name, why in encoder.columns.left_out.items()]
-    # A window must not reach from a block's training part into its held-out part.
-    part = np.ones(len(y), dtype=int)
-    if kind == "block":
-        part[:] = 0
-        part[by_row[0][0]], part[by_row[0][1]] = 1, 2
-    pieces = stretches(runs if settings.window > 1 else np.zeros(len(y), int), _joint(y, part))
-    full = encoder.full(pieces)
-    full = full[part[full] > 0]
-    if len(full) > settings.most_rows:
-        notes.append(f"{settings.most_rows:,} of {len(full):,} rows were drawn evenly over classes and runs.")
-        full = full[draw_evenly(y[full], runs[full], settings.most_rows, settings.seed)]
-    _every_class(y, full, settings.window)
-    made = encoder.transform(table.X, pieces, full)
-    notes += made.notes
-    data = Labelled(made.frame, y[made.rows].astype(str), runs[made.rows])
-    splits = [
-        (np.flatnonzero(np.isin(made.rows, train)), np.flatnonzero(np.isin(made.rows, held))) for train, held in by_row
-    ]
+    encoder, data, splits = _prepared(table, settings, kind, notes)
+    _have_language_model(settings)
     classes = np.array(sorted(set(y)), dtype=str)
     ensemble = Ensemble(classes, Detector(normal, settings.false_alarm_rate))
-    context = ExpertContext(settings.seed, progress, language_settings(settings))
     validation = ensemble.fit(data, splits, settings.experts, context)
     notes += [validation.note] if validation.note else []
-    healthy = made.frame[data.y == normal] if normal is not None else made.frame
+    healthy = data.X[data.y == normal] if normal is not None else data.X
     band = NormalBand().fit(healthy, normal is not None)
     reference = healthy.sample(min(_REFERENCE_ROWS, len(healthy)), random_state=settings.seed)
     record = {
@@ -140,6 +116,53 @@ def language_settings(settings: FitSettings) -> LanguageSettings:
         digits=settings.lm_digits,
         features=settings.lm_features,
     )
+
+
+def _prepared(
+    table: Table, settings: FitSettings, kind: str, notes: list[str]
+) -> tuple[WindowEncoder, Labelled, list[Fold]]:
+    """Encode the rows that take part and say which of them each fold holds out; notes are added to `notes`."""
+    y, groups = table.y, table.groups
+    runs = groups if groups is not None else np.arange(len(y)).astype(str)
+    if kind == "row" and settings.window > 1:
+        raise UserError("Windows over rows that were split one by one would overlap: pass --group COL or --window 1.")
+    gap = settings.window - 1 if kind == "block" else 0
+    by_row, fold_notes = folds(y, groups, kind, settings.folds, settings.seed, gap)
+    notes += fold_notes
+    # Medians and categories are learnt from all rows of the fit, held-out ones included: they know no label.
+    encoder = WindowEncoder(settings.window).fit(table.X)
+    if encoder.columns is not None:
+        left_out = encoder.columns.left_out
+        for why in dict.fromkeys(left_out.values()):
+            notes.append(f"Left out, because {why}: {listing(n for n, w in left_out.items() if w == why)}.")
+    # A window must not reach from a block's training part into its held-out part.
+    part = np.ones(len(y), dtype=int)
+    if kind == "block":
+        part[:] = 0
+        part[by_row[0][0]], part[by_row[0][1]] = 1, 2
+    pieces = stretches(runs if settings.window > 1 else np.zeros(len(y), int), _joint(y, part))
+    full = encoder.full(pieces)
+    full = full[part[full] > 0]
+    if len(full) > settings.most_rows:
+        notes.append(f"{settings.most_rows:,} of {len(full):,} rows were drawn evenly over classes and runs.")
+        full = full[draw_evenly(y[full], runs[full], settings.most_rows, settings.seed)]
+    _every_class(y, full, settings.window)
+    made = encoder.transform(table.X, pieces, full)
+    notes += made.notes
+    data = Labelled(made.frame, y[made.rows].astype(str), runs[made.rows])
+    splits = [
+        (np.flatnonzero(np.isin(made.rows, train)), np.flatnonzero(np.isin(made.rows, held))) for train, held in by_row
+    ]
+    return encoder, data, splits
+
+
+def _have_language_model(settings: FitSettings) -> None:
+    """Fetch the language model before anything expensive, so that a missing one costs no minutes."""
+    if LANGUAGE_MODEL in settings.experts:
+        try:
+            hub.resolve(settings.model)
+        except HubError as error:
+            raise HubError(f"{error} Or fit without the language model: --no-lm.") from error
 
 
 def _split_kind(settings: FitSettings, table: Table) -> str:
