@@ -26,7 +26,7 @@ EXPECTED = {"4": "XMV(10)", "5": "XMV(11)"}
 
 def physics(fitted: Fitted, test: object, rows: int, seed: int) -> dict[str, dict[str, float]]:
     """Share of rightly diagnosed rows with the expected variable among the first five, by fault."""
-    judged = judge(fitted, test, 0)
+    judged = judge(fitted, test)
     truth = test.y[judged.features.rows]
     made = {}
     for fault, variable in EXPECTED.items():

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import os
+
+# Before NumPy and torch load: on tiny data threads only wait for each other, up to a hundred times as long.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -110,6 +114,7 @@ def tiny_lm(tmp_path_factory: pytest.TempPathFactory) -> Path:
         tokenizer_object=bare, eos_token="<|im_end|>", pad_token="<|endoftext|>", chat_template=CHATML
     )
     torch.manual_seed(0)
+    torch.set_num_threads(1)  # threads cost far more than they give on so small a model
     model = LlamaForCausalLM(
         LlamaConfig(
             vocab_size=len(vocabulary), hidden_size=32, intermediate_size=64, num_hidden_layers=2,

@@ -268,12 +268,12 @@ def test_findings_say_what_the_row_holds(fitted: Diagnoser, plant: Any) -> None:
 
 
 def _numbers(text: str) -> list[float]:
-    return [float(number.replace(",", "")) for number in re.findall(r"(?<![\w.])[-+]?\d[\d,]*\.?\d*(?:e[-+]\d+)?", text)]
+    return [
+        float(number.replace(",", "")) for number in re.findall(r"(?<![\w.])[-+]?\d[\d,]*\.?\d*(?:e[-+]\d+)?", text)
+    ]
 
 
-def test_sentences_hold_no_number_that_their_findings_lack(
-    fitted: Diagnoser, windowed: Diagnoser, plant: Any
-) -> None:
+def test_sentences_hold_no_number_that_their_findings_lack(fitted: Diagnoser, windowed: Diagnoser, plant: Any) -> None:
     rows = plant(seed=11)[X_COLUMNS]
     for diagnoser in (fitted, windowed):
         for row in (10, 60, 130):

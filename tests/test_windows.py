@@ -23,7 +23,9 @@ def _slow(values: pd.Series, stretches: np.ndarray, window: int) -> pd.DataFrame
         "slope": lambda w: np.polyfit(steps, w, 1)[0],
     }
     rolled = values.groupby(stretches).rolling(window)
-    made = {name: rolled.apply(one, raw=False).reset_index(level=0, drop=True).sort_index() for name, one in what.items()}
+    made = {
+        name: rolled.apply(one, raw=False).reset_index(level=0, drop=True).sort_index() for name, one in what.items()
+    }
     return pd.DataFrame(made)
 
 

@@ -122,7 +122,8 @@ class Diagnoser(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """Return fused probabilities (rows, classes) in the order of `classes_`.
 
         Rows of X are taken to be one run in time order unless `groups` says otherwise. Rows whose window is
-        not full yet are NaN. The language model scores up to `lm_score_rows` rows, spread evenly.
+        not full yet, or which the language model alone could judge and did not, are NaN. The language model
+        scores up to `lm_score_rows` rows, spread evenly.
         """
         made = self._encode(_frame(X), groups)
         p = np.full((len(X), len(self.classes_)), np.nan)
@@ -131,6 +132,8 @@ class Diagnoser(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             even = np.linspace(0, len(made.rows) - 1, min(self.lm_score_rows, len(made.rows))).astype(int)
             scored = np.zeros(len(made.rows), bool)
             scored[even] = ensemble.uses_language_model
+            if not ensemble.fusion.weights_without:  # nobody else can judge the rows that it does not score
+                made, scored = Features(made.frame[scored], made.rows[scored]), scored[scored]
             p[made.rows] = ensemble.fuse(ensemble.by_expert(made.frame, scored), scored)
         return p
 
@@ -175,7 +178,7 @@ class Diagnoser(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def label_rows(self, table: Table) -> pd.DataFrame:
         """Return one line per judged row: row (from 1), run, label, its probability, fault score."""
         self._check_fitted()
-        judged = judge(self.fitted_, table, 0)
+        judged = judge(self.fitted_, table, self.lm_score_rows)
         column = np.searchsorted(self.classes_, judged.labels.astype(str))
         lines = {
             "row": judged.features.rows + 1,
@@ -230,7 +233,10 @@ class Diagnoser(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             for name, expert in fitted.ensemble.experts.items():
                 (target / "experts" / name).mkdir(parents=True)
                 expert.save(target / "experts" / name)
-            rows = {"reference": fitted.reference.to_numpy(np.float32), "seen": fitted.seen}
+            # safetensors writes memory as it lies, and pandas keeps columns together: without this the rows of the
+            # reference come back as a jumble.
+            reference = np.ascontiguousarray(fitted.reference.to_numpy(np.float32))
+            rows = {"reference": reference, "seen": np.ascontiguousarray(fitted.seen)}
             save_file(rows, target / "rows.safetensors")
             columns = fitted.encoder.columns
             state = {

@@ -25,7 +25,7 @@ from faultwise.experts.registry import LANGUAGE_MODEL
 from faultwise.narrative.sentences import narrate
 from faultwise.training import Fitted
 
-__all__ = ["Judged", "contributions_of", "diagnose_table", "judge"]
+__all__ = ["Judged", "contributions_of", "diagnose_table", "judge", "with_language_model"]
 
 REFERENCE_ROWS = 12  # normal rows that each variable is exchanged with: 8 to 16 rank alike, each costs a second
 _SET_MASS = 0.9
@@ -48,9 +48,11 @@ class Judged:
     place: np.ndarray
 
 
-def judge(fitted: Fitted, table: Table, score_rows: int, first: np.ndarray | None = None) -> Judged:
-    """Judge every row that has a full window. The language model scores the table rows `first`, then others
-    spread evenly, `score_rows` in all. Raises DataError when no window is full.
+def judge(fitted: Fitted, table: Table, score_rows: int = 0, first: np.ndarray | None = None) -> Judged:
+    """Judge every row that has a full window by the experts other than the language model.
+
+    Where it is the only expert it judges, and only `score_rows` rows: the table rows `first`, then others spread
+    evenly. Raises DataError when no window is full, or no row can be judged.
     """
     groups = table.runs
     made = fitted.encoder.transform(table.X, stretches(groups))
@@ -59,26 +61,53 @@ def judge(fitted: Fitted, table: Table, score_rows: int, first: np.ndarray | Non
             f"`{table.source}` has {len(table.frame)} rows, and no run has the {fitted.encoder.window} samples "
             "that a window needs: give longer runs, or fit with a smaller --window."
         )
-    scored = np.zeros(len(made.rows), bool)
     ensemble = fitted.ensemble
-    if ensemble.uses_language_model and score_rows > 0:
-        if first is not None:
-            scored[np.flatnonzero(np.isin(made.rows, first))[:score_rows]] = True
-        spare = min(score_rows - int(scored.sum()), len(scored))
-        scored[np.linspace(0, len(scored) - 1, max(spare, 0)).astype(int)] = True
-    by_expert = ensemble.by_expert(made.frame, scored)
-    p = ensemble.fuse(by_expert, scored)
+    scored = np.zeros(len(made.rows), bool)
+    if not ensemble.fusion.weights_without:
+        wanted = np.empty(0, int) if first is None else np.flatnonzero(np.isin(made.rows, first))
+        scored = _spread(len(made.rows), score_rows, wanted)
+        if not scored.any():
+            raise DataError("This run has only the language model, and it may score no row: raise --lm-score-rows.")
+        made = Features(made.frame[scored].reset_index(drop=True), made.rows[scored], made.notes)
+        scored = scored[scored]
     place = pd.Series(groups).groupby(groups).cumcount().to_numpy() + 1
-    return Judged(
-        made,
-        by_expert,
-        p,
-        ensemble.detector.decide(p, ensemble.classes),
-        ensemble.detector.scores(p, ensemble.classes),
-        scored,
-        groups[made.rows],
-        place[made.rows],
-    )
+    by_expert = ensemble.by_expert(made.frame, scored)
+    return _concluded(fitted, made, by_expert, scored, groups[made.rows], place[made.rows])
+
+
+def with_language_model(fitted: Fitted, judged: Judged, score_rows: int, first: np.ndarray) -> Judged:
+    """Let the language model score the judged rows at positions `first`, then others spread evenly, `score_rows` in
+    all; what the other experts said is kept.
+    """
+    if not fitted.ensemble.uses_language_model or not fitted.ensemble.fusion.weights_without or score_rows < 1:
+        return judged
+    scored = _spread(len(judged.labels), score_rows, first)
+    said = fitted.ensemble.ask(LANGUAGE_MODEL, judged.features.frame, scored)
+    by_expert = {**judged.by_expert, LANGUAGE_MODEL: said}
+    return _concluded(fitted, judged.features, by_expert, scored, judged.runs, judged.place)
+
+
+def _spread(rows: int, most: int, first: np.ndarray) -> np.ndarray:
+    """Return a mask of at most `most` rows: those at positions `first`, the others evenly."""
+    chosen = np.zeros(rows, bool)
+    chosen[first[:most]] = True
+    spare = min(most - int(chosen.sum()), rows)
+    chosen[np.linspace(0, rows - 1, max(spare, 0)).astype(int)] = True
+    return chosen
+
+
+def _concluded(
+    fitted: Fitted,
+    features: Features,
+    by_expert: dict[str, np.ndarray],
+    scored: np.ndarray,
+    runs: np.ndarray,
+    place: np.ndarray,
+) -> Judged:
+    ensemble = fitted.ensemble
+    p = ensemble.fuse(by_expert, scored)
+    labels, scores = ensemble.detector.decide(p, ensemble.classes), ensemble.detector.scores(p, ensemble.classes)
+    return Judged(features, by_expert, p, labels, scores, scored, runs, place)
 
 
 def diagnose_table(
@@ -94,24 +123,26 @@ def diagnose_table(
     rows_of_file = len(table.frame)
     if row is not None and not 1 <= row <= rows_of_file:
         raise DataError(f"Row {row} was asked for; `{table.source}` has rows 1 to {rows_of_file}.")
-    quick = judge(fitted, table, 0)
+    alone = not fitted.ensemble.fusion.weights_without
+    asked = None if row is None else np.array([row - 1])
+    judged = judge(fitted, table, score_rows, asked)
     if row is not None:
-        chosen = np.flatnonzero(quick.features.rows == row - 1)
+        chosen = np.flatnonzero(judged.features.rows == row - 1)
         if not len(chosen):
             raise DataError(
                 f"Row {row} has no full window yet: its run needs {fitted.encoder.window} samples up to it. "
-                f"The first row with one is {int(quick.features.rows[0]) + 1}."
+                f"The first row with one is {int(judged.features.rows[0]) + 1}."
             )
     else:
-        chosen = _telling_rows(quick, fitted.ensemble.detector.normal, cases)
-    judged = quick
-    if fitted.ensemble.uses_language_model:
-        judged = judge(fitted, table, score_rows, quick.features.rows[chosen])
+        chosen = _telling_rows(judged, fitted.ensemble.detector.normal, cases)
+    judged = with_language_model(fitted, judged, score_rows, chosen)
     times = table.times
     made = tuple(_case(fitted, table, about, judged, int(at), times) for at in chosen)
     notes = [*table.notes, *judged.features.notes]
     short = rows_of_file - len(judged.labels)
-    if short:
+    if alone:
+        notes.append(f"Only the {len(judged.labels)} rows that the language model scored got a verdict.")
+    elif short:
         notes.append(f"{short} rows at the beginning of runs have no full window and got no verdict.")
     if fitted.ensemble.uses_language_model and not judged.scored.all():
         count = int(judged.scored.sum())

@@ -86,7 +86,7 @@ def fit_table(table: Table, settings: FitSettings, progress: bool = False) -> Fi
     healthy = data.X[data.y == normal] if normal is not None else data.X
     band = NormalBand().fit(healthy, normal is not None)
     reference = healthy.sample(min(_REFERENCE_ROWS, len(healthy)), random_state=settings.seed)
-    record = {
+    record: dict[str, Any] = {
         "data_hash": table.hash(),
         "source": table.source,
         "rows": len(y),
@@ -100,7 +100,13 @@ def fit_table(table: Table, settings: FitSettings, progress: bool = False) -> Fi
     }
     language = ensemble.experts.get(LANGUAGE_MODEL)
     if language is not None:
-        record["language_model"] = getattr(language, "log", {})
+        record["language_model"] = log = getattr(language, "log", {})
+        recall = record["validation"]["experts"][LANGUAGE_MODEL]["mean_recall"]
+        if recall < 1.5 / len(classes):
+            notes.append(
+                f"The language model stayed near chance in {log.get('steps', '?')} steps (mean recall {recall:.2f} "
+                f"over {len(classes)} labels): give it more time with --lm-minutes, or leave it out with --no-lm."
+            )
     used = encoder.columns.used if encoder.columns is not None else []
     seen = np.unique(row_hashes(table, used))
     return Fitted(encoder, ensemble, band, reference.reset_index(drop=True), seen, notes, record)

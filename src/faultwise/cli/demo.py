@@ -12,7 +12,7 @@ from faultwise.cli.out import print_json, print_table, say, say_notes
 
 __all__ = ["add", "run"]
 
-# A minute of training is enough to see the language model take part; `fit` gives it three.
+# A third of what `fit` gives the language model: enough to see it take part.
 _DEFAULTS = {"window": 20, "lm_minutes": 1.0, "lm_score_rows": 96}
 _SHOWN_FAULT = "4"
 

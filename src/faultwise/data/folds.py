@@ -46,7 +46,7 @@ def folds(
         splitter = StratifiedGroupKFold(count, shuffle=True, random_state=seed)
     else:
         splitter = StratifiedKFold(min(count, int(np.bincount(strata).min())), shuffle=True, random_state=seed)
-    made = [(t, h) for t, h in splitter.split(strata, strata, groups)]
+    made = [(t, h) for t, h in splitter.split(strata, strata, groups if kind == "group" else None)]
     classes = set(y)
     if all(set(y[t]) == classes and len(h) for t, h in made):
         words = "runs whole" if kind == "group" else "rows"
