@@ -255,3 +255,21 @@ def test_unfitted_is_not_saved(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="not been fitted"):
         Diagnoser().save(tmp_path / "run")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("field", ["left_child", "right_child", "feature"])
+def test_forged_trees_are_refused(saved: Path, tmp_path: Path, field: str) -> None:
+    """scikit-learn follows a tree's indices unchecked: one that leads outside must not get as far as that."""
+    from sklearn.ensemble import RandomForestClassifier
+
+    folder = Path(shutil.copytree(saved, tmp_path / "run"))
+    rng = np.random.default_rng(0)
+    forest = RandomForestClassifier(2, random_state=0).fit(rng.normal(size=(30, 4)), np.arange(30) % 3)
+    state = forest.estimators_[1].tree_.__getstate__()
+    state["nodes"] = state["nodes"].copy()
+    state["nodes"][field][0] = 1_000_000
+    forest.estimators_[1].tree_.__setstate__(state)
+    skops.io.dump(forest, folder / "experts" / "random-forest" / "expert.skops")
+    _resigned(folder)
+    with pytest.raises(RunFolderError, match="it was not loaded"):
+        Diagnoser.load(folder).fitted_.ensemble.experts["random-forest"]._ready()  # type: ignore[attr-defined]

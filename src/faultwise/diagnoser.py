@@ -65,7 +65,7 @@ class Diagnoser(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         lm_steps: int | None = None,
         lm_score_rows: int = 128,
         lm_digits: int = 1,
-        lm_features: int = 10,
+        lm_features: int = 8,
         progress: bool = False,
     ) -> None:
         self.window = window

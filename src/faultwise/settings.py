@@ -50,7 +50,7 @@ class FitSettings:
     lm_steps: int | None = _flag(None, "training steps instead of minutes: exactly repeatable", "N")
     lm_score_rows: int = _flag(128, "rows the language model scores per command at most", "N")
     lm_digits: int = _flag(1, "digits per variable in the language model's text (1 or 2)", "N")
-    lm_features: int = _flag(10, "features in the language model's text", "N")
+    lm_features: int = _flag(8, "features in the language model's text", "N")
 
     def __post_init__(self) -> None:
         errors = []

@@ -149,10 +149,13 @@ def _prepared(
     pieces = stretches(runs if settings.window > 1 else np.zeros(len(y), int), _joint(y, part))
     full = encoder.full(pieces)
     full = full[part[full] > 0]
+    _every_class(y, full, settings.window)
+    fewest = 10 * len(set(y))
+    if len(full) > settings.most_rows and settings.most_rows < fewest:
+        raise UserError(f"--most-rows is {settings.most_rows}: with {len(set(y))} labels choose {fewest} or more.")
     if len(full) > settings.most_rows:
         notes.append(f"{settings.most_rows:,} of {len(full):,} rows were drawn evenly over classes and runs.")
         full = full[draw_evenly(y[full], runs[full], settings.most_rows, settings.seed)]
-    _every_class(y, full, settings.window)
     made = encoder.transform(table.X, pieces, full)
     notes += made.notes
     data = Labelled(made.frame, y[made.rows].astype(str), runs[made.rows])

@@ -13,6 +13,7 @@ import numpy as np
 from faultwise.data.splits import row_hashes
 from faultwise.data.stretches import stretches
 from faultwise.data.table import Table
+from faultwise.encoders.windows import Features
 from faultwise.errors import DataError, listing
 from faultwise.evaluate.metrics import metrics, recall_by_class
 from faultwise.experts.registry import LANGUAGE_MODEL
@@ -35,6 +36,10 @@ def evaluate_table(fitted: Fitted, table: Table, score_rows: int = 128, seed: in
     if not len(made.rows):
         raise DataError(f"`{table.source}` has no stretch of {fitted.encoder.window} samples with one label.")
     truth = y[made.rows].astype(str)
+    if not ensemble.fusion.weights_without:  # the language model alone: only what it scores is judged
+        few = np.sort(np.random.default_rng(seed).permutation(len(truth))[: max(1, score_rows)])
+        made = Features(made.frame.iloc[few].reset_index(drop=True), made.rows[few], made.notes)
+        truth, score_rows = truth[few], len(few)
     unknown = sorted(set(truth) - set(ensemble.classes))
     if len(unknown) == len(set(truth)):
         raise DataError(
@@ -51,6 +56,8 @@ def evaluate_table(fitted: Fitted, table: Table, score_rows: int = 128, seed: in
     everyone: dict[str, np.ndarray] = {}
     for name in ensemble.experts:
         rows = scored if name == LANGUAGE_MODEL else np.ones(len(truth), bool)
+        if not rows.any():
+            continue
         started = time.perf_counter()
         p = ensemble.ask(name, made.frame, rows if name == LANGUAGE_MODEL else None)
         seconds = time.perf_counter() - started

@@ -52,6 +52,7 @@ TRUSTED = [
     "sklearn._loss.loss.HalfMultinomialLoss",
     "sklearn.ensemble._hist_gradient_boosting.binning._BinMapper",
     "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+    "sklearn.tree._tree.Tree",  # its nodes are looked at by `_sound` before anyone asks it
 ]
 
 
@@ -72,6 +73,8 @@ class ClassicalExpert:
         rows = draw_evenly(y, groups, self.most, self.seed)
         self.classes_, codes = np.unique(y[rows].astype(str), return_inverse=True)
         self._model = self._build().fit(X.to_numpy(np.float32)[rows], codes)
+        if hasattr(self._model, "n_jobs"):
+            self._model.n_jobs = 1  # threads add trees up in the order they end: the last digits would vary
         return self
 
     def predict_proba(self, X: pd.DataFrame) -> np.ndarray:
@@ -116,7 +119,28 @@ def _read(path: Path) -> Any:
         raise RunFolderError(
             f"`{path}` holds types that no fit writes ({', '.join(strangers)[:200]}): it was not loaded. Fit again."
         )
-    return skops.io.loads(data, trusted=TRUSTED)
+    model = skops.io.loads(data, trusted=TRUSTED)
+    for one in np.ravel(np.asarray(getattr(model, "estimators_", []), dtype=object)):
+        if not _sound(one.tree_, model.n_features_in_):
+            raise RunFolderError(f"`{path}` holds a tree whose nodes lead nowhere: it was not loaded. Fit again.")
+    return model
+
+
+def _sound(tree: Any, features: int) -> bool:
+    """Tell whether every node leads to later nodes of the tree, by a feature that exists.
+
+    scikit-learn does not check: a forged tree would read memory that is not its own.
+    """
+    if not 0 < tree.node_count <= tree.capacity:
+        return False
+    at, left, right = np.arange(tree.node_count), tree.children_left, tree.children_right
+    inner = left != -1
+    ends, asked = np.stack([left, right])[:, inner], tree.feature[inner]
+    return bool(
+        ((right != -1) == inner).all()
+        and ((ends > at[inner]) & (ends < tree.node_count)).all()
+        and ((asked >= 0) & (asked < features)).all()
+    )
 
 
 def _expert(name: str, context: ExpertContext, most: int, build: Callable[[], Any]) -> ClassicalExpert:

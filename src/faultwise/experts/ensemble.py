@@ -73,24 +73,24 @@ class Ensemble:
         """
         rows = np.unique(np.concatenate([held for _, held in folds]))
         p = {name: np.full((len(data.y), len(self.classes)), 1 / len(self.classes)) for name in names}
-        scored = np.zeros(len(data.y), bool)
+        classical = [name for name in names if name != LANGUAGE_MODEL]
         for number, (train, held) in enumerate(folds, start=1):
-            first = number == 1
-            turn = [name for name in names if first or name != LANGUAGE_MODEL]
-            for name in self._watched(turn, f"fold {number}/{len(folds)}", context.progress):
-                asked = held
-                if name == LANGUAGE_MODEL:
-                    most = context.language.score_rows
-                    asked = held[draw_evenly(data.y[held], data.groups[held], most, context.seed)]
-                    scored[asked] = True
-                started = time.monotonic()
-                expert = make(name, context).fit(data.X.iloc[train], data.y[train], data.groups[train])
-                self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - started
-                p[name][asked] = aligned(expert.predict_proba(data.X.iloc[asked]), expert.classes_, self.classes)
-                if not np.isfinite(p[name][asked]).all():
-                    raise UserError(f"The expert `{name}` gave probabilities that are not numbers: leave it out.")
-                if name == LANGUAGE_MODEL:
-                    self.experts[name] = expert
+            for name in self._watched(classical, f"fold {number}/{len(folds)}", context.progress):
+                _, p[name][held] = self._fitted(name, context, data, train, held)
+        for name in self._watched(classical, "all rows", context.progress):
+            self.experts[name] = make(name, context).fit(data.X, data.y, data.groups)
+        # The language model comes last: once torch's threads exist, scikit-learn's boosting can crawl beside them.
+        scored = np.zeros(len(data.y), bool)
+        if LANGUAGE_MODEL in names:
+            train, held = folds[0]
+            most = context.language.score_rows
+            asked = held[draw_evenly(data.y[held], data.groups[held], most, context.seed)]
+            scored[asked] = True
+            self.experts[LANGUAGE_MODEL], p[LANGUAGE_MODEL][asked] = self._fitted(
+                LANGUAGE_MODEL, context, data, train, asked
+            )
+            if not classical:  # nobody has judged the other held-out rows
+                rows = asked
         p = {name: q[rows] for name, q in p.items()}
         made = Validation(rows, p, scored[rows])
         self.fusion.fit(p, np.searchsorted(self.classes, data.y[rows]), made.scored)
@@ -99,10 +99,19 @@ class Ensemble:
         scores = self.detector.scores(made.fused, self.classes)
         if scores is not None:
             made.note = self.detector.fit(scores[data.y[rows] == self.detector.normal])
-        classical = [name for name in names if name != LANGUAGE_MODEL]
-        for name in self._watched(classical, "all rows", context.progress):
-            self.experts[name] = make(name, context).fit(data.X, data.y, data.groups)
         return made
+
+    def _fitted(
+        self, name: str, context: ExpertContext, data: Labelled, train: np.ndarray, held: np.ndarray
+    ) -> tuple[Expert, np.ndarray]:
+        """Return an expert fitted on the rows `train` and its probabilities for the rows `held`."""
+        started = time.monotonic()
+        expert = make(name, context).fit(data.X.iloc[train], data.y[train], data.groups[train])
+        self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - started
+        p = aligned(expert.predict_proba(data.X.iloc[held]), expert.classes_, self.classes)
+        if not np.isfinite(p).all():
+            raise UserError(f"The expert `{name}` gave probabilities that are not numbers: leave it out.")
+        return expert, p
 
     @property
     def uses_language_model(self) -> bool:

@@ -1,7 +1,8 @@
 """The language model as an expert: rows as short text, LoRA, and the labels scored, never generated.
 
-It sees digits only. Column names, cell texts and fault names stay outside: features are chosen by training
-rows, and the answers are tags (A, B, ...) in the order of the labels.
+It sees tags and digits only. Column names, cell texts and fault names stay outside: features are chosen by
+training rows, and the answers are the numbers of the labels in their order. (Letters as answers, which are tags in
+the text too, cost an eighth of the accuracy after 60 steps.)
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from faultwise.data.drawing import draw_evenly
-from faultwise.encoders.text import ShortText, tag
+from faultwise.encoders.text import ShortText
 from faultwise.errors import RunFolderError
 from faultwise.experts.registry import LANGUAGE_MODEL, ExpertContext
 from faultwise.experts.settings import LanguageSettings
@@ -81,6 +82,8 @@ class LanguageExpert:
         from faultwise.llm.scoring import score
 
         self._ready()
+        if not len(X):
+            return np.empty((0, len(self.classes_)))
         prompts = self._prompts(X)
         hide = not self.progress or len(prompts) < 32
         with tqdm(total=len(prompts), desc="language model", unit="row", disable=hide, leave=False) as bar:
@@ -91,9 +94,10 @@ class LanguageExpert:
     def save(self, folder: Path) -> None:
         """Write the adapter in PEFT's layout and `expert.json`; the base model is named, not copied."""
         self._ready()
-        self._tuned.unmerge_adapter()
+        # Merging changed the base's weights only, which are not written; A and B are as they were tuned.
+        for config in self._tuned.peft_config.values():
+            config.base_model_name_or_path = self.settings.model
         self._tuned.save_pretrained(folder / "adapter")
-        self._tuned.merge_adapter()
         state = {
             "classes": self.classes_.tolist(),
             "text": self._text.to_dict(),
@@ -133,7 +137,7 @@ class LanguageExpert:
     def _tree(self) -> Any:
         from faultwise.llm.labels import LabelTree
 
-        return LabelTree.of([tag(at) for at in range(len(self.classes_))], self._lm.tokenizer)
+        return LabelTree.of([str(at) for at in range(len(self.classes_))], self._lm.tokenizer)
 
 
 def _held_out(y: np.ndarray, groups: np.ndarray, seed: int) -> np.ndarray:
@@ -142,7 +146,7 @@ def _held_out(y: np.ndarray, groups: np.ndarray, seed: int) -> np.ndarray:
 
     held = np.zeros(len(y), bool)
     runs = pd.DataFrame({"y": y, "g": groups}).drop_duplicates().groupby("y").size()
-    folds = max(2, round(1 / _HELD))
+    folds = max(2, min(round(1 / _HELD), int(np.unique(y, return_counts=True)[1].min())))
     if runs.min() >= folds:
         parts = StratifiedGroupKFold(folds, shuffle=True, random_state=seed).split(y, y, groups)
     else:

@@ -21,5 +21,5 @@ class LanguageSettings:
     rows: int = 4000
     score_rows: int = 128
     digits: int = 1
-    features: int = 10
+    features: int = 8
     system: str = "Name the fault."

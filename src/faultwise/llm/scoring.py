@@ -82,7 +82,7 @@ def _branch_log_probs(model: Any, inputs: dict[str, Any], tree: LabelTree) -> di
         found[()] = root.logits[:, -1, list(tree.branches[()])].float().log_softmax(-1)
     if not deeper:
         return found
-    cache, length = root.past_key_values, inputs["input_ids"].shape[1]
+    cache = root.past_key_values
     last = inputs["position_ids"][:, -1:]
     for prefix in deeper:
         tail = torch.tensor(prefix, device=last.device).expand(len(last), -1)
@@ -96,6 +96,6 @@ def _branch_log_probs(model: Any, inputs: dict[str, Any], tree: LabelTree) -> di
             use_cache=True,
             logits_to_keep=1,
         )
-        cache.crop(length)
+        cache.crop(-len(prefix))
         found[prefix] = made.logits[:, -1, list(tree.branches[prefix])].float().log_softmax(-1)
     return found

@@ -36,6 +36,7 @@ class TuneConfig:
     lora_alpha: int = 32
     lora_dropout: float = 0.0
     lora_plus: float = 8.0
+    averaging: float = 0.9
     upper_layers: float = 1.0
     evaluations: int = 6
     patience: int = 3
@@ -82,6 +83,7 @@ def tune(
     order = np.empty(0, dtype=int)
     planned, evaluations = config.steps or 0, config.evaluations
     evaluate_at: set[int] = set()
+    average = _copy(tuned)
     best, best_weights, worse, running = (-1.0, -np.inf), _copy(tuned), 0, 0.0
     while not planned or log.steps < planned:
         if len(order) < config.batch:
@@ -102,6 +104,7 @@ def tune(
         optimiser.step()
         optimiser.zero_grad(set_to_none=True)
         log.steps += 1
+        _blend(average, tuned, min(config.averaging, log.steps / (log.steps + 9)))
         running = loss.item() if log.steps == 1 else 0.9 * running + 0.1 * loss.item()
         if log.steps == _UNTIMED_STEPS:
             timed_from = time.monotonic()
@@ -117,6 +120,8 @@ def tune(
         late = not config.steps and time.monotonic() - started > 1.2 * config.minutes * 60
         if log.steps not in evaluate_at and not late:
             continue
+        newest = _copy(tuned)
+        _restore(tuned, average)
         figures = _held_out(tuned, held, tree, pad)
         log.history.append({"step": float(log.steps), "loss": running, **figures})
         now = (figures["accuracy"], -figures["log_loss"])
@@ -124,6 +129,7 @@ def tune(
             best, best_weights, worse = now, _copy(tuned), 0
         else:
             worse += 1
+        _restore(tuned, newest)
         if worse >= config.patience:
             log.stopped = f"no better on validation rows for {worse} evaluations"
             break
@@ -236,6 +242,13 @@ def _held_out(model: Any, held: tuple[Any, np.ndarray], tree: LabelTree, pad: in
 
 def _copy(model: Any) -> dict[str, Any]:
     return {name: p.detach().clone() for name, p in model.named_parameters() if p.requires_grad}
+
+
+def _blend(average: dict[str, Any], model: Any, keep: float) -> None:
+    """Move the running average of the weights towards the newest ones."""
+    for name, parameter in model.named_parameters():
+        if name in average:
+            average[name].lerp_(parameter.detach(), 1 - keep)
 
 
 def _restore(model: Any, weights: dict[str, Any]) -> None:
