@@ -198,7 +198,7 @@ def test_html_says_the_verdict_first_and_everything_else() -> None:
     check_harmless(page)
     assert page.tags.count("h1") == 1
     assert '<h1 class="verdict">Fault 4: step in the cooling water temperature — 93%</h1>' in html
-    assert "The fault score is 99%, at or above the threshold of 62%" in page.text
+    assert "The fault score is 99%, above the threshold of 62%" in page.text
     assert "false-alarm rate of 1% on validation rows" in page.text
     for expected in (
         "Cooling water flow",
@@ -312,6 +312,8 @@ def test_headlines(change: dict[str, object], expected: str) -> None:
 def test_score_next_to_the_threshold_is_told_apart() -> None:
     verdict = replace(_verdict(), fault_score=0.6199, threshold=0.62, detected=False)
     assert "0.619900, below the threshold of 0.620000" in words.meaning(verdict)
+    tie = replace(verdict, fault_score=0.62)
+    assert "0.620000, at the threshold of 0.620000: no fault is detected" in words.meaning(tie)
 
 
 def test_nothing_at_all() -> None:

@@ -56,8 +56,8 @@ def meaning(verdict: Verdict) -> str:
     """Say how the fault score compares with its threshold, and what that threshold was chosen for."""
     said = []
     if verdict.fault_score is not None and verdict.threshold is not None:
-        above = verdict.fault_score > verdict.threshold
-        place_of = "above" if above else "not above"
+        gap = verdict.fault_score - verdict.threshold
+        place_of = "above" if gap > 0 else "below" if gap < 0 else "at"  # a tie is no alarm
         end = "a fault is detected" if verdict.detected else "no fault is detected"
         score, threshold = percent(verdict.fault_score), percent(verdict.threshold)
         if score == threshold:  # never "93%, below the threshold of 93%"
