@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from faultwise.cli.flags import check_score_rows
-from faultwise.cli.out import print_json, say, say_notes, watched
+from faultwise.cli.out import print_json, say, watched
 
 __all__ = ["add", "run"]
 
@@ -53,7 +53,6 @@ def run(args: argparse.Namespace) -> int:
         print_json(diagnosis.to_dict())
     else:
         print(render_text(diagnosis))
-    say_notes(diagnosis.notes)
     if args.report:
         save_report(diagnosis, args.report)
         say(f"Report: {args.report}")

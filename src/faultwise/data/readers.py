@@ -109,10 +109,7 @@ def _recognised(path: Path, labels: list[str], group: str | None, part: str, fau
         return _with_part(read_braatz_file(path), path, part)
     if faults is not None:
         raise DataError(f"`{path}` holds no Braatz files, so there are no faults to choose: leave `faults` out.")
-    table = _folder(path, names, labels, group) if folder else _file(path, labels)
-    if part:
-        table = replace(table, notes=(*table.notes, f"It has no {part} part of its own: all of it was read."))
-    return table
+    return _folder(path, names, labels, group) if folder else _file(path, labels)
 
 
 def _is_dir(path: Path) -> bool:
