@@ -258,7 +258,6 @@ def test_a_folder_of_tables_is_a_folder_of_runs(write, tmp_path: Path) -> None: 
     said = " ".join(table.notes)
     assert "new column `run`" in said
     assert "Not read: `readme.txt`" in said
-    assert "no test part" in said
     assert "run" not in read_source(tmp_path, group="b").frame
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from faultwise.cli.flags import check_score_rows
-from faultwise.cli.out import print_json, say, watched
+from faultwise.cli.out import print_json, say, say_notes, watched
 
 __all__ = ["add", "run"]
 
@@ -51,6 +51,7 @@ def run(args: argparse.Namespace) -> int:
         say(f"Rows: {args.csv}")
     if args.json:
         print_json(diagnosis.to_dict())
+        say_notes(diagnosis.notes)
     else:
         print(render_text(diagnosis))
     if args.report:
