@@ -97,7 +97,8 @@ class LanguageExpert:
         # Merging changed the base's weights only, which are not written; A and B are as they were tuned.
         for config in self._tuned.peft_config.values():
             config.base_model_name_or_path = self.settings.model
-        self._tuned.save_pretrained(folder / "adapter")
+        # Embeddings are not tuned; asking PEFT to find that out by itself makes it look for the base on a hub.
+        self._tuned.save_pretrained(folder / "adapter", save_embedding_layers=False)
         state = {
             "classes": self.classes_.tolist(),
             "text": self._text.to_dict(),
