@@ -219,7 +219,14 @@ def test_ctrl_c_ends_pip_and_leaves_nothing(tiny, cache, monkeypatch):
         monkeypatch.delenv("PIP_FIND_LINKS")
         monkeypatch.setenv("PIP_INDEX_URL", f"http://127.0.0.1:{silent.getsockname()[1]}/simple")
         silent.settimeout(30)
-        child = subprocess.Popen(_script(tiny), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        # A test run started in the background (CI, nohup) ignores SIGINT, and a child inherits that.
+        child = subprocess.Popen(
+            _script(tiny),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        )
         connection, _ = silent.accept()
         time.sleep(0.1)
         child.send_signal(signal.SIGINT)
