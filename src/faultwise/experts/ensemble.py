@@ -1,7 +1,7 @@
 """All experts of a fit together: compared on rows held out in folds, fused, then fitted on everything.
 
 Experts that hardly count in the fusion stay in the run for comparison, but a diagnosis does not ask them. The
-language model is tuned once, on the training rows only, because tuning it twice would double the wait.
+language model is tuned once, on the first fold's training rows: tuning it for each fold would multiply the wait.
 """
 
 from __future__ import annotations
