@@ -20,7 +20,7 @@ from faultwise.data.about import About
 from faultwise.data.readers import read_source
 from faultwise.data.stretches import stretches
 from faultwise.data.table import Roles, Table, label_text
-from faultwise.diagnosis import diagnose_table, judge
+from faultwise.diagnosis import diagnose_table, judge, spread
 from faultwise.encoders.columns import ColumnEncoder
 from faultwise.encoders.windows import Features, WindowEncoder
 from faultwise.errors import DataError, RunFolderError, UserError, listing
@@ -129,10 +129,9 @@ class Diagnoser(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         p = np.full((len(X), len(self.classes_)), np.nan)
         if len(made.rows):
             ensemble = self.fitted_.ensemble
-            even = np.linspace(0, len(made.rows) - 1, min(self.lm_score_rows, len(made.rows))).astype(int)
-            scored = np.zeros(len(made.rows), bool)
-            scored[even] = ensemble.uses_language_model
-            if not ensemble.fusion.weights_without:  # nobody else can judge the rows that it does not score
+            most = self.lm_score_rows if ensemble.uses_language_model else 0
+            scored = spread(len(made.rows), most, np.empty(0, int))
+            if ensemble.language_only:  # nobody else can judge the rows that it does not score
                 made, scored = Features(made.frame[scored], made.rows[scored]), scored[scored]
             p[made.rows] = ensemble.fuse(ensemble.by_expert(made.frame, scored), scored)
         return p
@@ -238,9 +237,8 @@ class Diagnoser(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             reference = np.ascontiguousarray(fitted.reference.to_numpy(np.float32))
             rows = {"reference": reference, "seen": np.ascontiguousarray(fitted.seen)}
             save_file(rows, target / "rows.safetensors")
-            columns = fitted.encoder.columns
             state = {
-                "encoder": {"window": fitted.encoder.window, "columns": columns and columns.to_dict()},
+                "encoder": {"window": fitted.encoder.window, "columns": fitted.encoder.learnt.to_dict()},
                 "fusion": fitted.ensemble.fusion.to_dict(),
                 "detector": asdict(fitted.ensemble.detector),
                 "band": fitted.band.to_dict(),

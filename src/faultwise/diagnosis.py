@@ -25,7 +25,7 @@ from faultwise.experts.registry import LANGUAGE_MODEL
 from faultwise.narrative.sentences import narrate
 from faultwise.training import Fitted
 
-__all__ = ["Judged", "contributions_of", "diagnose_table", "judge", "with_language_model"]
+__all__ = ["Judged", "contributions_of", "diagnose_table", "judge", "spread", "with_language_model"]
 
 REFERENCE_ROWS = 12  # normal rows that each variable is exchanged with: 8 to 16 rank alike, each costs a second
 _SET_MASS = 0.9
@@ -63,9 +63,9 @@ def judge(fitted: Fitted, table: Table, score_rows: int = 0, first: np.ndarray |
         )
     ensemble = fitted.ensemble
     scored = np.zeros(len(made.rows), bool)
-    if not ensemble.fusion.weights_without:
+    if ensemble.language_only:
         wanted = np.empty(0, int) if first is None else np.flatnonzero(np.isin(made.rows, first))
-        scored = _spread(len(made.rows), score_rows, wanted)
+        scored = spread(len(made.rows), score_rows, wanted)
         if not scored.any():
             raise DataError("This run has only the language model, and it may score no row: raise --lm-score-rows.")
         made = Features(made.frame[scored].reset_index(drop=True), made.rows[scored], made.notes)
@@ -79,15 +79,15 @@ def with_language_model(fitted: Fitted, judged: Judged, score_rows: int, first: 
     """Let the language model score the judged rows at positions `first`, then others spread evenly, `score_rows` in
     all; what the other experts said is kept.
     """
-    if not fitted.ensemble.uses_language_model or not fitted.ensemble.fusion.weights_without or score_rows < 1:
+    if not fitted.ensemble.uses_language_model or fitted.ensemble.language_only or score_rows < 1:
         return judged
-    scored = _spread(len(judged.labels), score_rows, first)
+    scored = spread(len(judged.labels), score_rows, first)
     said = fitted.ensemble.ask(LANGUAGE_MODEL, judged.features.frame, scored)
     by_expert = {**judged.by_expert, LANGUAGE_MODEL: said}
     return _concluded(fitted, judged.features, by_expert, scored, judged.runs, judged.place)
 
 
-def _spread(rows: int, most: int, first: np.ndarray) -> np.ndarray:
+def spread(rows: int, most: int, first: np.ndarray) -> np.ndarray:
     """Return a mask of at most `most` rows: those at positions `first`, the others evenly."""
     chosen = np.zeros(rows, bool)
     chosen[first[:most]] = True
@@ -123,7 +123,7 @@ def diagnose_table(
     rows_of_file = len(table.frame)
     if row is not None and not 1 <= row <= rows_of_file:
         raise DataError(f"Row {row} was asked for; `{table.source}` has rows 1 to {rows_of_file}.")
-    alone = not fitted.ensemble.fusion.weights_without
+    alone = fitted.ensemble.language_only
     asked = None if row is None else np.array([row - 1])
     judged = judge(fitted, table, score_rows, asked)
     if row is not None:

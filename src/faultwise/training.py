@@ -107,8 +107,7 @@ def fit_table(table: Table, settings: FitSettings, progress: bool = False) -> Fi
                 f"The language model stayed near chance in {log.get('steps', '?')} steps (mean recall {recall:.2f} "
                 f"over {len(classes)} labels): give it more time with --lm-minutes, or leave it out with --no-lm."
             )
-    used = encoder.columns.used if encoder.columns is not None else []
-    seen = np.unique(row_hashes(table, used))
+    seen = np.unique(row_hashes(table, encoder.learnt.used))
     return Fitted(encoder, ensemble, band, reference.reset_index(drop=True), seen, notes, record)
 
 
@@ -137,10 +136,9 @@ def _prepared(
     notes += fold_notes
     # Medians and categories are learnt from all rows of the fit, held-out ones included: they know no label.
     encoder = WindowEncoder(settings.window).fit(table.X)
-    if encoder.columns is not None:
-        left_out = encoder.columns.left_out
-        for why in dict.fromkeys(left_out.values()):
-            notes.append(f"Left out, because {why}: {listing(n for n, w in left_out.items() if w == why)}.")
+    left_out = encoder.learnt.left_out
+    for why in dict.fromkeys(left_out.values()):
+        notes.append(f"Left out, because {why}: {listing(n for n, w in left_out.items() if w == why)}.")
     # A window must not reach from a block's training part into its held-out part.
     part = np.ones(len(y), dtype=int)
     if kind == "block":

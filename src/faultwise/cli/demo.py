@@ -34,7 +34,7 @@ def add(commands: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Fit on one part, measure on the other, diagnose one faulty run, write the report."""
     settings = fit_settings(args, **_DEFAULTS)
-    from dataclasses import replace
+    from dataclasses import asdict, replace
 
     from faultwise.diagnoser import Diagnoser
     from faultwise.evaluate.protocol import evaluate_table, leaderboard
@@ -47,8 +47,7 @@ def run(args: argparse.Namespace) -> int:
     check_target(run_folder)
     training, test = _parts(args.data)
     say(f"Training on {len(training.frame):,} rows of `{training.source}`, judging on {len(test.frame):,} unseen rows.")
-    values = {name: getattr(settings, name) for name in settings.__slots__}
-    diagnoser = Diagnoser(**values, progress=not args.json).fit_table(training)
+    diagnoser = Diagnoser(**asdict(settings), progress=not args.json).fit_table(training)
     say_notes(diagnoser.fitted_.notes)
     diagnoser.save(run_folder)
     say("Judging on runs never seen in training ...")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -45,8 +46,7 @@ def run(args: argparse.Namespace) -> int:
     )
     if table.roles.target is None:
         raise DataError(f"`{args.source}`: which column holds the label? Pass --target COL.")
-    values = {name: getattr(settings, name) for name in settings.__slots__}
-    diagnoser = Diagnoser(**values, progress=watched(args)).fit_table(table)
+    diagnoser = Diagnoser(**asdict(settings), progress=watched(args)).fit_table(table)
     fitted = diagnoser.fitted_
     say_notes(fitted.notes)
     folder = diagnoser.save(args.out)

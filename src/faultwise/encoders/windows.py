@@ -50,7 +50,7 @@ class WindowEncoder:
     @property
     def origin(self) -> list[tuple[str, Measure]]:
         """The (column, measure) behind each feature, in feature order."""
-        columns = self._fitted()
+        columns = self.learnt
         numeric = list(columns.medians)
         categorical: list[tuple[str, Measure]] = [(c, "category") for c in columns.variables[len(numeric) :]]
         measures: tuple[Measure, ...] = ("value",) if self.window == 1 else WINDOW_MEASURES
@@ -59,7 +59,7 @@ class WindowEncoder:
     @property
     def names(self) -> list[str]:
         """Feature names such as `mean(XMV(10))`; categories as `is(state=on)`."""
-        columns = self._fitted()
+        columns = self.learnt
         made = [f"{measure}({name})" for name, measure in self.origin if measure != "category"]
         return made + [f"is({name})" for name in columns.names[len(columns.medians) :]]
 
@@ -79,7 +79,7 @@ class WindowEncoder:
 
         `only` are the sorted positions to keep: the windows of the others are never held in memory.
         """
-        columns = self._fitted()
+        columns = self.learnt
         values, notes = columns.transform(X)
         wanted = np.ones(len(X), bool) if only is None else np.isin(np.arange(len(X)), only)
         if self.window == 1:
@@ -104,7 +104,9 @@ class WindowEncoder:
         frame = pd.DataFrame(np.concatenate(parts)[back], columns=self.names)
         return Features(frame, rows[back], tuple(notes))
 
-    def _fitted(self) -> ColumnEncoder:
+    @property
+    def learnt(self) -> ColumnEncoder:
+        """The columns learnt by `fit`. Raises DataError before it."""
         if self.columns is None:
             raise DataError("The encoder has seen no training rows yet: call fit first.")
         return self.columns

@@ -36,7 +36,7 @@ def evaluate_table(fitted: Fitted, table: Table, score_rows: int = 128, seed: in
     if not len(made.rows):
         raise DataError(f"`{table.source}` has no stretch of {fitted.encoder.window} samples with one label.")
     truth = y[made.rows].astype(str)
-    if not ensemble.fusion.weights_without:  # the language model alone: only what it scores is judged
+    if ensemble.language_only:  # the language model alone: only what it scores is judged
         few = np.sort(np.random.default_rng(seed).permutation(len(truth))[: max(1, score_rows)])
         made = Features(made.frame.iloc[few].reset_index(drop=True), made.rows[few], made.notes)
         truth, score_rows = truth[few], len(few)
@@ -89,8 +89,7 @@ def evaluate_table(fitted: Fitted, table: Table, score_rows: int = 128, seed: in
 
 
 def _seen_again(fitted: Fitted, table: Table) -> list[str]:
-    columns = fitted.encoder.columns
-    again = int(np.isin(row_hashes(table, columns.used), fitted.seen).sum()) if columns is not None else 0
+    again = int(np.isin(row_hashes(table, fitted.encoder.learnt.used), fitted.seen).sum())
     if not again:
         return []
     return [f"Leak: {again} of {len(table.frame)} rows were in the fit, value for value: the figures flatter it."]

@@ -108,7 +108,7 @@ class Ensemble:
         started = time.monotonic()
         expert = make(name, context).fit(data.X.iloc[train], data.y[train], data.groups[train])
         self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - started
-        p = aligned(expert.predict_proba(data.X.iloc[held]), expert.classes_, self.classes)
+        p = self._said(expert, data.X.iloc[held])
         if not np.isfinite(p).all():
             raise UserError(f"The expert `{name}` gave probabilities that are not numbers: leave it out.")
         return expert, p
@@ -118,15 +118,18 @@ class Ensemble:
         """Whether the language model takes part in the fusion."""
         return LANGUAGE_MODEL in self.fusion.weights
 
-    def by_expert(
-        self, X: pd.DataFrame, scored: np.ndarray | None = None, everyone: bool = False
-    ) -> dict[str, np.ndarray]:
-        """Return probabilities (rows, classes) of each expert that counts in the fusion, or of `everyone`.
+    @property
+    def language_only(self) -> bool:
+        """Whether no other expert was asked for, so that only rows the language model scores can be judged."""
+        return not self.fusion.weights_without
+
+    def by_expert(self, X: pd.DataFrame, scored: np.ndarray | None = None) -> dict[str, np.ndarray]:
+        """Return probabilities (rows, classes) of each expert that counts in the fusion.
 
         The language model scores the rows of the mask `scored` only (none without a mask); its other rows
         are uniform and must be fused with the same mask.
         """
-        asked = self.experts if everyone else {*self.fusion.weights, *self.fusion.weights_without}
+        asked = {*self.fusion.weights, *self.fusion.weights_without}
         silent = scored is None or not scored.any()
         return {
             name: self.ask(name, X, scored if name == LANGUAGE_MODEL else None)
@@ -140,21 +143,21 @@ class Ensemble:
 
     def classical(self, X: pd.DataFrame) -> np.ndarray:
         """Return fused probabilities without the language model; with it where nothing else is kept."""
-        if not self.fusion.weights_without:
+        if self.language_only:
             everything = np.ones(len(X), bool)
             return self.fuse(self.by_expert(X, everything), everything)
         return self.fuse(self.by_expert(X))
 
     def ask(self, name: str, X: pd.DataFrame, scored: np.ndarray | None = None) -> np.ndarray:
         """Return one expert's probabilities (rows, classes); rows outside the mask are uniform."""
-        return self._predict(self.experts[name], X, scored)
-
-    def _predict(self, expert: Expert, X: pd.DataFrame, scored: np.ndarray | None) -> np.ndarray:
         if scored is None:
-            return aligned(expert.predict_proba(X), expert.classes_, self.classes)
+            return self._said(self.experts[name], X)
         p = np.full((len(X), len(self.classes)), 1 / len(self.classes))
-        p[scored] = aligned(expert.predict_proba(X[scored]), expert.classes_, self.classes)
+        p[scored] = self._said(self.experts[name], X[scored])
         return p
+
+    def _said(self, expert: Expert, X: pd.DataFrame) -> np.ndarray:
+        return aligned(expert.predict_proba(X), expert.classes_, self.classes)
 
     @staticmethod
     def _watched(names: Sequence[str], what: str, progress: bool) -> Any:
