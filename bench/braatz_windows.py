@@ -15,8 +15,9 @@ import time
 import numpy as np
 
 from faultwise.data.readers import read_source
-from faultwise.diagnosis import contributions_of, judge
+from faultwise.diagnosis import contributions_of
 from faultwise.evaluate.protocol import evaluate_table
+from faultwise.judging import judge
 from faultwise.settings import DEFAULT_EXPERTS, FitSettings
 from faultwise.training import Fitted, fit_table
 from recipe import data_folder, write_result

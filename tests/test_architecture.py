@@ -40,10 +40,17 @@ RANKS = {
     "runs": 7,
     "training": 7,
     "evaluate.protocol": 8,
-    "diagnosis": 8,
-    "diagnoser": 9,
-    "report": 10,
-    "cli": 11,
+    "evaluate.thesis": 8,
+    "monitoring": 8,
+    "judging": 8,
+    "storing": 8,
+    "diagnosis": 9,
+    "stream": 9,
+    "diagnoser": 10,
+    "report": 11,
+    "bulk": 12,
+    "follow": 12,
+    "cli": 13,
 }
 # The package's own `__init__` is the public door: it hands out names from above, lazily. Inside, only this
 # constant, which it holds itself, may be taken from it.

@@ -224,7 +224,7 @@ def test_numeric_column_turned_to_text(refused: Any, run_folder: Path, write: An
 def test_unseen_category(cli: Any, tmp_path: Path, write: Any, plant: Any) -> None:
     rows = plant()
     rows["state"] = np.where(rows["fault"] == "2", "off", "on")
-    assert cli("fit", write(rows), "--out", tmp_path / "run", *ROLES, *FAST).code == 0
+    assert cli("fit", write(rows), "--out", tmp_path / "run", *ROLES, *FAST, "--keep", "state").code == 0
     ran = cli("diagnose", tmp_path / "run", write(rows.assign(state="broken"), "new.csv"), "--json")
     assert ran.code == 0
     assert "`state`: 144 rows hold a category never seen in training (`broken`)" in ran.err
@@ -241,7 +241,7 @@ def test_report_with_unknown_suffix(refused: Any, tmp_path: Path, run_folder: Pa
     refused(*argv, words=("report.pdf", ".html", ".md", ".json"))
 
 
-@pytest.mark.parametrize("flag", ["--report", "--csv"])
+@pytest.mark.parametrize("flag", ["--report", "--out"])
 def test_output_into_a_missing_folder(
     refused: Any, tmp_path: Path, run_folder: Path, plant_csv: Path, flag: str
 ) -> None:

@@ -105,9 +105,9 @@ def test_reports(cli: Callable[..., Any], run_folder: Path, plant_csv: Path, tmp
 
 
 def test_csv_has_one_line_per_row(cli: Callable[..., Any], run_folder: Path, plant_csv: Path, tmp_path: Path) -> None:
-    assert cli("diagnose", run_folder, plant_csv, "--csv", tmp_path / "rows.csv").code == 0
+    assert cli("diagnose", run_folder, plant_csv, "--out", tmp_path / "rows.csv").code == 0
     rows = pd.read_csv(tmp_path / "rows.csv", dtype={"label": str})
-    assert list(rows) == ["row", "run", "label", "probability", "fault_score"]
+    assert list(rows) == ["row", "run", "label", "probability", "fault_score", "p(0)", "p(1)", "p(2)"]
     assert rows["row"].tolist() == list(range(1, 145))
     assert (rows["label"] == pd.read_csv(plant_csv, dtype=str)["fault"]).mean() > 0.9
     assert rows["probability"].between(0, 1).all()
@@ -241,7 +241,7 @@ def test_failure_of_the_machine_exits_with_1(
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("faultwise.diagnoser.save_file", full)
+    monkeypatch.setattr("faultwise.storing.save_file", full)
     ran = cli("fit", plant_csv, "--out", tmp_path / "run", *ROLES, *FAST)
     assert ran.code == 1
     assert ran.err.splitlines()[-1] == "faultwise: OSError: [Errno 28] No space left on device"

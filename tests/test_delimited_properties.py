@@ -65,6 +65,8 @@ def test_what_was_written_is_read(
         path.write_bytes(gzip.compress(raw) if packed else raw)
         found, notes = read_delimited(path)
     assert list(found.columns) == list(frame.columns)
+    if len(frame.columns) > 1:  # `,,` in the last lines is what spreadsheets leave: no rows
+        frame = frame.iloc[: np.flatnonzero(frame.notna().any(axis=1))[-1] + 1]
     for name in frame.columns:
         if name.startswith("n"):
             np.testing.assert_array_equal(found[name].to_numpy(float), frame[name].to_numpy(float))

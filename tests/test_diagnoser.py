@@ -340,7 +340,7 @@ def test_categories_as_findings(plant: Any) -> None:
     noise = rng.normal(size=(len(rows), 2))
     X = pd.DataFrame(noise, columns=["a", "b"])
     X["state"] = rows["fault"].map({"0": "auto", "1": "manual", "2": "off"})
-    made = Diagnoser(experts=FAST).fit(X, rows["fault"], rows["run"])
+    made = Diagnoser(experts=FAST, keep=("state",)).fit(X, rows["fault"], rows["run"])
     for row, label, cell in ((70, "1", "manual"), (130, "2", "off")):
         case = _case(made, X, row)
         first = case.findings[0]

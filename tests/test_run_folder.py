@@ -232,7 +232,7 @@ def test_failed_save_leaves_the_old_run(
     if at == "expert":
         monkeypatch.setattr(skops.io, "dump", fail)
     elif at == "state":
-        monkeypatch.setattr("faultwise.diagnoser.save_file", fail)
+        monkeypatch.setattr("faultwise.storing.save_file", fail)
     elif at == "manifest":
         monkeypatch.setattr("faultwise.runs._checksum", fail)
     else:

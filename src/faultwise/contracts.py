@@ -27,7 +27,7 @@ __all__ = [
 ]
 
 Direction = Literal["high", "low", "within", "missing", "unusual"]
-Measure = Literal["value", "mean", "spread", "jitter", "slope", "category"]
+Measure = Literal["value", "mean", "spread", "jitter", "slope", "change", "category"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +58,9 @@ class Finding:
     verdict's label, in nats: positive speaks for the verdict. All three concern `measure` of the variable:
     its value, or its mean, spread (standard deviation), jitter (standard deviation of the changes from sample
     to sample) or slope (units per sample) over the interval.
+
+    A finding of one of the user's rules carries it as `rule`: the normal range is then what the rule allows (of the
+    value or, with measure "change", of its change over the interval), and `contribution` is 0: nothing was weighed.
     """
 
     id: str
@@ -74,6 +77,7 @@ class Finding:
     name: str | None = None
     unit: str | None = None
     description: str | None = None
+    rule: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +96,11 @@ class Verdict:
     `fault_score` is the fused probability that the row is not normal; above `threshold` (chosen for
     `false_alarm_rate` on validation rows) a fault is `detected`, and then named. `label` is None when
     nothing can be said; `reason` then says why. Without a normal class in training `detected`,
-    `threshold` and `false_alarm_rate` are None and the label is only a name.
+    `threshold` and `false_alarm_rate` are None and the label is only a name. `false_alarm_per` says what the rate
+    counts: rows, or runs with any alarm.
+
+    A monitor of normal rows knows no probabilities: `probability` is NaN, `probabilities` is empty, and `statistics`
+    says how many times its alarm limit each statistic (T2, SPE, ...) is.
     """
 
     label: str | None
@@ -107,6 +115,8 @@ class Verdict:
     label_description: str | None = None
     label_descriptions: dict[str, str] = field(default_factory=dict)
     by_expert: dict[str, dict[str, float]] = field(default_factory=dict)
+    false_alarm_per: str = "row"
+    statistics: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

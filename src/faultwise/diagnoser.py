@@ -5,35 +5,38 @@ Follows scikit-learn's conventions; the command line does the same through `fit_
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict
+from copy import copy
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from safetensors.numpy import load_file, save_file
 from sklearn.base import BaseEstimator, ClassifierMixin
 
 from faultwise.contracts import Diagnosis
 from faultwise.data.about import About
+from faultwise.data.answers import without_answers
+from faultwise.data.batches import is_large, rows_up_to
 from faultwise.data.readers import read_source
+from faultwise.data.rules import Rules, read_rules
 from faultwise.data.stretches import stretches
 from faultwise.data.table import Roles, Table, label_text
-from faultwise.diagnosis import diagnose_table, judge, spread
-from faultwise.encoders.columns import ColumnEncoder
-from faultwise.encoders.windows import Features, WindowEncoder
+from faultwise.diagnosis import diagnose_table
+from faultwise.encoders.windows import Features
 from faultwise.errors import DataError, RunFolderError, UserError, listing
-from faultwise.evidence.normal import NormalBand
-from faultwise.experts.detection import Detector
-from faultwise.experts.ensemble import Ensemble
-from faultwise.experts.fusion import Fusion
-from faultwise.experts.registry import ExpertContext, make
-from faultwise.runs import read_manifest, write_run
+from faultwise.experts.registry import ExpertContext
+from faultwise.judging import judge, judged_lines, spread
+from faultwise.monitoring import fit_normal
+from faultwise.runs import located, read_manifest, write_run
 from faultwise.settings import DEFAULT_EXPERTS, FitSettings, from_mapping
+from faultwise.storing import read_fitted, write_fitted
+from faultwise.stream import RowStream
 from faultwise.training import Fitted, fit_table, language_settings
 
 __all__ = ["Diagnoser"]
+
+_NEAR = 5000  # rows before the asked one that are read of a large source: what its plots show
 
 
 class Diagnoser(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
@@ -57,6 +60,9 @@ class Diagnoser(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         split: str = "auto",
         folds: int = 3,
         false_alarm_rate: float = 0.02,
+        false_alarm_per: str = "row",
+        normal_only: bool = False,
+        keep: tuple[str, ...] = (),
         experts: tuple[str, ...] = DEFAULT_EXPERTS,
         seed: int = 0,
         most_rows: int = 60_000,
@@ -66,6 +72,9 @@ class Diagnoser(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         lm_score_rows: int = 128,
         lm_digits: int = 1,
         lm_features: int = 8,
+        lm_text: str = "short",
+        lm_names: bool = True,
+        lm_normalise: bool = True,
         progress: bool = False,
     ) -> None:
         self.window = window
@@ -73,6 +82,9 @@ class Diagnoser(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.split = split
         self.folds = folds
         self.false_alarm_rate = false_alarm_rate
+        self.false_alarm_per = false_alarm_per
+        self.normal_only = normal_only
+        self.keep = keep
         self.experts = experts
         self.seed = seed
         self.most_rows = most_rows
@@ -82,6 +94,9 @@ class Diagnoser(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.lm_score_rows = lm_score_rows
         self.lm_digits = lm_digits
         self.lm_features = lm_features
+        self.lm_text = lm_text
+        self.lm_names = lm_names
+        self.lm_normalise = lm_normalise
         self.progress = progress
 
     @property
@@ -93,30 +108,54 @@ class Diagnoser(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def fit(
         self,
         X: pd.DataFrame | np.ndarray,
-        y: Any,
+        y: Any = None,
         groups: Any = None,
         about: About | str | Path | None = None,
+        rules: Rules | str | Path | None = None,
     ) -> Diagnoser:
-        """Fit on X (rows, variables), labels y (rows,) and runs groups (rows,). Raises UserError."""
-        if len(X) != len(y) or (groups is not None and len(groups) != len(y)):
-            raise DataError(f"X has {len(X)} rows, y {len(y)}: every row needs one label (and one run).")
+        """Fit on X (rows, variables), labels y (rows,) and runs groups (rows,). Raises UserError.
+
+        `y` may be left out with `normal_only`: all rows are then taken to be normal.
+        """
+        if y is None and not self.normal_only:
+            raise UserError("There are no labels y: pass them, or learn normal rows alone with normal_only=True.")
+        if (y is not None and len(X) != len(y)) or (groups is not None and len(groups) != len(X)):
+            labels = "no" if y is None else len(y)
+            raise DataError(f"X has {len(X)} rows, y {labels}: every row needs one label (and one run).")
         frame = _frame(X).reset_index(drop=True)
         target, group = _unused(frame, "fault"), _unused(frame, "run")
-        frame[target] = np.asarray(y)
+        if y is not None:
+            frame[target] = np.asarray(y)
         if groups is not None:
             frame[group] = np.asarray(groups)
-        roles = Roles(target=target, group=None if groups is None else group)
+        roles = Roles(None if y is None else target, None if groups is None else group)
         known = about if isinstance(about, About) else _about(about)
-        return self.fit_table(Table(frame, roles, "X", about=known))
+        return self.fit_table(Table(frame, roles, "X", about=known), rules)
 
-    def fit_table(self, table: Table) -> Diagnoser:
-        """Fit on a table that knows its roles, as `read_source` returns it."""
-        self.fitted_: Fitted = fit_table(table, self.settings, self.progress)
+    def fit_table(self, table: Table, rules: Rules | str | Path | None = None) -> Diagnoser:
+        """Fit on a table that knows its roles, as `read_source` returns it; `rules` may be a file's path."""
+        given = rules if isinstance(rules, Rules) or rules is None else read_rules(rules)
+        settings = self.settings
+        table = without_answers(table, settings.keep)
+        if settings.normal_only:
+            self.fitted_: Fitted = fit_normal(table, settings, given, self.progress)
+        else:
+            if given is not None:
+                given.check(table.frame.columns)
+            self.fitted_ = replace(fit_table(table, settings, self.progress), rules=given or Rules())
         self.about_ = table.about
         self.roles_ = table.roles
         self.classes_ = self.fitted_.ensemble.classes
         self.manifest_: dict[str, Any] = {}
         return self
+
+    def stream(self, roles: Roles | None = None, every: bool = False) -> RowStream:
+        """Return a judge of rows as they come: `stream.push(rows)` gives a line per row with a full window.
+
+        It gives what `label_rows` gives for the same rows at once, without the language model.
+        """
+        self._check_fitted()
+        return RowStream(self.fitted_, roles or replace(self.roles_, target=None), every)
 
     def predict_proba(self, X: pd.DataFrame | np.ndarray, groups: Any = None) -> np.ndarray:
         """Return fused probabilities (rows, classes) in the order of `classes_`.
@@ -168,7 +207,12 @@ class Diagnoser(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             table = source
         elif isinstance(source, pd.DataFrame):
             frame = _frame(source).reset_index(drop=True)
-            table = Table(frame, self._roles_in(frame.columns), "frame", about=self.about_)
+            table = Table(frame, self.roles_in(frame.columns), "frame", about=self.about_)
+        elif row is not None and row > 0 and is_large(source):
+            most = max(_NEAR, self.fitted_.encoder.window, self.fitted_.rules.memory + 1)
+            table = rows_up_to(source, row, most, replace(self.roles_, target=None), part="test")
+            note = f"Of this large source only the {len(table.frame):,} rows up to row {row:,} were looked at."
+            table = replace(table, about=self.about_, notes=(note,))
         else:
             table = self.read(source)
         budget = self.lm_score_rows if lm_score_rows is None else lm_score_rows
@@ -178,29 +222,30 @@ class Diagnoser(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """Return one line per judged row: row (from 1), run, label, its probability, fault score."""
         self._check_fitted()
         judged = judge(self.fitted_, table, self.lm_score_rows)
-        column = np.searchsorted(self.classes_, judged.labels.astype(str))
-        lines = {
-            "row": judged.features.rows + 1,
-            "run": judged.runs,
-            "label": judged.labels,
-            "probability": judged.p[np.arange(len(column)), column].round(6),
-        }
-        if judged.scores is not None:
-            lines["fault_score"] = judged.scores.round(6)
-        return pd.DataFrame(lines)
+        return judged_lines(self.fitted_, judged, judged.features.rows + 1)
 
-    def read(self, source: str | Path, part: str = "test", labelled: bool = False) -> Table:
-        """Read a file with the columns' roles as they were in training. Raises DataError."""
+    def read(self, source: str | Path, part: str = "test", labelled: bool = False, target: str | None = None) -> Table:
+        """Read a file with the columns' roles as they were in training; `target` names the label's column anew.
+
+        Raises DataError, also where labels are asked for (`labelled`) and there are none.
+        """
         self._check_fitted()
-        table = read_source(source, part=part)
+        table = read_source(source, part=part, target=target)
         names = table.frame.columns
-        roles = table.roles if table.roles.target else self._roles_in(names)
+        mine = self.roles_in(names)
+        roles = replace(
+            mine,
+            target=target or mine.target or table.roles.target,
+            group=mine.group or table.roles.group,
+            time=mine.time or table.roles.time,
+        )
         if labelled and roles.target is None:
-            raise DataError(f"`{source}` has no column `{self.roles_.target}` to judge against: it has no labels.")
-        if roles.target in names:
-            frame = table.frame.assign(**{str(roles.target): label_text(table.frame[roles.target])})
-            table = Table(frame, roles, table.source, table.notes, table.about, table.split)
-        return Table(table.frame, roles, table.source, table.notes, self.about_, table.split)
+            lacks = f"no column `{self.roles_.target}`" if self.roles_.target else "no column known to hold the label"
+            raise DataError(f"`{source}` has {lacks} to judge against, so it has no labels: pass --target COL.")
+        if roles.target is not None:
+            frame = table.frame.assign(**{roles.target: label_text(table.frame[roles.target])})
+            table = replace(table, frame=frame)
+        return replace(table, roles=roles, about=self.about_)
 
     def provenance(self) -> dict[str, Any]:
         """Return versions, hashes, seeds and settings: what is needed to make this verdict again."""
@@ -227,68 +272,46 @@ class Diagnoser(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """Write a run folder (see `runs`). Raises RunFolderError when the target is something else."""
         self._check_fitted()
         fitted = self.fitted_
-
-        def write(target: Path) -> None:
-            for name, expert in fitted.ensemble.experts.items():
-                (target / "experts" / name).mkdir(parents=True)
-                expert.save(target / "experts" / name)
-            # safetensors writes memory as it lies, and pandas keeps columns together: without this the rows of the
-            # reference come back as a jumble.
-            reference = np.ascontiguousarray(fitted.reference.to_numpy(np.float32))
-            rows = {"reference": reference, "seen": np.ascontiguousarray(fitted.seen)}
-            save_file(rows, target / "rows.safetensors")
-            state = {
-                "encoder": {"window": fitted.encoder.window, "columns": fitted.encoder.learnt.to_dict()},
-                "fusion": fitted.ensemble.fusion.to_dict(),
-                "detector": asdict(fitted.ensemble.detector),
-                "band": fitted.band.to_dict(),
-                "about": self.about_.to_dict(),
-                "roles": asdict(self.roles_),
-                "notes": fitted.notes,
-            }
-            (target / "state.json").write_text(json.dumps(state, allow_nan=False), encoding="utf-8")
-
-        settings = asdict(self.settings)
-        manifest = {"settings": settings, "experts": list(fitted.ensemble.experts), **fitted.record}
-        return write_run(Path(folder), manifest, write)
+        manifest = {"settings": asdict(self.settings), "experts": list(fitted.ensemble.experts), **fitted.record}
+        return write_run(Path(folder), manifest, lambda to: write_fitted(to, fitted, self.about_, self.roles_))
 
     @classmethod
     def load(cls, folder: str | Path, progress: bool = False) -> Diagnoser:
         """Read a run folder. Raises RunFolderError when it is incomplete, edited or newer."""
-        folder = Path(folder)
+        folder = located(Path(folder))
         manifest = read_manifest(folder)
         try:
-            settings = manifest["settings"]
-            made = cls(**{**settings, "experts": tuple(settings["experts"])}, progress=progress)
-            state = json.loads((folder / "state.json").read_text(encoding="utf-8"))
-            encoder = WindowEncoder(state["encoder"]["window"], ColumnEncoder(**state["encoder"]["columns"]))
-            classes = np.array(manifest["labels"], dtype=str)
-            ensemble = Ensemble(classes, Detector(**state["detector"]), fusion=Fusion(**state["fusion"]))
+            stored = manifest["settings"].items()
+            settings: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in stored}
+            made = cls(**settings, progress=progress)
             context = ExpertContext(made.seed, progress, language_settings(made.settings))
-            for name in manifest["experts"]:
-                ensemble.experts[name] = make(name, context).load(folder / "experts" / name)
-            rows = load_file(folder / "rows.safetensors")
-            reference = pd.DataFrame(rows["reference"], columns=encoder.names)
-            band, about = NormalBand(**state["band"]), About.from_dict(state["about"])
-            roles = Roles(**{**state["roles"], "ignored": tuple(state["roles"]["ignored"])})
-        except (KeyError, TypeError, ValueError) as error:
-            if isinstance(error, UserError):
-                raise
+        except (KeyError, TypeError, AttributeError) as error:
             raise RunFolderError(f"`{folder}` cannot be understood ({error}): fit again.") from error
-        made.fitted_ = Fitted(encoder, ensemble, band, reference, rows["seen"], state["notes"], manifest)
-        made.about_, made.roles_, made.classes_, made.manifest_ = about, roles, classes, manifest
+        made.fitted_, made.about_, made.roles_ = read_fitted(folder, manifest, context)
+        made.classes_, made.manifest_ = made.fitted_.ensemble.classes, manifest
         return made
+
+    def only(self, expert: str) -> Diagnoser:
+        """Return this diagnoser with one classical expert judging alone, calibrated and with its own threshold.
+
+        Raises UserError for an expert that the fit did not have.
+        """
+        self._check_fitted()
+        made = copy(self)
+        made.fitted_ = replace(self.fitted_, ensemble=self.fitted_.ensemble.only(expert))
+        return made
+
+    def roles_in(self, columns: Any) -> Roles:
+        """Return the roles of the fit that these columns can play."""
+        mine = self.roles_
+        here = set(columns)
+        target, group, time = (name if name in here else None for name in (mine.target, mine.group, mine.time))
+        return Roles(target, group, time, tuple(name for name in mine.ignored if name in here))
 
     def _encode(self, X: pd.DataFrame, groups: Any) -> Features:
         self._check_fitted()
         runs = np.zeros(len(X), int) if groups is None else np.asarray(groups)
         return self.fitted_.encoder.transform(X, stretches(runs))
-
-    def _roles_in(self, columns: Any) -> Roles:
-        mine = self.roles_
-        here = set(columns)
-        target, group, time = (name if name in here else None for name in (mine.target, mine.group, mine.time))
-        return Roles(target, group, time, tuple(name for name in mine.ignored if name in here))
 
     def _check_fitted(self) -> None:
         if not hasattr(self, "fitted_"):

@@ -7,107 +7,41 @@ hundreds of times per case would take minutes on a CPU, and its weight is capped
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from faultwise.contracts import Case, Diagnosis, FaultSet, Interval, RunSummary, Series, Verdict
-from faultwise.data.about import About
-from faultwise.data.stretches import stretches
+from faultwise.contracts import (
+    Case,
+    Diagnosis,
+    Direction,
+    FaultSet,
+    Finding,
+    Interval,
+    RunSummary,
+    Sentence,
+    Series,
+    Verdict,
+)
+from faultwise.data.about import About, Variable
+from faultwise.data.rules import Reason
 from faultwise.data.table import Table
-from faultwise.encoders.windows import Features
 from faultwise.errors import DataError
 from faultwise.evidence.attribution import contributions
 from faultwise.evidence.findings import variable_findings
+from faultwise.experts.monitor import MONITOR, Monitor, index_of
 from faultwise.experts.registry import LANGUAGE_MODEL
-from faultwise.narrative.sentences import narrate
+from faultwise.judging import Judged, judge, with_language_model
+from faultwise.narrative.sentences import narrate, share_sentence
 from faultwise.training import Fitted
 
-__all__ = ["Judged", "contributions_of", "diagnose_table", "judge", "spread", "with_language_model"]
+__all__ = ["contributions_of", "diagnose_table"]
 
 REFERENCE_ROWS = 12  # normal rows that each variable is exchanged with: 8 to 16 rank alike, each costs a second
 _SET_MASS = 0.9
 _PLOTS = 5
-
-
-@dataclass(frozen=True)
-class Judged:
-    """All rows with a full window: features, probabilities, labels, scores; `scored` marks the language
-    model's rows. `place` (rows,) is each row's position within its run, counted from 1.
-    """
-
-    features: Features
-    by_expert: dict[str, np.ndarray]
-    p: np.ndarray
-    labels: np.ndarray
-    scores: np.ndarray | None
-    scored: np.ndarray
-    runs: np.ndarray
-    place: np.ndarray
-
-
-def judge(fitted: Fitted, table: Table, score_rows: int = 0, first: np.ndarray | None = None) -> Judged:
-    """Judge every row that has a full window by the experts other than the language model.
-
-    Where it is the only expert it judges, and only `score_rows` rows: the table rows `first`, then others spread
-    evenly. Raises DataError when no window is full, or no row can be judged.
-    """
-    groups = table.runs
-    made = fitted.encoder.transform(table.X, stretches(groups))
-    if not len(made.rows):
-        raise DataError(
-            f"`{table.source}` has {len(table.frame)} rows, and no run has the {fitted.encoder.window} samples "
-            "that a window needs: give longer runs, or fit with a smaller --window."
-        )
-    ensemble = fitted.ensemble
-    scored = np.zeros(len(made.rows), bool)
-    if ensemble.language_only:
-        wanted = np.empty(0, int) if first is None else np.flatnonzero(np.isin(made.rows, first))
-        scored = spread(len(made.rows), score_rows, wanted)
-        if not scored.any():
-            raise DataError("This run has only the language model, and it may score no row: raise --lm-score-rows.")
-        made = Features(made.frame[scored].reset_index(drop=True), made.rows[scored], made.notes)
-        scored = scored[scored]
-    place = pd.Series(groups).groupby(groups).cumcount().to_numpy() + 1
-    by_expert = ensemble.by_expert(made.frame, scored)
-    return _concluded(fitted, made, by_expert, scored, groups[made.rows], place[made.rows])
-
-
-def with_language_model(fitted: Fitted, judged: Judged, score_rows: int, first: np.ndarray) -> Judged:
-    """Let the language model score the judged rows at positions `first`, then others spread evenly, `score_rows` in
-    all; what the other experts said is kept.
-    """
-    if not fitted.ensemble.uses_language_model or fitted.ensemble.language_only or score_rows < 1:
-        return judged
-    scored = spread(len(judged.labels), score_rows, first)
-    said = fitted.ensemble.ask(LANGUAGE_MODEL, judged.features.frame, scored)
-    by_expert = {**judged.by_expert, LANGUAGE_MODEL: said}
-    return _concluded(fitted, judged.features, by_expert, scored, judged.runs, judged.place)
-
-
-def spread(rows: int, most: int, first: np.ndarray) -> np.ndarray:
-    """Return a mask of at most `most` rows: those at positions `first`, the others evenly."""
-    chosen = np.zeros(rows, bool)
-    chosen[first[:most]] = True
-    spare = min(most - int(chosen.sum()), rows)
-    chosen[np.linspace(0, rows - 1, max(spare, 0)).astype(int)] = True
-    return chosen
-
-
-def _concluded(
-    fitted: Fitted,
-    features: Features,
-    by_expert: dict[str, np.ndarray],
-    scored: np.ndarray,
-    runs: np.ndarray,
-    place: np.ndarray,
-) -> Judged:
-    ensemble = fitted.ensemble
-    p = ensemble.fuse(by_expert, scored)
-    labels, scores = ensemble.detector.decide(p, ensemble.classes), ensemble.detector.scores(p, ensemble.classes)
-    return Judged(features, by_expert, p, labels, scores, scored, runs, place)
+_PARTS = 3
 
 
 def diagnose_table(
@@ -121,17 +55,18 @@ def diagnose_table(
 ) -> Diagnosis:
     """Diagnose a table; `row` is a position in the file, counted from 1. Raises DataError."""
     rows_of_file = len(table.frame)
-    if row is not None and not 1 <= row <= rows_of_file:
+    if row is not None and not 1 <= row - table.first_row <= rows_of_file:
         raise DataError(f"Row {row} was asked for; `{table.source}` has rows 1 to {rows_of_file}.")
     alone = fitted.ensemble.language_only
-    asked = None if row is None else np.array([row - 1])
+    at_row = None if row is None else row - table.first_row - 1
+    asked = None if at_row is None else np.array([at_row])
     judged = judge(fitted, table, score_rows, asked)
     if row is not None:
-        chosen = np.flatnonzero(judged.features.rows == row - 1)
+        chosen = np.flatnonzero(judged.features.rows == at_row)
         if not len(chosen):
             raise DataError(
                 f"Row {row} has no full window yet: its run needs {fitted.encoder.window} samples up to it. "
-                f"The first row with one is {int(judged.features.rows[0]) + 1}."
+                f"The first row with one is {int(judged.features.rows[0]) + table.first_row + 1}."
             )
     else:
         chosen = _telling_rows(judged, fitted.ensemble.detector.normal, cases)
@@ -149,7 +84,7 @@ def diagnose_table(
         notes.append(
             f"The language model scored {count} of {len(judged.scored)} rows; the others are fused without it."
         )
-    overview = tuple(_run_summaries(judged, fitted.ensemble.detector.normal, times))
+    overview = tuple(_run_summaries(judged, fitted.ensemble.detector.normal, times, fitted.monitored))
     return Diagnosis(table.source, overview, made, tuple(notes), provenance)
 
 
@@ -166,15 +101,19 @@ def _case(fitted: Fitted, table: Table, about: About, judged: Judged, at: int, t
     row = judged.features.frame.iloc[[at]]
     of_run = np.flatnonzero(table.runs == run)
     first = last - fitted.encoder.window + 1
-    start, end = (None, None) if times is None else (times[of_run[first - 1]], times[of_run[last - 1]])
+    gone = table.before.get(run, 0)
+    start, end = (None, None) if times is None else (times[of_run[first - gone - 1]], times[of_run[last - gone - 1]])
     interval = Interval(run, first, last, start, end)
     contribution = contributions_of(fitted, row, label)
     raw = {str(k): v for k, v in table.frame.iloc[int(judged.features.rows[at])].items()}
     findings = variable_findings(row, fitted.encoder.origin, fitted.band, contribution, raw, interval, about)
+    findings = (*_rule_findings(fitted, table, about, judged, at, of_run), *findings)
     verdict = _verdict(fitted, about, judged, at, label)
-    series = tuple(_series(fitted, table, about, of_run, finding.variable) for finding in findings[:_PLOTS])
-    position = int(judged.features.rows[at]) + 1
-    return Case(run, position, interval, verdict, findings, narrate(verdict, findings), tuple(s for s in series if s))
+    shown = list(dict.fromkeys(finding.variable for finding in findings))[:_PLOTS]
+    series = tuple(_series(fitted, table, about, of_run, variable, gone) for variable in shown)
+    position = int(judged.features.rows[at]) + table.first_row + 1
+    told = (*narrate(verdict, findings), *_parts(fitted, row, verdict, findings))
+    return Case(run, position, interval, verdict, findings, told, tuple(s for s in series if s))
 
 
 def _verdict(fitted: Fitted, about: About, judged: Judged, at: int, label: str) -> Verdict:
@@ -189,6 +128,8 @@ def _verdict(fitted: Fitted, about: About, judged: Judged, at: int, label: str) 
     }
     normal = ensemble.detector.normal
     detected = None if judged.scores is None else label != normal
+    if fitted.monitored:
+        return _monitored(fitted, judged, at, label)
     return Verdict(
         label=label,
         probability=float(p[list(ensemble.classes).index(label)]),
@@ -202,6 +143,80 @@ def _verdict(fitted: Fitted, about: About, judged: Judged, at: int, label: str) 
         label_descriptions={c: about.faults[c] for c in ensemble.classes.tolist() if c in about.faults},
         by_expert=experts,
     )
+
+
+def _monitored(fitted: Fitted, judged: Judged, at: int, label: str) -> Verdict:
+    """The verdict of a monitor of normal rows: statistics in units of their alarm limit, no probabilities."""
+    detector, monitor = fitted.ensemble.detector, fitted.ensemble.experts[MONITOR]
+    assert isinstance(monitor, Monitor) and judged.scores is not None  # noqa: PT018 - what `fit_normal` makes
+    limit = float(index_of(np.array(detector.threshold)))
+    found = monitor.statistics(judged.features.frame.iloc[[at]]).iloc[0] / limit
+    return Verdict(
+        label=label,
+        probability=float("nan"),
+        probabilities={},
+        detected=label != detector.normal,
+        fault_score=float(judged.scores[at]),
+        threshold=detector.threshold,
+        false_alarm_rate=detector.false_alarm_rate,
+        fault_set=FaultSet((), note=""),
+        false_alarm_per=str(fitted.record["false_alarm_per"]),
+        statistics={str(name): float(value) for name, value in found.items()},
+    )
+
+
+def _parts(fitted: Fitted, row: pd.DataFrame, verdict: Verdict, findings: tuple[Finding, ...]) -> tuple[Sentence, ...]:
+    """Say which variables make up the statistic that leads, as in a contribution plot."""
+    if not (verdict.detected and verdict.statistics):
+        return ()
+    leading = max(verdict.statistics, key=lambda name: verdict.statistics[name])
+    monitor = fitted.ensemble.experts[MONITOR]
+    parts = monitor.parts(row) if isinstance(monitor, Monitor) else {}
+    if leading not in parts:
+        return ()
+    by_variable = pd.Series(parts[leading][0]).groupby([name for name, _ in fitted.encoder.origin]).sum()
+    known = {finding.variable: finding for finding in findings if finding.rule is None}
+    shares = (by_variable / by_variable.sum()).loc[list(known)].sort_values(ascending=False)[:_PARTS]
+    return (share_sentence(leading, {known[str(name)]: float(share) for name, share in shares.items()}),)
+
+
+def _rule_findings(
+    fitted: Fitted, table: Table, about: About, judged: Judged, at: int, of_run: np.ndarray
+) -> list[Finding]:
+    """Return a finding for each condition of each rule that holds at a row."""
+    made: list[Finding] = []
+    place = int(judged.place[at])
+    local = place - table.before.get(str(judged.runs[at]), 0) - 1
+    for number in np.flatnonzero(judged.fired[at]):
+        rule = fitted.rules.rules[number]
+        for reason in fitted.rules.reasons(int(number), table.frame.iloc[of_run], local):
+            known = about.variables.get(reason.variable, Variable())
+            made.append(
+                Finding(
+                    id=f"R{len(made) + 1}",
+                    expert="rules",
+                    variable=reason.variable,
+                    measure={"rate": "change", "category": "category"}.get(reason.kind, "value"),  # type: ignore[arg-type]
+                    value=reason.value,
+                    normal_low=reason.low,
+                    normal_high=reason.high,
+                    deviation=None,
+                    direction=_side(reason),
+                    contribution=0.0,
+                    interval=Interval(str(judged.runs[at]), max(1, place - reason.samples + 1), place),
+                    name=known.name,
+                    unit=known.unit,
+                    description=rule.note or known.description,
+                    rule=f"{rule.name}: {reason.text}",
+                )
+            )
+    return made
+
+
+def _side(reason: Reason) -> Direction:
+    if reason.kind in ("missing", "category") or not isinstance(reason.value, float):
+        return "missing" if reason.kind == "missing" else "unusual"
+    return "high" if reason.high is not None and reason.value >= reason.high else "low"
 
 
 def _telling_rows(judged: Judged, normal: str | None, cases: int) -> np.ndarray:
@@ -220,9 +235,10 @@ def _telling_rows(judged: Judged, normal: str | None, cases: int) -> np.ndarray:
     return np.array([at for _, at in sorted(chosen, key=lambda pair: pair[0])[:cases]])
 
 
-def _run_summaries(judged: Judged, normal: str | None, times: np.ndarray | None) -> list[RunSummary]:
+def _run_summaries(judged: Judged, normal: str | None, times: np.ndarray | None, monitored: bool) -> list[RunSummary]:
     made = []
-    frame = pd.DataFrame({"run": judged.runs, "label": judged.labels, "p": judged.p.max(axis=1)})
+    likely = np.full(len(judged.p), np.nan) if monitored else judged.p.max(axis=1)
+    frame = pd.DataFrame({"run": judged.runs, "label": judged.labels, "p": likely})
     for run, rows in frame.groupby("run", sort=False):
         flagged = rows if normal is None else rows[rows["label"] != normal]
         counted = (flagged if len(flagged) else rows)["label"].value_counts()
@@ -245,7 +261,7 @@ def _run_summaries(judged: Judged, normal: str | None, times: np.ndarray | None)
     return made
 
 
-def _series(fitted: Fitted, table: Table, about: About, of_run: np.ndarray, variable: str) -> Series | None:
+def _series(fitted: Fitted, table: Table, about: About, of_run: np.ndarray, variable: str, gone: int) -> Series | None:
     """Return the variable's raw values over the run, with the normal band of single values."""
     values = pd.to_numeric(table.frame[variable].iloc[of_run], errors="coerce").to_numpy(dtype=float)
     if np.isnan(values).all():
@@ -257,7 +273,7 @@ def _series(fitted: Fitted, table: Table, about: About, of_run: np.ndarray, vari
         variable=variable,
         label=(known.name if known and known.name else variable),
         unit=known.unit if known else None,
-        positions=tuple(range(1, len(values) + 1)),
+        positions=tuple(range(gone + 1, gone + len(values) + 1)),
         values=tuple(values.tolist()),
         normal_low=None if at is None else fitted.band.low[at],
         normal_high=None if at is None else fitted.band.high[at],

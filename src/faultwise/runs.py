@@ -19,7 +19,7 @@ from typing import Any
 from faultwise import __version__
 from faultwise.errors import RunFolderError
 
-__all__ = ["FORMAT", "check_target", "commit", "read_manifest", "write_run"]
+__all__ = ["FORMAT", "check_target", "commit", "located", "read_manifest", "write_run"]
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -39,6 +39,8 @@ def check_target(folder: Path) -> None:
 def write_run(folder: Path, manifest: dict[str, Any], write: Callable[[Path], None]) -> Path:
     """Write a run folder: `write` fills a temporary one, which replaces `folder` in one step at the end."""
     folder = folder.absolute()
+    if located(folder) != folder:
+        os.replace(located(folder), folder)
     check_target(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     making = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
@@ -49,21 +51,32 @@ def write_run(folder: Path, manifest: dict[str, Any], write: Callable[[Path], No
         whole = {"format": FORMAT, "version": __version__, "commit": commit(), **manifest, "files": files}
         whole["checksum"] = _checksum(whole)
         (making / MANIFEST).write_text(json.dumps(whole, indent=1, allow_nan=False), encoding="utf-8")
-        old = None
+        # A folder cannot be exchanged for another in one step everywhere. Between these two the run stands under its
+        # second name, where `located` finds it, should the process end just then.
+        old = _second_name(folder)
         if folder.exists():
-            old = Path(tempfile.mkdtemp(prefix=f".{folder.name}-old-", dir=folder.parent))
+            shutil.rmtree(old, ignore_errors=True)
             os.replace(folder, old)
         try:
             os.replace(making, folder)
         except BaseException:  # an interrupt too must not leave the older run under another name
-            if old is not None:
+            if old.exists():
                 os.replace(old, folder)
             raise
-        if old is not None:
-            shutil.rmtree(old, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
     finally:
         shutil.rmtree(making, ignore_errors=True)
     return folder
+
+
+def located(folder: Path) -> Path:
+    """Return where the run stands: `folder`, or its second name if a process was killed while replacing it."""
+    second = _second_name(folder.absolute())
+    return second if not folder.exists() and (second / MANIFEST).is_file() else folder
+
+
+def _second_name(folder: Path) -> Path:
+    return folder.parent / f".{folder.name}.replaced"
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:

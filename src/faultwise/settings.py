@@ -16,7 +16,9 @@ from faultwise.errors import UserError, closest
 
 __all__ = ["FitSettings", "from_mapping", "read_settings"]
 
+UNITS = ("row", "run")
 SPLITS = ("auto", "group", "block", "row")
+TEXTS = ("short", "thesis")
 DEFAULT_EXPERTS = (
     "extra-trees",
     "gradient-boosting",
@@ -42,6 +44,11 @@ class FitSettings:
     split: str = _flag("auto", f"how validation rows are held out: {', '.join(SPLITS)}", "KIND")
     folds: int = _flag(3, "folds in which every run is held out once for validation", "N")
     false_alarm_rate: float = _flag(0.02, "share of normal rows that may be called a fault", "RATE")
+    false_alarm_per: str = _flag(
+        "row", "what the rate counts: row, or (--normal-only) run: no alarm in the run", "UNIT"
+    )
+    normal_only: bool = _flag(False, "learn from normal rows alone: limits, T2 and SPE instead of fault names")
+    keep: tuple[str, ...] = _flag((), "columns to keep although they seem to give the label away", "A,B")
     experts: tuple[str, ...] = _flag(DEFAULT_EXPERTS, "experts by name, separated by commas", "A,B")
     seed: int = _flag(0, "seed of everything random", "N")
     most_rows: int = _flag(60_000, "rows drawn for training at most, evenly over classes and runs", "N")
@@ -51,6 +58,9 @@ class FitSettings:
     lm_score_rows: int = _flag(128, "rows the language model scores per command at most", "N")
     lm_digits: int = _flag(1, "digits per variable in the language model's text (1 or 2)", "N")
     lm_features: int = _flag(8, "features in the language model's text", "N")
+    lm_text: str = _flag("short", "the language model's text: short, or thesis (all columns; wants a GPU)", "FORM")
+    lm_names: bool = _flag(True, "name the columns in the thesis text")
+    lm_normalise: bool = _flag(True, "scale values to 0 .. 1 in the thesis text")
 
     def __post_init__(self) -> None:
         errors = []
@@ -62,6 +72,10 @@ class FitSettings:
             errors.append(f"folds is {self.folds}, expected 2 or more")
         if not 0 < self.false_alarm_rate < 1:
             errors.append(f"false_alarm_rate is {self.false_alarm_rate:g}, expected between 0 and 1")
+        if self.false_alarm_per not in UNITS:
+            errors.append(f"false_alarm_per is `{self.false_alarm_per}`, expected {' or '.join(UNITS)}")
+        elif self.false_alarm_per == "run" and not self.normal_only:
+            errors.append("false_alarm_per is `run`, which only normal_only can hold so far")
         if not self.experts:
             errors.append("no expert is named")
         if not 0 < self.lm_minutes < math.inf:
@@ -72,6 +86,8 @@ class FitSettings:
             errors.append(f"lm_steps is {self.lm_steps}, expected 1 or more")
         if self.lm_digits not in (1, 2):
             errors.append(f"lm_digits is {self.lm_digits}, expected 1 or 2")
+        if self.lm_text not in TEXTS:
+            errors.append(f"lm_text is `{self.lm_text}`, expected {' or '.join(TEXTS)}")
         for name in ("most_rows", "lm_score_rows", "lm_features"):
             if getattr(self, name) < 1:
                 errors.append(f"{name} is {getattr(self, name)}, expected 1 or more")
@@ -119,8 +135,8 @@ def read_settings(path: str | Path) -> dict[str, Any]:
 def _fits(value: Any, kind: str) -> bool:
     if value is None:
         return "None" in kind
-    if isinstance(value, bool):
-        return False
+    if isinstance(value, bool) or kind.startswith("bool"):
+        return isinstance(value, bool) and kind.startswith("bool")
     if kind.startswith("int"):
         return isinstance(value, int)
     if kind.startswith("float"):

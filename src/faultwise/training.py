@@ -15,6 +15,7 @@ from faultwise import hub
 from faultwise.data.checks import check, training_problems
 from faultwise.data.drawing import draw_evenly
 from faultwise.data.folds import Fold, folds
+from faultwise.data.rules import Rules
 from faultwise.data.splits import row_hashes
 from faultwise.data.stretches import stretches
 from faultwise.data.table import Table
@@ -28,10 +29,10 @@ from faultwise.experts.registry import LANGUAGE_MODEL, ExpertContext, make
 from faultwise.experts.settings import LanguageSettings
 from faultwise.settings import FitSettings
 
-__all__ = ["Fitted", "fit_table", "normal_label"]
+__all__ = ["REFERENCE_ROWS", "Fitted", "fit_table", "normal_label"]
 
 _NORMAL_WORDS = ("0", "normal", "ok", "healthy", "good", "none", "no fault", "no failure", "no_fault", "false")
-_REFERENCE_ROWS = 200
+REFERENCE_ROWS = 200
 
 
 @dataclass
@@ -48,6 +49,12 @@ class Fitted:
     seen: np.ndarray
     notes: list[str] = field(default_factory=list)
     record: dict[str, Any] = field(default_factory=dict)
+    rules: Rules = field(default_factory=Rules)
+
+    @property
+    def monitored(self) -> bool:
+        """Whether this was fitted on normal rows alone: scores are then no probabilities."""
+        return bool(self.record.get("normal_only"))
 
 
 def normal_label(labels: set[str], settings: FitSettings, about_normal: str | None) -> tuple[str | None, str]:
@@ -85,7 +92,7 @@ def fit_table(table: Table, settings: FitSettings, progress: bool = False) -> Fi
     notes += [validation.note] if validation.note else []
     healthy = data.X[data.y == normal] if normal is not None else data.X
     band = NormalBand().fit(healthy, normal is not None)
-    reference = healthy.sample(min(_REFERENCE_ROWS, len(healthy)), random_state=settings.seed)
+    reference = healthy.sample(min(REFERENCE_ROWS, len(healthy)), random_state=settings.seed)
     record: dict[str, Any] = {
         "data_hash": table.hash(),
         "source": table.source,
@@ -120,6 +127,9 @@ def language_settings(settings: FitSettings) -> LanguageSettings:
         score_rows=settings.lm_score_rows,
         digits=settings.lm_digits,
         features=settings.lm_features,
+        text=settings.lm_text,
+        names=settings.lm_names,
+        normalise=settings.lm_normalise,
     )
 
 

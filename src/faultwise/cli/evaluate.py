@@ -17,6 +17,7 @@ def add(commands: Any) -> None:
     parser = commands.add_parser("evaluate", help="judge a run on unseen labelled rows", description=__doc__)
     parser.add_argument("run_folder", type=Path, metavar="RUN", help="run folder made by fit")
     parser.add_argument("source", help="labelled file or folder with the columns of the fit")
+    parser.add_argument("--target", metavar="COL", help="column with the label (default: that of the fit)")
     parser.add_argument("--lm-score-rows", type=int, metavar="N", help="rows the language model scores (0: none)")
     parser.add_argument("--json", action="store_true", help="print all figures as JSON")
     parser.set_defaults(run=run)
@@ -29,7 +30,7 @@ def run(args: argparse.Namespace) -> int:
 
     check_score_rows(args)
     diagnoser = Diagnoser.load(args.run_folder, progress=watched(args))
-    table = diagnoser.read(args.source, labelled=True)
+    table = diagnoser.read(args.source, labelled=True, target=args.target)
     rows = diagnoser.lm_score_rows if args.lm_score_rows is None else args.lm_score_rows
     result = evaluate_table(diagnoser.fitted_, table, rows, diagnoser.seed)
     say_notes(result["notes"])

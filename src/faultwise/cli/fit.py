@@ -12,6 +12,8 @@ from faultwise.cli.out import print_json, print_table, say, say_notes, watched
 
 __all__ = ["add", "run"]
 
+_SPARE = 2  # rows read of a large source for each that may be drawn for training: windows and gaps cost some
+
 
 def add(commands: Any) -> None:
     """Register the command."""
@@ -19,6 +21,7 @@ def add(commands: Any) -> None:
     parser.add_argument("source", help="CSV, Parquet, Braatz .dat file, or a folder of them")
     parser.add_argument("--out", required=True, type=Path, metavar="RUN", help="run folder to write")
     add_role_flags(parser)
+    parser.add_argument("--rules", metavar="FILE", help="YAML file of your own rules, checked on every diagnosed row")
     add_fit_flags(parser)
     parser.add_argument("--json", action="store_true", help="print the manifest's figures as JSON")
     parser.set_defaults(run=run)
@@ -30,23 +33,26 @@ def run(args: argparse.Namespace) -> int:
     from faultwise.runs import check_target
 
     check_target(args.out)
+    from faultwise.data.batches import is_large
     from faultwise.data.readers import read_source
+    from faultwise.data.sampling import read_sample
     from faultwise.diagnoser import Diagnoser
     from faultwise.errors import DataError
 
     ignored = tuple(name.strip() for name in (args.ignore or "").split(",") if name.strip())
-    table = read_source(
-        args.source,
-        target=args.target,
-        group=args.group,
-        time=args.time,
-        ignore=ignored,
-        about=args.about,
-        part="train",
-    )
-    if table.roles.target is None:
-        raise DataError(f"`{args.source}`: which column holds the label? Pass --target COL.")
-    diagnoser = Diagnoser(**asdict(settings), progress=watched(args)).fit_table(table)
+    roles = {"target": args.target, "group": args.group, "time": args.time, "ignore": ignored}
+    given = {**roles, "about": args.about, "part": "train", "keep": settings.keep}
+    if is_large(args.source):
+        given |= {"seed": settings.seed, "whole_runs": settings.window > 1, "progress": watched(args)}
+        table = read_sample(args.source, settings.most_rows * _SPARE, **given)
+    else:
+        table = read_source(args.source, **given)
+    if table.roles.target is None and not settings.normal_only:
+        raise DataError(
+            f"`{args.source}`: which column holds the label? Pass --target COL, or learn normal rows alone with "
+            "--normal-only."
+        )
+    diagnoser = Diagnoser(**asdict(settings), progress=watched(args)).fit_table(table, args.rules)
     fitted = diagnoser.fitted_
     say_notes(fitted.notes)
     folder = diagnoser.save(args.out)
@@ -56,6 +62,11 @@ def run(args: argparse.Namespace) -> int:
         return 0
     from faultwise.evaluate.protocol import leaderboard
 
+    if settings.normal_only:
+        print("On normal rows that the monitor was not fitted on:")
+        print_table([figures])
+        say(f"Run folder: {folder}")
+        return 0
     print("On validation rows:")
     print_table(leaderboard({**figures, "chosen": fitted.record["chosen"]}))
     say(f"Run folder: {folder}")

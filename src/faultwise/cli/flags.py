@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+from collections.abc import Collection
 from typing import Any
 
 from faultwise.errors import UserError
@@ -24,17 +25,28 @@ def add_role_flags(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--about", metavar="FILE", help="companion YAML: names, units, limits, fault descriptions")
 
 
-def add_fit_flags(parser: argparse.ArgumentParser, **defaults: Any) -> None:
-    """Add one flag per field of `FitSettings`; unset flags stay None, so that --config can fill them."""
+def add_fit_flags(parser: argparse.ArgumentParser, only: Collection[str] = (), /, **defaults: Any) -> None:
+    """Add one flag per field of `FitSettings` (of those in `only`); unset flags stay None, so that --config can fill
+    them.
+    """
     group = parser.add_argument_group("settings")
     group.add_argument("--config", metavar="FILE", help="YAML file with these settings; flags win over it")
     for field in dataclasses.fields(FitSettings):
+        if only and field.name not in only:
+            continue
         kind = str(field.type).split(" ")[0]
         default = defaults.get(field.name, field.default)
-        shown = ", ".join(default) if isinstance(default, tuple) else default
+        flag = "--" + field.name.replace("_", "-")
+        if kind == "bool":
+            words = f"{field.metadata['help']} (default: {'yes' if default else 'no'})"
+            group.add_argument(
+                flag, dest=field.name, action=argparse.BooleanOptionalAction, help=words.replace("%", "%%")
+            )
+            continue
+        shown = (", ".join(default) or None) if isinstance(default, tuple) else default
         words = field.metadata["help"] + ("" if shown is None else f" (default: {shown})")
         group.add_argument(
-            "--" + field.name.replace("_", "-"),
+            flag,
             dest=field.name,
             type=_KINDS.get(kind, str),
             metavar=field.metadata["metavar"],
@@ -53,10 +65,10 @@ def fit_settings(args: argparse.Namespace, **defaults: Any) -> FitSettings:
     """Build settings: defaults, then --config, then flags. Raises UserError."""
     values: dict[str, Any] = {**defaults, **(read_settings(args.config) if args.config else {})}
     for field in dataclasses.fields(FitSettings):
-        given = getattr(args, field.name)
+        given = getattr(args, field.name, None)
         if given is not None:
-            split = [part.strip() for part in given.split(",") if part.strip()] if field.name == "experts" else given
-            values[field.name] = split
+            several = str(field.type).startswith("tuple")
+            values[field.name] = [p.strip() for p in given.split(",") if p.strip()] if several else given
     settings = from_mapping(values, str(args.config or "settings"))
     if args.no_lm:
         left = tuple(name for name in settings.experts if name != "language-model")

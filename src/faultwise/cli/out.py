@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-__all__ = ["print_json", "print_table", "say", "say_notes", "watched"]
+__all__ = ["plain", "print_json", "print_json_line", "print_table", "say", "say_notes", "watched"]
 
 
 def watched(args: Any) -> bool:
@@ -16,9 +16,14 @@ def watched(args: Any) -> bool:
     return not args.json and sys.stderr.isatty()
 
 
+def plain(value: object) -> str:
+    """Write a value from data as text without control characters."""
+    return "".join(c if c.isprintable() else " " for c in str(value))
+
+
 def say(text: str) -> None:
     """Print one line to stderr, without control characters."""
-    print("".join(c if c.isprintable() else " " for c in text), file=sys.stderr, flush=True)
+    print(plain(text), file=sys.stderr, flush=True)
 
 
 def say_notes(notes: Iterable[str]) -> None:
@@ -30,6 +35,11 @@ def say_notes(notes: Iterable[str]) -> None:
 def print_json(value: Any) -> None:
     """Print strict JSON to stdout; what is not a number becomes null."""
     print(json.dumps(_strict(value), indent=1, ensure_ascii=True, allow_nan=False))
+
+
+def print_json_line(value: Any) -> None:
+    """Print strict JSON as one line, at once."""
+    print(json.dumps(_strict(value), ensure_ascii=True, allow_nan=False), flush=True)
 
 
 def _strict(value: Any) -> Any:
@@ -60,6 +70,4 @@ def print_table(rows: Sequence[Mapping[str, Any]]) -> None:
 def _cell(value: Any) -> str:
     if value is None:
         return "-"
-    if isinstance(value, float):
-        return f"{value:.3f}"
-    return "".join(c if c.isprintable() else " " for c in str(value))
+    return f"{value:.3f}" if isinstance(value, float) else plain(value)

@@ -6,6 +6,7 @@ guessed from values, and it never takes part in a verdict: it only words finding
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -60,7 +61,11 @@ class About:
             raise DataError(f"`{source}` holds a {type(raw).__name__}; expected a mapping with {listing(_TOP_KEYS)}.")
         errors = [f"unknown key `{key}` (known: {listing(_TOP_KEYS)})" for key in raw if key not in _TOP_KEYS]
         variables: dict[str, Variable] = {}
-        for column, entry in (raw.get("variables") or {}).items():
+        named = raw.get("variables") or {}
+        if not isinstance(named, Mapping):
+            errors.append("`variables` must map columns to what is known about them")
+            named = {}
+        for column, entry in named.items():
             if not isinstance(entry, Mapping):
                 errors.append(f"variable `{column}` must be a mapping with {listing(_VARIABLE_KEYS)}")
                 continue
@@ -69,10 +74,9 @@ class About:
             limits: dict[str, float | None] = {}
             for key in ("low", "high"):
                 value = entry.get(key)
-                if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
-                    errors.append(f"variable `{column}`: `{key}` is {value!r}, expected a number")
-                    value = None
-                limits[key] = None if value is None else float(value)
+                limits[key] = None if value is None else _limit(value)
+                if value is not None and limits[key] is None:
+                    errors.append(f"variable `{str(column)[:60]}`: `{key}` is {str(value)[:40]!r}, expected a number")
             words = {
                 key: None if entry.get(key) is None else str(entry[key]) for key in ("name", "unit", "description")
             }
@@ -108,10 +112,22 @@ def read_about(path: str | Path) -> About:
         raw = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise DataError(f"There is no companion file `{path}`: check --about.") from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        first_line = str(error).splitlines()[0]
+    except (OSError, ValueError, LookupError, AttributeError, OverflowError, RecursionError, yaml.YAMLError) as error:
+        # YAML's own tags (dates, numbers) fail with Python's errors where their text is none.
+        first_line = (str(error).splitlines() or ["not understood"])[0][:160]
         raise DataError(f"`{path}` is not a readable YAML file ({first_line}): mend it.") from None
     return About.from_dict(raw if raw is not None else {}, str(path))
+
+
+def _limit(value: object) -> float | None:
+    """Return a limit as a finite number, or None when it is none."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None
 
 
 def units_from_headers(columns: Iterable[str]) -> dict[str, Variable]:

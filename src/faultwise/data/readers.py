@@ -7,7 +7,6 @@ format that can run code (pickle, spreadsheets with macros).
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,19 +15,21 @@ import numpy as np
 import pandas as pd
 
 from faultwise.data.about import About, Variable, read_about, units_from_headers
+from faultwise.data.benchmarks import arrange, recognise
 from faultwise.data.braatz import braatz_fault, read_braatz, read_braatz_file
 from faultwise.data.cleaning import clean
 from faultwise.data.delimited import read_delimited
+from faultwise.data.folders import PARQUET, R_DATA, TABLES, TEXT, ending, tables_among
 from faultwise.data.parquet import read_parquet
+from faultwise.data.r_data import read_r_data
+from faultwise.data.rieth import rieth_files
 from faultwise.data.table import Roles, Table, label_text, require_columns
 from faultwise.errors import DataError, closest, listing
 
-__all__ = ["read_source"]
+__all__ = ["in_roles", "read_source"]
 
-_TEXT = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz")
-_PARQUET = (".parquet", ".pq")
 _IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
-_READ = "CSV, TSV, text, gzipped text, Parquet, the .dat files of Braatz, or a folder of these"
+_READ = "CSV, TSV, text, gzipped text, Parquet, RData, the .dat files of Braatz, or a folder of these"
 
 
 def read_source(
@@ -41,23 +42,41 @@ def read_source(
     about: str | Path | About | None = None,
     part: str = "",
     faults: Iterable[int] | None = None,
+    keep: Sequence[str] = (),
 ) -> Table:
     """Read a table from a file or folder, with its roles; its kind is recognised and told in the notes.
 
     `target`, `group`, `time` and `ignore` name columns; target and group are read as text labels. `about` is
     a companion (or its path) laid over what headers state. `part` ("train", "test") and `faults` choose among
-    the Braatz files. In a folder of tables each file is a run. Raises DataError when nothing is there, the
-    kind is unknown, the content is broken, or a named column does not exist.
+    the Tennessee Eastman files of Braatz and Rieth. Known data sets (`benchmarks`) bring their roles along; the
+    roles named here win, and columns in `keep` are not ignored. In a folder of tables each file is a run. Raises
+    DataError when nothing is there, the kind is unknown, the content is broken, or a named column does not exist.
     """
     path = Path(source)
     if part not in ("", "train", "test"):
         raise DataError(f"`{part}` is no part of a source; expected train or test.")
     companion = read_about(about) if isinstance(about, str | Path) else about
     labels = [name for name in (target, group) if name is not None]
-    table = _recognised(path, labels, group, part, None if faults is None else list(faults))
-    frame = table.frame
+    chosen = None if faults is None else list(faults)
+    table, file = _recognised(path, labels, group, part, chosen)
+    if table.roles.target is None:  # the files of Braatz come with their roles
+        wished = Roles(target, group, time, tuple(ignore))
+        table, wished, keep = arrange(table, file, wished, keep, part, chosen)
+        target, group, time, ignore = wished.target, wished.group, wished.time, wished.ignored
+    return in_roles(table, Roles(target, group, time, tuple(ignore)), keep, companion)
+
+
+def in_roles(table: Table, wished: Roles, keep: Sequence[str] = (), companion: About | None = None) -> Table:
+    """Return a freshly read table with the roles that the user names laid over its own. Raises DataError."""
+    target, group, time, ignore = wished.target, wished.group, wished.time, wished.ignored
+    frame, path = table.frame, table.source
     named = [("--target", target), ("--group", group), ("--time", time)]
-    require_columns(frame, [*named, *(("--ignore", name) for name in ignore)], str(path))
+    require_columns(
+        frame, [*named, *(("--ignore", name) for name in ignore), *(("--keep", name) for name in keep)], path
+    )
+    both = [name for name in keep if name in ignore]
+    if both:
+        raise DataError(f"`{both[0]}` is named by --keep and by --ignore; expected one of them: drop the other.")
     twice = [name for name in (target, group, time) if name is not None and name in ignore]
     if target is not None and target in (group, time):
         twice.append(target)
@@ -70,7 +89,7 @@ def read_source(
         target=target or table.roles.target,
         group=group or table.roles.group,
         time=time or table.roles.time,
-        ignored=tuple(dict.fromkeys(ignore)),
+        ignored=tuple(dict.fromkeys([*ignore, *table.roles.ignored])),
     )
     roles = _without(roles, ignore)
     texts = {name: label_text(frame[name]) for name in (roles.target, roles.group) if name is not None}
@@ -98,18 +117,25 @@ def _without(roles: Roles, ignore: Collection[str]) -> Roles:
     )
 
 
-def _recognised(path: Path, labels: list[str], group: str | None, part: str, faults: list[int] | None) -> Table:
+def _recognised(
+    path: Path, labels: list[str], group: str | None, part: str, faults: list[int] | None
+) -> tuple[Table, str]:
+    """Return the table and the name of the file that stands for it."""
     names: list[str] = []
     folder = _is_dir(path)
     if folder:
         names = sorted(entry.name for entry in path.iterdir() if not entry.name.startswith("."))
         if any(braatz_fault(name) for name in names):
-            return read_braatz(path, part or "train", faults)
+            return read_braatz(path, part or "train", faults), path.name
+        # Where editions lie side by side, the one that is read fastest.
+        readable = [name for end in (PARQUET, TEXT, R_DATA) for name in names if ending(name, end)]
+        files = rieth_files(readable, part, faults)
+        whole = _put_together(path, files, labels) if files else None
+        if whole is not None:
+            return whole, files[0]
     elif braatz_fault(path.name):
-        return _with_part(read_braatz_file(path), path, part)
-    if faults is not None:
-        raise DataError(f"`{path}` holds no Braatz files, so there are no faults to choose: leave `faults` out.")
-    return _folder(path, names, labels, group) if folder else _file(path, labels)
+        return _with_part(read_braatz_file(path), path, part), path.name
+    return _folder(path, names, labels, group) if folder else _file(path, labels), path.name
 
 
 def _is_dir(path: Path) -> bool:
@@ -137,18 +163,16 @@ def _with_part(table: Table, path: Path, part: str) -> Table:
     return table
 
 
-def _ending(name: str, endings: tuple[str, ...]) -> str:
-    return next((end for end in endings if name.lower().endswith(end)), "")
-
-
 def _read(path: Path, labels: Collection[str]) -> tuple[pd.DataFrame, list[str]]:
-    if _ending(path.name, _PARQUET):
+    if ending(path.name, PARQUET):
         return read_parquet(path, as_text=labels)
+    if ending(path.name, R_DATA):
+        return read_r_data(path, as_text=labels)
     return read_delimited(path, as_text=labels)
 
 
 def _file(path: Path, labels: list[str]) -> Table:
-    if not _ending(path.name, (*_TEXT, *_PARQUET, ".dat")):
+    if not ending(path.name, (*TABLES, ".dat")):
         hint = "export it as CSV" if path.suffix.lower().startswith(".xls") else "convert it, or rename it"
         raise DataError(
             f"`{path}` is of a kind (`{path.suffix or 'no ending'}`) that is not read; expected {_READ}: {hint}."
@@ -159,15 +183,11 @@ def _file(path: Path, labels: list[str]) -> Table:
 
 def _folder(path: Path, names: list[str], labels: list[str], group: str | None) -> Table:
     """Read every table of the folder, each as a run, in natural order (run2 before run10)."""
-    tables = [name for name in names if _ending(name, (*_TEXT, *_PARQUET)) and (path / name).is_file()]
+    tables = tables_among(path, names)
     if not tables:
-        images = any(_ending(name, _IMAGES) for name in names)
+        images = any(ending(name, _IMAGES) for name in names)
         what = "images" if images else f"{listing(names, 5)}" if names else "nothing"
         raise DataError(f"The folder `{path}` holds no tables but {what}; expected {_READ}: check the path.")
-    # readme.txt beside the data is no run.
-    if any(not _ending(name, (".txt", ".txt.gz")) for name in tables):
-        tables = [name for name in tables if not _ending(name, (".txt", ".txt.gz"))]
-    tables.sort(key=lambda name: [int(t) if t.isdecimal() else t.lower() for t in re.split(r"(\d+)", name)])
     frames: list[pd.DataFrame] = []
     said: dict[str, list[str]] = {}
     for name in tables:
@@ -177,20 +197,38 @@ def _folder(path: Path, names: list[str], labels: list[str], group: str | None) 
         frames.append(frame)
         for note in notes:
             said.setdefault(note, []).append(name)
-    stems = [name[: -len(_ending(name, (*_TEXT, *_PARQUET)))] for name in tables]
+    stems = [name[: -len(ending(name, TABLES))] for name in tables]
     runs = stems if len(set(stems)) == len(stems) else tables
     whole, mixed = clean(pd.concat(frames, ignore_index=True), as_text=labels)
     skipped = [name for name in names if name not in tables]
     notes = [f"A folder of {len(tables)} tables with the same columns."]
     notes += [text if len(of) == len(tables) else f"{text} (in {listing(of, 3)})" for text, of in said.items()]
     notes += mixed + ([f"Not read: {listing(skipped, 5)}."] if skipped else [])
-    if group is not None:
+    known = recognise(whole.columns)
+    if group is not None or (known is not None and known.roles.group is not None):
         return Table(frame=whole, source=str(path), notes=tuple(notes))
     free = next(name for name in ("run", "file", "source file", "run of file") if name not in whole.columns)
     names_of_rows = np.repeat(np.array(runs, dtype=object), [len(frame) for frame in frames])
     whole.insert(0, free, pd.Series(names_of_rows, dtype="str"))
     notes.append(f"Each file is a run: its name is in the new column `{free}`.")
     return Table(frame=whole, roles=Roles(group=free), source=str(path), notes=tuple(notes))
+
+
+def _put_together(path: Path, files: list[str], labels: list[str]) -> Table | None:
+    """Read files that are pieces of one known data set, None when their columns tell that they are not."""
+    frames: list[pd.DataFrame] = []
+    notes = [f"Put together: {listing(files)}."]
+    for name in files:
+        frame, said = _read(path / name, labels)
+        layout = recognise(frame.columns, name)
+        if layout is None and not frames:
+            return None
+        frame = frame if layout is None else frame.drop(columns=list(layout.dropped))
+        if frames:
+            _same_columns(path, files[0], frames[0], name, frame)
+        frames.append(frame)
+        notes += [note for note in said if note not in notes]
+    return Table(frame=pd.concat(frames, ignore_index=True), source=str(path), notes=tuple(notes))
 
 
 def _same_columns(path: Path, first: str, expected: pd.DataFrame, name: str, found: pd.DataFrame) -> None:

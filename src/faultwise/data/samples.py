@@ -56,7 +56,9 @@ _KNOWN = (
         licence="see the data set's page",
         provenance=(
             "Tennessee Eastman process, 500 training and 500 test runs of each of 21 classes; not fetched by "
-            "faultwise: get it from https://doi.org/10.7910/DVN/6C3JR1 (Harvard Dataverse)"
+            "faultwise: get it from https://doi.org/10.7910/DVN/6C3JR1 (Harvard Dataverse); the four RData files "
+            '(pip install "faultwise[rieth]") and CSV or Parquet editions with their columns are read, one file or '
+            "the folder; tested on generated files of that layout only"
         ),
         cite=(
             "C. A. Rieth, B. D. Amsel, R. Tran, M. B. Cook: Additional Tennessee Eastman Process Simulation "
@@ -70,7 +72,8 @@ _KNOWN = (
         provenance=(
             "high-speed train braking, 46 unnamed features, normal and anomalous rows; not fetched by "
             "faultwise: get it from whoever published the results you compare with (no public address is "
-            "known to us)"
+            "known to us); a file with `hst` in its name and 47 columns is recognised and its labels are counted; "
+            "tested on generated files only"
         ),
         cite="the publication your copy came with",
     ),
@@ -80,7 +83,8 @@ _KNOWN = (
         licence="CC BY 4.0",
         provenance=(
             "AI4I 2020 predictive maintenance (synthetic milling machine); not fetched by faultwise: get it "
-            "from https://doi.org/10.24432/C5HS5C (UCI Machine Learning Repository)"
+            "from https://doi.org/10.24432/C5HS5C (UCI Machine Learning Repository); recognised by its columns, "
+            "with the label `Machine failure` unless another is named"
         ),
         cite=("S. Matzka: Explainable Artificial Intelligence for Predictive Maintenance Applications, AI4I 2020"),
     ),

@@ -6,7 +6,7 @@ The table does not change values: reading is `readers`, numbers are `encoders`.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -63,7 +63,8 @@ def label_text(values: pd.Series) -> pd.Series:
 class Table:
     """Rows of an asset with roles, what was noticed while reading, and what is known about the variables.
 
-    `split` is the kind of split the source itself asks for ("" for none).
+    `split` is the kind of split the source itself asks for ("" for none). A table cut out of a larger source knows how
+    many rows came before it (`first_row`), in all and of each run (`before`).
     """
 
     frame: pd.DataFrame
@@ -72,6 +73,8 @@ class Table:
     notes: tuple[str, ...] = ()
     about: About = field(default_factory=About)
     split: str = ""
+    first_row: int = 0
+    before: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def features(self) -> list[str]:

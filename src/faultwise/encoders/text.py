@@ -8,6 +8,7 @@ or label enters the text, so none of them can speak to the model.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -62,6 +63,10 @@ class ShortText:
         cells = np.clip(np.floor((values - low) / (high - low) * levels), 0, levels - 1).astype(int)
         tags = [tag(at) for at in range(len(self.features))]
         return [" ".join(f"{t}{c:0{self.digits}d}" for t, c in zip(tags, row, strict=True)) for row in cells]
+
+    def answers(self, classes: Sequence[str]) -> list[str]:
+        """Return the text of each class's answer: its number, never the name of a fault."""
+        return [str(at) for at in range(len(classes))]
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON state that `ShortText(**state)` takes back."""

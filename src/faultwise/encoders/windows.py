@@ -8,10 +8,10 @@ Categories are not averaged; they enter with their last value.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
-from numpy.lib.stride_tricks import sliding_window_view
 
 from faultwise.contracts import Measure
 from faultwise.encoders.columns import ColumnEncoder
@@ -86,6 +86,8 @@ class WindowEncoder:
             rows = np.flatnonzero(wanted)
             values = values[rows]
             return Features(pd.DataFrame(values.astype(np.float32), columns=self.names), rows, tuple(notes))
+        # The training medians, and not the stretch's own mean: they are known before the stretch ends.
+        offset = np.array(list(columns.medians.values()))
         order = np.argsort(stretches, kind="stable")
         bounds = np.flatnonzero(np.diff(stretches[order])) + 1
         parts, positions = [], []
@@ -94,7 +96,7 @@ class WindowEncoder:
                 piece = members[start : start + _CHUNK + self.window - 1]
                 keep = wanted[piece[self.window - 1 :]]
                 if keep.any():
-                    made = _window_features(values[piece], self.window, len(columns.medians))
+                    made = _window_features(values[piece], self.window, offset)
                     parts.append(made[keep])
                     positions.append(piece[self.window - 1 :][keep])
         if not parts:
@@ -112,17 +114,31 @@ class WindowEncoder:
         return self.columns
 
 
-def _window_features(values: np.ndarray, window: int, numeric: int) -> np.ndarray:
-    """Features of every full window of one stretch: (samples, columns) to (samples - window + 1, features)."""
-    numbers = values[:, :numeric]
-    last = values[window - 1 :]
-    # Centring on the stretch's own mean first keeps precision where a large offset carries a small change.
-    offset = numbers.mean(axis=0)
-    view = sliding_window_view(numbers - offset, window, axis=0)
-    mean = view.mean(axis=-1)
-    spread = view.std(axis=-1, ddof=1)
-    jitter = np.diff(view, axis=-1).std(axis=-1)
+def _window_features(values: np.ndarray, window: int, offset: np.ndarray) -> np.ndarray:
+    """Features of every full window of one stretch: (samples, columns) to (samples - window + 1, features).
+
+    `offset` (numeric columns,) is taken off first: it keeps precision where a large offset carries a small change.
+    Sums run over the samples of a window in their order, one addition at a time, so that a row's features are the
+    same to the last bit however the rows around it were cut into pieces: a stream gives what a batch gives.
+    """
+    numeric = len(offset)
+    count = len(values) - window + 1
+    numbers = values[:, :numeric] - offset
+    at = [numbers[k : k + count] for k in range(window)]
+    mean = np.zeros_like(at[0])
+    for sample in at:
+        mean += sample
+    mean /= window
+    squares, slope, jitter = np.zeros_like(mean), np.zeros_like(mean), np.zeros_like(mean)
     steps = np.arange(window) - (window - 1) / 2
-    slope = view @ (steps / (steps @ steps))
+    weights = steps / (steps @ steps)
+    for sample, weight in zip(at, weights, strict=True):
+        squares += (sample - mean) ** 2
+        slope += weight * sample
+    drift = (at[-1] - at[0]) / (window - 1)
+    for before, after in pairwise(at):
+        jitter += (after - before - drift) ** 2
+    spread, jitter = np.sqrt(squares / (window - 1)), np.sqrt(jitter / (window - 1))
+    last = values[window - 1 :]
     made = [last[:, :numeric], mean + offset, spread, jitter, slope, last[:, numeric:]]
     return np.concatenate(made, axis=1).astype(np.float32)

@@ -16,8 +16,10 @@ from faultwise.data.table import Table
 from faultwise.encoders.windows import Features
 from faultwise.errors import DataError, listing
 from faultwise.evaluate.metrics import metrics, recall_by_class
+from faultwise.experts.monitor import ABNORMAL, NORMAL
 from faultwise.experts.registry import LANGUAGE_MODEL
-from faultwise.training import Fitted
+from faultwise.settings import FitSettings
+from faultwise.training import Fitted, normal_label
 
 __all__ = ["evaluate_table", "leaderboard"]
 
@@ -35,7 +37,9 @@ def evaluate_table(fitted: Fitted, table: Table, score_rows: int = 128, seed: in
     made = fitted.encoder.transform(table.X, stretches(runs, y))
     if not len(made.rows):
         raise DataError(f"`{table.source}` has no stretch of {fitted.encoder.window} samples with one label.")
-    truth = y[made.rows].astype(str)
+    named = truth = y[made.rows].astype(str)
+    if fitted.monitored:
+        truth = _as_monitored(fitted, table, truth)
     if ensemble.language_only:  # the language model alone: only what it scores is judged
         few = np.sort(np.random.default_rng(seed).permutation(len(truth))[: max(1, score_rows)])
         made = Features(made.frame.iloc[few].reset_index(drop=True), made.rows[few], made.notes)
@@ -78,6 +82,7 @@ def evaluate_table(fitted: Fitted, table: Table, score_rows: int = 128, seed: in
         "chosen": fitted.record.get("chosen"),
         "recall_by_class": {
             "verdict": recall_by_class(truth, labels),
+            **({"detected": _detected_by_label(named, labels)} if fitted.monitored else {}),
             **{
                 name: recall_by_class(truth, ensemble.classes[p.argmax(axis=1)])
                 for name, p in everyone.items()
@@ -86,6 +91,19 @@ def evaluate_table(fitted: Fitted, table: Table, score_rows: int = 128, seed: in
         },
         "notes": [*table.notes, *made.notes, *_seen_again(fitted, table)],
     }
+
+
+def _as_monitored(fitted: Fitted, table: Table, truth: np.ndarray) -> np.ndarray:
+    """Return the labels as a monitor of normal rows knows them: normal, or not."""
+    normal = fitted.record.get("label_of_normal") or normal_label(set(truth), FitSettings(), table.about.normal)[0]
+    if normal is None:
+        raise DataError(f"`{table.source}`: which of {listing(sorted(set(truth)))} is normal? Say it in --about.")
+    return np.where(truth == normal, NORMAL, ABNORMAL).astype(str)
+
+
+def _detected_by_label(named: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+    """Return the share of each label's rows that the monitor called abnormal."""
+    return {str(name): float((labels[named == name] == ABNORMAL).mean()) for name in sorted(set(named))}
 
 
 def _seen_again(fitted: Fitted, table: Table) -> list[str]:

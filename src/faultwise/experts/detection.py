@@ -49,11 +49,17 @@ class Detector:
             return None
         return np.asarray(1 - p[:, list(classes).index(self.normal)])
 
-    def decide(self, p: np.ndarray, classes: np.ndarray) -> np.ndarray:
-        """Return the label of each row: normal below the threshold, else the likeliest fault."""
+    def decide(self, p: np.ndarray, classes: np.ndarray, forced: np.ndarray | None = None) -> np.ndarray:
+        """Return the label of each row: normal unless its score is above the threshold, else the likeliest fault.
+
+        `forced` (rows,) marks rows that are no longer normal whatever their score is, because a rule holds.
+        """
         scores = self.scores(p, classes)
         if scores is None or self.threshold is None:
             return np.asarray(classes[p.argmax(axis=1)])
         faults = np.where(classes == self.normal, -1.0, p)
         # ">" on a tie with the highest normal score would hide faults that saturate at the same score.
-        return np.asarray(np.where(scores > self.threshold, classes[faults.argmax(axis=1)], self.normal))
+        detected = scores > self.threshold
+        if forced is not None:
+            detected |= forced
+        return np.asarray(np.where(detected, classes[faults.argmax(axis=1)], self.normal))

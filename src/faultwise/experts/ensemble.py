@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -19,9 +19,9 @@ from tqdm import tqdm
 from faultwise.contracts import Expert
 from faultwise.data.drawing import draw_evenly
 from faultwise.data.folds import Fold
-from faultwise.errors import UserError
+from faultwise.errors import UserError, closest, listing
 from faultwise.experts.detection import Detector
-from faultwise.experts.fusion import Fusion
+from faultwise.experts.fusion import Fusion, apply_temperature
 from faultwise.experts.registry import LANGUAGE_MODEL, ExpertContext, make
 
 __all__ = ["Ensemble", "Labelled", "Validation", "aligned"]
@@ -58,13 +58,17 @@ def aligned(p: np.ndarray, own: np.ndarray, classes: np.ndarray) -> np.ndarray:
 
 @dataclass
 class Ensemble:
-    """Experts, their fusion and the detector; `seconds` has each expert's time for fitting all folds."""
+    """Experts, their fusion and the detector; `seconds` has each expert's time for fitting all folds.
+
+    `alone` has the threshold of each classical expert for judging without the others (see `only`).
+    """
 
     classes: np.ndarray
     detector: Detector
     experts: dict[str, Expert] = field(default_factory=dict)
     fusion: Fusion = field(default_factory=lambda: Fusion(capped=LANGUAGE_MODEL))
     seconds: dict[str, float] = field(default_factory=dict)
+    alone: dict[str, float | None] = field(default_factory=dict)
 
     def fit(self, data: Labelled, folds: Sequence[Fold], names: Sequence[str], context: ExpertContext) -> Validation:
         """Fit on each fold's training rows, judge its held-out rows, fuse, then fit on all rows.
@@ -99,7 +103,27 @@ class Ensemble:
         scores = self.detector.scores(made.fused, self.classes)
         if scores is not None:
             made.note = self.detector.fit(scores[data.y[rows] == self.detector.normal])
+        for name in classical:
+            detector = replace(self.detector)
+            scores = detector.scores(apply_temperature(p[name], self.fusion.temperatures[name]), self.classes)
+            if scores is not None:
+                detector.fit(scores[data.y[rows] == detector.normal])
+            self.alone[name] = detector.threshold
         return made
+
+    def only(self, name: str) -> Ensemble:
+        """Return this ensemble with one expert judging alone: calibrated by its own temperature, at its own threshold.
+
+        Raises UserError for an expert that the fit did not have, and for the language model, which is too slow.
+        """
+        if name not in self.alone:
+            near = closest(name, self.alone)
+            hint = f"did you mean `{near}`?" if near else "choose one of these."
+            raise UserError(f"`{name}` cannot judge alone here; {listing(self.alone, 20)} can: {hint}")
+        weights = {name: 1.0}
+        fusion = Fusion({name: self.fusion.temperatures[name]}, weights, weights, capped=LANGUAGE_MODEL)
+        detector = replace(self.detector, threshold=self.alone[name])
+        return Ensemble(self.classes, detector, {name: self.experts[name]}, fusion, alone=self.alone)
 
     def _fitted(
         self, name: str, context: ExpertContext, data: Labelled, train: np.ndarray, held: np.ndarray

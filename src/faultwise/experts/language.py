@@ -1,8 +1,9 @@
-"""The language model as an expert: rows as short text, LoRA, and the labels scored, never generated.
+"""The language model as an expert: rows as text, LoRA, and the labels scored, never generated.
 
-It sees tags and digits only. Column names, cell texts and fault names stay outside: features are chosen by
-training rows, and the answers are the numbers of the labels in their order. (Letters as answers, which are tags in
-the text too, cost an eighth of the accuracy after 60 steps.)
+In the short text it sees tags and digits only: column names, cell texts and fault names stay outside, features are
+chosen by training rows, and the answers are the numbers of the labels in their order. (Letters as answers, which are
+tags in the text too, cost an eighth of the accuracy after 60 steps.) The thesis's sentence shows it every feature,
+by name if asked for. What the model cannot take in whole is refused, never cut.
 """
 
 from __future__ import annotations
@@ -17,8 +18,9 @@ import pandas as pd
 from tqdm import tqdm
 
 from faultwise.data.drawing import draw_evenly
+from faultwise.encoders.sentence import Sentence
 from faultwise.encoders.text import ShortText
-from faultwise.errors import RunFolderError
+from faultwise.errors import RunFolderError, UserError
 from faultwise.experts.registry import LANGUAGE_MODEL, ExpertContext
 from faultwise.experts.settings import LanguageSettings
 
@@ -26,6 +28,8 @@ __all__ = ["LanguageExpert", "language_model"]
 
 _HELD = 0.15  # share of its own training rows that the language model stops on
 _MOST_HELD = 96
+_HELD_TOKENS, _FEWEST_HELD = 12_000, 24  # long prompts: stopping must not cost more than training
+_SYSTEM = {"short": "Name the fault.", "thesis": "You are an expert in diagnosing the faults of this plant."}
 
 
 class LanguageExpert:
@@ -39,7 +43,7 @@ class LanguageExpert:
         self.progress = progress
         self.classes_ = np.empty(0, dtype=object)
         self.log: dict[str, Any] = {}
-        self._text = ShortText()
+        self._text: ShortText | Sentence = ShortText()
         self._lm: Any = None
         self._tuned: Any = None
         self._folder: Path | None = None
@@ -52,10 +56,11 @@ class LanguageExpert:
         picked = draw_evenly(y, groups, self.settings.rows, self.seed)
         X, y, groups = X.iloc[picked], y[picked].astype(str), groups[picked]
         self.classes_, codes = np.unique(y, return_inverse=True)
-        self._text = ShortText(self.settings.digits, self.settings.features).fit(X, y)
-        held = _held_out(y, groups, self.seed)
+        self._text = self._unfitted().fit(X, y)
         self._lm = load(self.settings.model)
         prompts = self._prompts(X)
+        longest = max(map(len, prompts))
+        held = _held_out(y, groups, self.seed, min(_MOST_HELD, max(_FEWEST_HELD, _HELD_TOKENS // longest)))
         config = TuneConfig(minutes=self.settings.minutes, steps=self.settings.steps, seed=self.seed)
         with tqdm(total=100, desc="language model", unit="%", disable=not self.progress, leave=False) as bar:
 
@@ -113,7 +118,8 @@ class LanguageExpert:
         # The budget of a command is the caller's; what the model was tuned with is the run's.
         self.settings = LanguageSettings(**{**state["settings"], "score_rows": self.settings.score_rows})
         self.classes_ = np.array(state["classes"], dtype=str)
-        self._text, self.log, self._folder = ShortText(**state["text"]), state["log"], folder
+        self._text = type(self._unfitted())(**state["text"])
+        self.log, self._folder = state["log"], folder
         return self
 
     def _ready(self) -> None:
@@ -130,18 +136,39 @@ class LanguageExpert:
         self._tuned.merge_adapter()
         self._tuned.eval()
 
-    def _prompts(self, X: pd.DataFrame) -> list[list[int]]:
+    def _unfitted(self) -> ShortText | Sentence:
+        settings = self.settings
+        if settings.text == "thesis":
+            return Sentence(settings.names, settings.normalise)
+        return ShortText(settings.digits, settings.features)
+
+    def _builder(self) -> Any:
         from faultwise.llm.prompts import PromptBuilder
 
-        return PromptBuilder(self._lm.tokenizer, self.settings.system).encode(self._text.write(X))
+        return PromptBuilder(self._lm.tokenizer, self.settings.system or _SYSTEM[self.settings.text])
+
+    def _prompts(self, X: pd.DataFrame) -> list[list[int]]:
+        """Return the rows' prompts as token ids. Raises UserError for one that the model cannot take in whole."""
+        prompts: list[list[int]] = self._builder().encode(self._text.write(X))
+        # The answer needs room too. A model may say nothing of its context: then there is nothing to compare with.
+        room = getattr(self._lm.model.config, "max_position_embeddings", None)
+        longest = max(map(len, prompts)) + self._tree().depth
+        if room is not None and longest > room:
+            raise UserError(
+                f"A row is {longest} tokens in the language model's text, but `{self.settings.model}` takes {room} at "
+                "most, and nothing is cut silently: use --lm-text short, --no-lm-names, fewer columns (--ignore A,B), "
+                "or a --model with a longer context."
+            )
+        return prompts
 
     def _tree(self) -> Any:
         from faultwise.llm.labels import LabelTree
 
-        return LabelTree.of([str(at) for at in range(len(self.classes_))], self._lm.tokenizer)
+        labels, end = self._builder().answers(self._text.answers(self.classes_.tolist()))
+        return LabelTree(labels, end)
 
 
-def _held_out(y: np.ndarray, groups: np.ndarray, seed: int) -> np.ndarray:
+def _held_out(y: np.ndarray, groups: np.ndarray, seed: int, most: int = _MOST_HELD) -> np.ndarray:
     """Return a mask (rows,) of rows to stop on: whole runs where every class has several, else rows."""
     from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
@@ -153,7 +180,7 @@ def _held_out(y: np.ndarray, groups: np.ndarray, seed: int) -> np.ndarray:
     else:
         parts = StratifiedKFold(folds, shuffle=True, random_state=seed).split(y, y)
     at = next(iter(parts))[1]
-    held[at[draw_evenly(y[at], groups[at], _MOST_HELD, seed)]] = True
+    held[at[draw_evenly(y[at], groups[at], most, seed)]] = True
     return held
 
 

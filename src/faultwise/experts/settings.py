@@ -12,7 +12,9 @@ class LanguageSettings:
     """How the language model takes part.
 
     `minutes` bounds its training (from the measured speed; `steps` fixes it instead and makes it exactly
-    repeatable), `rows` how many rows it trains on at most, `score_rows` how many rows it scores per command.
+    repeatable), `rows` how many rows it trains on at most, `score_rows` how many rows it scores per command. `text`
+    is "short" (then `digits` and `features` count) or "thesis" (then `names` and `normalise`); an empty `system` is the
+    text's own system message.
     """
 
     model: str = "smollm2-135m-instruct"
@@ -22,4 +24,7 @@ class LanguageSettings:
     score_rows: int = 128
     digits: int = 1
     features: int = 8
-    system: str = "Name the fault."
+    text: str = "short"
+    names: bool = True
+    normalise: bool = True
+    system: str = ""

@@ -33,7 +33,9 @@ class LabelTree:
     """The tree of the labels' tokens.
 
     `branches` maps each prefix after which there is a choice to the tokens to choose from; `paths` gives for
-    each label, in the given order, its choices.
+    each label, in the given order, its choices; `depth` is the most tokens a model is shown of a label. `end` is the
+    end mark, or the several tokens with which a template closes an answer. What all labels begin with ("Y = ") is no
+    choice: it is shown to the model, and costs no probability.
 
     >>> tree = LabelTree([(7,), (7, 8), (9, 9)], end=0)
     >>> tree.branches
@@ -42,7 +44,7 @@ class LabelTree:
     [[7, 0], [7, 8], [9]]
     """
 
-    def __init__(self, labels: Sequence[Tokens], end: int) -> None:
+    def __init__(self, labels: Sequence[Tokens], end: int | Tokens) -> None:
         if len(labels) < 2:
             raise UserError(f"A model can choose between two labels or more; found {len(labels)}.")
         if any(not label for label in labels):
@@ -51,7 +53,8 @@ class LabelTree:
             raise UserError("Two labels are written with the same tokens: rename one of them.")
         known = set(labels)
         begins = {label for label in known if any(o[: len(label)] == label for o in known - {label})}
-        full = [(*label, end) if label in begins else tuple(label) for label in labels]
+        close = (end,) if isinstance(end, int) else tuple(end)
+        full = [(*label, *close) if label in begins else tuple(label) for label in labels]
         after: dict[Tokens, set[int]] = {}
         for label in full:
             for depth, token in enumerate(label):
@@ -67,6 +70,7 @@ class LabelTree:
             ]
             for label in full
         ]
+        self.depth = max(map(len, self.branches))
 
     @classmethod
     def of(cls, labels: Sequence[str], tokenizer: Any) -> LabelTree:

@@ -15,6 +15,9 @@ from faultwise.llm.labels import LabelTree, Tokens
 __all__ = ["batches", "pad_left", "score"]
 
 
+_MOST_TOKENS = 16_384  # per batch: 16 prompts of 1,000 tokens; longer ones come fewer at a time, memory stays
+
+
 def batches(lengths: Sequence[int], size: int) -> list[np.ndarray]:
     """Return positions in batches of like length, longest first (so that memory fails early or never).
 
@@ -59,6 +62,7 @@ def score(
 
     device = next(model.parameters()).device
     out = np.empty((len(prompts), len(tree.paths)))
+    size = max(1, min(size, _MOST_TOKENS // max(map(len, prompts), default=1)))
     with torch.inference_mode():
         for rows in batches([len(prompt) for prompt in prompts], size):
             inputs = pad_left([prompts[row] for row in rows], pad, device)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from faultwise.contracts import Finding, Sentence, Verdict
 
-__all__ = ["narrate"]
+__all__ = ["narrate", "share_sentence"]
 
 _MOST_FOR, _MOST_AGAINST = 5, 2
 
@@ -18,6 +18,7 @@ def narrate(verdict: Verdict, findings: tuple[Finding, ...]) -> tuple[Sentence, 
     made = [Sentence(_verdict_text(verdict))]
     if verdict.label is None:
         return tuple(made)
+    made += [Sentence(_rule_text(finding), (finding.id,)) for finding in findings if finding.rule]
     for finding in [f for f in findings if f.contribution > 0][:_MOST_FOR]:
         made.append(Sentence(_finding_text(finding), (finding.id,)))
     against = sorted((f for f in findings if f.contribution < 0), key=lambda f: f.contribution)
@@ -26,9 +27,33 @@ def narrate(verdict: Verdict, findings: tuple[Finding, ...]) -> tuple[Sentence, 
     return tuple(made)
 
 
+def share_sentence(statistic: str, shares: dict[Finding, float]) -> Sentence:
+    """Say which share of a statistic each of a few variables makes up."""
+    said = ", ".join(f"{finding.name or finding.variable} {share:.0%}" for finding, share in shares.items())
+    return Sentence(f"Of {statistic} these variables make up: {said}.", tuple(finding.id for finding in shares))
+
+
+def _rule_text(finding: Finding) -> str:
+    subject = f"{finding.name} ({finding.variable})" if finding.name else finding.variable
+    if finding.direction == "missing":
+        return f"{subject} has no value at sample {finding.interval.last}, against the rule “{finding.rule}”."
+    value = _number(finding.value) if isinstance(finding.value, float) else str(finding.value)
+    unit = f" {finding.unit}" if finding.unit and isinstance(finding.value, float) else ""
+    verb = "has changed by" if finding.measure == "change" else "is"
+    return f"{subject} {verb} {value}{unit} at sample {finding.interval.last}, against the rule “{finding.rule}”."
+
+
+def _monitored_text(verdict: Verdict) -> str:
+    said = ", ".join(f"{name} {_number(value)}" for name, value in verdict.statistics.items())
+    state = "The rows are not normal" if verdict.detected else "Nothing unusual is detected"
+    return f"{state} (in units of the alarm limit: {said})."
+
+
 def _verdict_text(verdict: Verdict) -> str:
     if verdict.label is None:
         return f"No verdict: {verdict.reason}."
+    if verdict.statistics:
+        return _monitored_text(verdict)
     words = f" ({verdict.label_description})" if verdict.label_description else ""
     share = "over 99%" if verdict.probability > 0.99 else f"{verdict.probability:.0%}"
     if verdict.detected is None:

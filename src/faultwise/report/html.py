@@ -70,6 +70,7 @@ def _ranking(case: Case) -> dict[str, Any]:
 
 def _bars(findings: list[Finding]) -> dict[str, Any]:
     """Bars left and right of zero on one common scale; zero lies where the room is used best."""
+    findings = [finding for finding in findings if finding.rule is None]
     shown = findings[:_TOP_BARS]
     sizes = [f.contribution for f in shown if abs(f.contribution) < float("inf")]
     left, right = -min([0.0, *sizes]), max([0.0, *sizes])
@@ -131,7 +132,7 @@ def _finding(finding: Finding, anchors: Mapping[str, str]) -> dict[str, Any]:
         "anchor": anchors[finding.id],
         "name": words.variable_name(finding),
         "column": finding.variable if finding.name and finding.name != finding.variable else "",
-        "description": finding.description or "",
+        "description": " ".join(filter(None, (finding.rule and f"Rule {finding.rule}.", finding.description))),
         "measure": finding.measure,
         "value": words.measured(finding),
         "normal": words.normal_range(finding),

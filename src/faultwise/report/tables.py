@@ -16,7 +16,7 @@ import pandas as pd
 
 from faultwise.report.save import write_atomic
 
-__all__ = ["guarded", "write_csv", "write_table"]
+__all__ = ["csv_text", "guarded", "write_csv", "write_table"]
 
 # Spreadsheets run a cell that starts so, even from a CSV file; the wide forms count for some of them.
 _STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
@@ -35,10 +35,15 @@ def guarded(value: Any) -> Any:
 
 
 def write_csv(frame: pd.DataFrame, path: str | Path, *, index: bool = False) -> Path:
-    """Write `frame` as UTF-8 CSV, whole or not at all; text is quoted, missing values are empty.
+    """Write `frame` as UTF-8 CSV, whole or not at all. Returns the path; raises UserError as `write_atomic` does."""
+    return write_atomic(path, csv_text(frame, index=index))
 
-    Cells, headers and index entries that are text and start with = + - @, a tab or a line break get a
-    leading apostrophe. The frame is not changed. Returns the path; raises UserError as `write_atomic` does.
+
+def csv_text(frame: pd.DataFrame, *, index: bool = False, header: bool = True) -> str:
+    """Return `frame` as CSV; text is quoted, missing values are empty. The frame is not changed.
+
+    Cells, headers and index entries that are text and start with = + - @, a tab or a line break get a leading
+    apostrophe.
     """
     safe = frame.copy()
     names = frame.columns.to_flat_index() if isinstance(frame.columns, pd.MultiIndex) else frame.columns
@@ -53,8 +58,7 @@ def write_csv(frame: pd.DataFrame, path: str | Path, *, index: bool = False) -> 
         safe.index = pd.Index([guarded(entry) for entry in frame.index], dtype=object)
         safe.index.name = guarded(frame.index.name)
     # Quoted text also stays one cell in spreadsheets that split at semicolons.
-    text = safe.to_csv(index=index, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")
-    return write_atomic(path, text)
+    return str(safe.to_csv(index=index, header=header, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n"))
 
 
 def write_table(frame: pd.DataFrame, path: Path) -> Path:

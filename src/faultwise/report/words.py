@@ -45,6 +45,9 @@ def headline(verdict: Verdict) -> str:
         return f"No verdict: {clean(verdict.reason or 'no reason was given')}"
     if state == "normal":
         return "Normal"
+    if verdict.statistics:
+        name, times = max(verdict.statistics.items(), key=lambda item: item[1])
+        return f"Not normal — {clean(name)} is {number(times, digits=3)} times its limit"
     label = clean(verdict.label)
     # "Fault fault_4" would stutter, and a bare "4" says nothing.
     prefix = "" if label.lower().startswith("fault") else "Fault " if state == "fault" else "Class "
@@ -55,7 +58,12 @@ def headline(verdict: Verdict) -> str:
 def meaning(verdict: Verdict) -> str:
     """Say how the fault score compares with its threshold, and what that threshold was chosen for."""
     said = []
-    if verdict.fault_score is not None and verdict.threshold is not None:
+    if verdict.statistics:
+        said.append(
+            "; ".join(f"{clean(n)}: {number(v, digits=3)} times its limit" for n, v in verdict.statistics.items()) + "."
+        )
+        said.append("An alarm is above 1, or when one of the rules holds.")
+    elif verdict.fault_score is not None and verdict.threshold is not None:
         gap = verdict.fault_score - verdict.threshold
         place_of = "above" if gap > 0 else "below" if gap < 0 else "at"  # a tie is no alarm
         end = "a fault is detected" if verdict.detected else "no fault is detected"
@@ -65,7 +73,8 @@ def meaning(verdict: Verdict) -> str:
         said.append(f"The fault score is {score}, {place_of} the threshold of {threshold}: {end}.")
     if verdict.false_alarm_rate is not None:
         rate = percent(verdict.false_alarm_rate)
-        said.append(f"The threshold was chosen for a false-alarm rate of {rate} on validation rows.")
+        unit = "of normal runs with any alarm" if verdict.false_alarm_per == "run" else "on validation rows"
+        said.append(f"The threshold was chosen for a false-alarm rate of {rate} {unit}.")
     if verdict.detected is None and verdict.label is not None:
         said.append("Training had no normal class: nothing was detected, the label is only a name.")
     if verdict.reason and verdict.label is not None:
@@ -134,8 +143,13 @@ def ranked(probabilities: Mapping[str, float], most: int) -> tuple[list[tuple[st
 
 
 def decisive(findings: Iterable[Finding]) -> list[Finding]:
-    """Sort by size of the contribution, the largest first; ties keep their order."""
-    return sorted(findings, key=lambda f: 0.0 if f.contribution != f.contribution else -abs(f.contribution))
+    """Sort by size of the contribution, the largest first, after those of the user's rules; ties keep their order."""
+
+    def order(finding: Finding) -> tuple[bool, float]:
+        size = finding.contribution
+        return finding.rule is None, 0.0 if size != size else -abs(size)
+
+    return sorted(findings, key=order)
 
 
 def overview(runs: Sequence[RunSummary], most: int) -> tuple[list[RunSummary], int]:

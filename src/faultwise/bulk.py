@@ -1,0 +1,169 @@
+"""Diagnosing files of any size: a line per row, written while running, and resumed where it was interrupted.
+
+Each piece of the source becomes a part file beside the output, whole or not there; at the end they are joined into the
+output, which appears in one step. The same command, run again after an interruption, goes on after the last part.
+Findings are not made here: they are asked for row by row (`Diagnoser.diagnose`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from tqdm import tqdm
+
+from faultwise import __version__
+from faultwise.data.batches import Batches, fingerprint, open_batches
+from faultwise.diagnoser import Diagnoser
+from faultwise.errors import UserError
+from faultwise.report.save import write_atomic
+from faultwise.report.tables import csv_text
+
+__all__ = ["SUFFIXES", "diagnose_file"]
+
+SUFFIXES = (".parquet", ".csv")
+_MOST_ROWS = 65_536
+_MOST_CELLS = 8_000_000  # encoded numbers per piece: about 64 MB, of which a few copies live at once
+_TEXT = ("run", "time", "label", "rules")
+
+
+def diagnose_file(
+    diagnoser: Diagnoser,
+    source: str | Path,
+    out: str | Path,
+    *,
+    every: bool = True,
+    part: str = "test",
+    progress: bool = False,
+) -> dict[str, Any]:
+    """Write a line per judged row to `out` (.parquet or .csv) and return counts and seconds.
+
+    Lines are those of `stream.RowStream`, with the probabilities of all labels if `every`. The language model takes no
+    part. Raises UserError for an unknown ending, a missing folder or a full disk, DataError for a broken source; the
+    parts that are done stay, and the next call with the same source and run goes on after them.
+    """
+    out = Path(out)
+    if out.suffix not in SUFFIXES:
+        raise UserError(f"`{out}` ends in `{out.suffix}`: choose {' or '.join(SUFFIXES)}.")
+    if out.is_dir() or not out.absolute().parent.is_dir():
+        what = "is a folder" if out.is_dir() else f"is in a folder that does not exist (`{out.parent}`)"
+        raise UserError(f"`{out}` {what}: name a file in an existing folder.")
+    started = time.monotonic()
+    rows = int(np.clip(_MOST_CELLS // len(diagnoser.fitted_.encoder.names), 1000, _MOST_ROWS))
+    batches = open_batches(source, rows, part=part, as_text=_labels(diagnoser))
+    parts = out.absolute().parent / f".{out.name}.parts"
+    try:
+        resumed = _prepare(parts, _key(diagnoser, source, rows, every, out.suffix))
+        read, done = _write_parts(diagnoser, batches, parts, every, progress)
+        counts = _join(parts, done, out)
+        shutil.rmtree(parts, ignore_errors=True)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise UserError(
+            f"`{out}` could not be written ({reason}): make room or choose another folder. What is done is kept in "
+            f"`{parts.name}`; the same command goes on from there."
+        ) from None
+    seconds = time.monotonic() - started
+    normal = diagnoser.fitted_.ensemble.detector.normal
+    judged = sum(counts.values())
+    return {
+        "file": str(out),
+        "rows": read,
+        "judged": judged,
+        "flagged": None if normal is None else judged - counts.get(normal, 0),
+        "labels": counts,
+        "resumed_parts": resumed,
+        "seconds": round(seconds, 2),
+        "rows_per_s": round(read / max(seconds, 1e-9)),
+        "notes": list(batches.notes),
+    }
+
+
+def _labels(diagnoser: Diagnoser) -> list[str]:
+    roles = diagnoser.roles_
+    return [name for name in (roles.target, roles.group) if name is not None]
+
+
+def _key(diagnoser: Diagnoser, source: str | Path, rows: int, every: bool, suffix: str) -> str:
+    """Name the work: the same key means the same parts. A run that was never saved cannot be recognised again."""
+    run = diagnoser.manifest_.get("files") or os.urandom(8).hex()
+    experts = sorted(diagnoser.fitted_.ensemble.fusion.weights_without)
+    told = [__version__, run, experts, str(Path(source).absolute()), fingerprint(source), rows, every, suffix]
+    return hashlib.sha256(json.dumps(told).encode()).hexdigest()
+
+
+def _prepare(parts: Path, key: str) -> int:
+    """Make the folder of parts, or keep that of an interrupted command for the same work; return how many are there."""
+    mark = parts / "key"
+    if not (mark.is_file() and mark.read_text(encoding="utf-8") == key):
+        shutil.rmtree(parts, ignore_errors=True)
+        parts.mkdir()
+        write_atomic(mark, key)
+    return len(list(parts.glob("part-*.parquet")))
+
+
+def _write_parts(
+    diagnoser: Diagnoser, batches: Batches, parts: Path, every: bool, progress: bool
+) -> tuple[int, list[Path]]:
+    # Where the source names runs of its own (a folder, a known benchmark), those count.
+    roles = batches.roles if batches.roles.group is not None else diagnoser.roles_in(batches.columns)
+    stream = diagnoser.stream(roles, every)
+    done: list[Path] = []
+    read = 0
+    with tqdm(total=100, desc="diagnose", unit="%", disable=not progress, file=sys.stderr) as bar:
+        for number, frame in enumerate(batches):
+            path = parts / f"part-{number:06d}.parquet"
+            if path.exists():
+                stream.skip(frame)
+            else:
+                making = path.with_suffix(".making")
+                pq.write_table(_table(stream.push(frame)), making, compression="zstd")
+                os.replace(making, path)
+            done.append(path)
+            read += len(frame)
+            bar.update(round(100 * batches.done) - bar.n)
+            bar.set_postfix(rows=f"{read:,}")
+    return read, done
+
+
+def _table(lines: pd.DataFrame) -> pa.Table:
+    """Give every part the same types, also one without lines."""
+    fields = []
+    for name, dtype in lines.dtypes.items():
+        kind = pa.int64() if name == "row" else pa.string() if name in _TEXT else pa.from_numpy_dtype(dtype)
+        fields.append(pa.field(str(name), kind))
+    return pa.Table.from_pandas(lines, pa.schema(fields), preserve_index=False).replace_schema_metadata(None)
+
+
+def _join(parts: Path, done: list[Path], out: Path) -> dict[str, int]:
+    """Join the parts into `out`, which appears whole; return how many rows got each label."""
+    making = parts / "joined"
+    counts: dict[str, int] = {}
+    writer: Any = None
+    try:
+        for path in done:
+            table = pq.read_table(path)
+            for entry in table.column("label").value_counts().to_pylist():
+                counts[entry["values"]] = counts.get(entry["values"], 0) + entry["counts"]
+            if out.suffix == ".csv":
+                with making.open("a" if writer else "w", encoding="utf-8", newline="") as file:
+                    file.write(csv_text(table.to_pandas(), header=not writer))
+                writer = True
+            else:
+                writer = writer or pq.ParquetWriter(making, table.schema, compression="zstd")
+                writer.write_table(table)
+    finally:
+        if out.suffix != ".csv" and writer is not None:
+            writer.close()
+    os.replace(making, out)
+    return dict(sorted(counts.items(), key=lambda item: -item[1]))

@@ -1,0 +1,84 @@
+"""Columns that give the label away: found from the data, left out, and named.
+
+Two kinds are found. A column that tells every label one to one. And a flag: a column of two values whose rarer one goes
+with one single label, without exception and too often for chance; failure codes and alarm bits, set when the fault is
+already known, look like that. What data cannot reveal (a flag that is wrong at times) is the business of a table of
+roles. Measurements with many values are never suspected: a sensor that separates a fault well is what one hopes for.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+
+from faultwise.data.table import Table, label_text
+
+__all__ = ["answer_columns", "without_answers"]
+
+_FEWEST_ROWS = 10
+_CHANCE = 1e-9  # how improbable the agreement must be if the column knew nothing of the label
+
+
+def answer_columns(table: Table) -> dict[str, str]:
+    """Return the columns that give the label away, each with the reason in words; empty without a target.
+
+    >>> frame = pd.DataFrame({"fault": ["ok"] * 80 + ["leak"] * 20, "alarm": [0] * 85 + [1] * 15, "flow": range(100)})
+    >>> from faultwise.data.table import Roles
+    >>> answer_columns(Table(frame, Roles(target="fault")))
+    {'alarm': 'is `1` in 15 rows, all of them labelled `leak`'}
+    """
+    if table.roles.target is None:
+        return {}
+    labels = label_text(table.frame[table.roles.target])
+    known = labels.notna().to_numpy()
+    codes, names = pd.factorize(labels[known])
+    if len(codes) < _FEWEST_ROWS or len(names) < 2:
+        return {}
+    found = {}
+    for name in table.features:
+        reason = _reason(table.frame[name][known], codes, names)
+        if reason:
+            found[name] = reason
+    return found
+
+
+def without_answers(table: Table, keep: Collection[str] = ()) -> Table:
+    """Return the table with its answer columns ignored, and a note that names them; those in `keep` stay."""
+    found = {name: why for name, why in answer_columns(table).items() if name not in keep}
+    if not found:
+        return table
+    said = "; ".join(f"`{name[:60]}` {why}" for name, why in list(found.items())[:8])
+    more = f"; and {len(found) - 8} more" if len(found) > 8 else ""
+    note = (
+        f"Left out because they give the label away: {said}{more}. If one is known before the fault is, keep it with "
+        f"--keep {next(iter(found))!r}."
+    )
+    roles = replace(table.roles, ignored=(*table.roles.ignored, *found))
+    return replace(table, roles=roles, notes=(*table.notes, note))
+
+
+def _reason(values: pd.Series, codes: np.ndarray, names: pd.Index) -> str:
+    """Say why a column gives the label away; "" if it does not. `codes` (rows,) number the labels `names`."""
+    distinct = values.nunique(dropna=False)
+    if not 2 <= distinct <= max(2, len(names)):
+        return ""
+    marks, cells = pd.factorize(values, use_na_sentinel=False)
+    counts = np.zeros((len(cells), len(names)), int)
+    np.add.at(counts, (marks, codes), 1)
+    of_label = counts.sum(axis=0)
+    if distinct == len(names) and ((counts > 0).sum(axis=1) == 1).all() and ((counts > 0).sum(axis=0) == 1).all():
+        return "tells the label one to one"
+    if distinct != 2:
+        return ""
+    rare = int(counts.sum(axis=1).argmin())
+    label = int(counts[rare].argmax())
+    rows = int(counts[rare].sum())
+    share = of_label[label] / of_label.sum()
+    if counts[rare, label] != rows or rows < _FEWEST_ROWS or rows * math.log(share) > math.log(_CHANCE):
+        return ""
+    cell = label_text(pd.Series([cells[rare]])).iloc[0]
+    return f"is `{cell}` in {rows:,} rows, all of them labelled `{names[label]}`"

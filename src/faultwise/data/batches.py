@@ -1,0 +1,186 @@
+"""A source read piece by piece, so that its size does not matter: Parquet, text, or a folder of either.
+
+What comes out are frames with the columns and the run column that `read_source` gives. Small sources are read whole and
+handed out in pieces; larger ones never stand in memory.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from faultwise.data.benchmarks import Layout, recognise
+from faultwise.data.delimited_batches import read_delimited_batches
+from faultwise.data.folders import PARQUET, TABLES, TEXT, ending, tables_among
+from faultwise.data.parquet import read_parquet_batches
+from faultwise.data.readers import read_source
+from faultwise.data.rieth import rieth_files
+from faultwise.data.table import Roles, Table, label_text
+from faultwise.errors import DataError
+
+__all__ = ["Batches", "fingerprint", "is_large", "open_batches", "rows_up_to"]
+
+# Numbers take 8 bytes in memory and about as many characters in a text file; gzip saves most of them.
+_LARGE_CELLS = 40_000_000
+_LARGE_TEXT = {"plain": 256 << 20, "gz": 48 << 20}
+
+
+@dataclass
+class Batches:
+    """Pieces of a source with the same `columns`. `roles` are those the format itself gives, `rows` is None where only
+    the end tells.
+
+    Iterate it as often as needed; `done` is the share of the source that the running iteration has read, 0 to 1.
+    """
+
+    path: Path
+    roles: Roles
+    columns: list[str]
+    rows: int | None
+    notes: tuple[str, ...] = ()
+    layout: Layout | None = None
+    done: float = 0.0
+    _pieces: Any = field(default=None, repr=False)
+
+    def __iter__(self) -> Iterator[pd.DataFrame]:
+        self.done = 0.0
+        for share, frame in self._pieces():
+            self.done = share
+            yield frame
+        self.done = 1.0
+
+
+def is_large(source: str | Path) -> bool:
+    """Tell whether reading a source at once would take more than a few hundred megabytes of memory."""
+    path = Path(source)
+    if path.is_dir():
+        return sum(map(_cells, _tables(path))) > _LARGE_CELLS
+    return path.is_file() and _cells(path) > _LARGE_CELLS
+
+
+def open_batches(source: str | Path, rows: int, *, part: str = "", as_text: Collection[str] = ()) -> Batches:
+    """Open a source for reading in pieces of about `rows` rows. Raises DataError as `read_source` does."""
+    path = Path(source)
+    files = _tables(path, part) if path.is_dir() else [path]
+    if not files or not is_large(path):
+        table = read_source(path, part=part)
+        frame = table.frame
+
+        def cut() -> Iterator[tuple[float, pd.DataFrame]]:
+            for start in range(0, len(frame), rows):
+                yield min(1.0, (start + rows) / len(frame)), frame.iloc[start : start + rows].reset_index(drop=True)
+
+        return Batches(path, table.roles, list(frame.columns), len(frame), table.notes, _pieces=cut)
+    names = _names(files[0])
+    layouts = [recognise(names, one.name) for one in files]
+    known = layouts[0]
+    named = Roles() if known is None else known.roles
+    by_file = path.is_dir() and named.group is None
+    counts = [pq.read_metadata(one).num_rows for one in files if ending(one.name, PARQUET)]
+    columns = list(known.apply(_first(files[0], as_text)).columns) if known is not None else names
+
+    def read() -> Iterator[tuple[float, pd.DataFrame]]:
+        for number, (one, layout) in enumerate(zip(files, layouts, strict=True)):
+            for share, frame in _of_file(one, rows, as_text, layout):
+                if by_file:
+                    frame.insert(0, "run", one.name[: -len(ending(one.name, TABLES))])
+                yield (number + share) / len(files), frame
+
+    return Batches(
+        path,
+        replace(named, group="run") if by_file else named,
+        ["run", *columns] if by_file else columns,
+        sum(counts) if len(counts) == len(files) else None,
+        () if known is None else known.notes,
+        known,
+        _pieces=read,
+    )
+
+
+def fingerprint(source: str | Path) -> list[list[Any]]:
+    """Return name, size and time of change of every file of a source: what a resumed command must find unchanged."""
+    path = Path(source)
+    files = sorted(path.iterdir()) if path.is_dir() else [path]
+    return [[one.name, one.stat().st_size, one.stat().st_mtime_ns] for one in files if one.is_file()]
+
+
+def rows_up_to(source: str | Path, row: int, most: int, roles: Roles, *, part: str = "") -> Table:
+    """Return the last `most` rows up to and with `row` (from 1), as a table that knows what came before it.
+
+    `roles` name the run column; the source's own count where it has some. Raises DataError when there is no such row.
+    """
+    named = [name for name in (roles.target, roles.group) if name is not None]
+    batches = open_batches(source, max(most, 10_000), part=part, as_text=named)
+    roles = batches.roles if batches.roles.group is not None else roles
+    before: Counter[str] = Counter()
+    held: pd.DataFrame | None = None
+    read = 0
+    for frame in batches:
+        read += len(frame)
+        held = frame if held is None else pd.concat([held, frame], ignore_index=True)
+        if read >= row:
+            held = held.iloc[: len(held) - (read - row)]
+        gone, held = held.iloc[: max(0, len(held) - most)], held.iloc[-most:]
+        if roles.group is not None:
+            before.update(label_text(gone[roles.group]).fillna("(no run)").tolist())
+        else:
+            before[Path(source).stem] += len(gone)
+        if read >= row:
+            frame = held.reset_index(drop=True)
+            return Table(frame, roles, str(source), first_row=row - len(frame), before=dict(before))
+    raise DataError(f"Row {row} was asked for; `{source}` has rows 1 to {read}.")
+
+
+def _tables(folder: Path, part: str = "") -> list[Path]:
+    """Return the tables of a folder; of a known benchmark those of one part only."""
+    names = sorted(entry.name for entry in folder.iterdir())
+    readable = [name for end in (PARQUET, TEXT) for name in names if ending(name, end)]
+    return [folder / name for name in rieth_files(readable, part, None) or tables_among(folder, names)]
+
+
+def _cells(path: Path) -> int:
+    """Return about how many numbers a file holds."""
+    if ending(path.name, PARQUET):
+        try:
+            found = pq.read_metadata(path)
+        except (pa.ArrowException, OSError, ValueError):
+            return 0  # what is wrong with it is told when it is read
+        return int(found.num_rows * found.num_columns)
+    most = _LARGE_TEXT["gz" if path.suffix.lower() == ".gz" else "plain"]
+    return int(path.stat().st_size / most * _LARGE_CELLS)
+
+
+def _first(path: Path, as_text: Collection[str]) -> pd.DataFrame:
+    return next(frame for _, frame in _of_file(path, 100, as_text, None))
+
+
+def _names(path: Path) -> list[str]:
+    return [str(name) for name in _first(path, ()).columns]
+
+
+def _of_file(
+    path: Path, rows: int, as_text: Collection[str], layout: Layout | None
+) -> Iterator[tuple[float, pd.DataFrame]]:
+    pieces = _parquet(path, rows, as_text) if ending(path.name, PARQUET) else _text(path, rows, as_text)
+    for share, frame in pieces:
+        yield share, frame if layout is None else layout.apply(frame)
+
+
+def _text(path: Path, rows: int, as_text: Collection[str]) -> Iterator[tuple[float, pd.DataFrame]]:
+    batches = read_delimited_batches(path, rows, as_text=as_text)
+    for frame in batches:
+        yield batches.done, frame
+
+
+def _parquet(path: Path, rows: int, as_text: Collection[str]) -> Iterator[tuple[float, pd.DataFrame]]:
+    read, total = 0, max(1, pq.read_metadata(path).num_rows)
+    for frame in read_parquet_batches(path, rows, as_text=as_text):
+        read += len(frame)
+        yield read / total, frame

@@ -1,0 +1,202 @@
+"""Read a text file that grows: whole lines only, through rotation, truncation and restarts.
+
+A line counts when its line end has been written; a record is one line. When the file is replaced (rotated), what is
+left of the old one is read to its end first; when it becomes shorter (truncated), reading begins anew. It waits for
+nothing: it returns what is there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+from collections.abc import Collection
+from pathlib import Path
+from typing import IO, Any
+
+import pandas as pd
+
+from faultwise.data.columns import unique_names
+from faultwise.data.decoding import decoder_for
+from faultwise.data.delimited import parser_options
+from faultwise.data.dialect import Dialect, recognise
+from faultwise.errors import DataError
+
+__all__ = ["GrowingFile"]
+
+_MOST_BYTES = 1 << 20  # read at once: bounds memory when much has piled up
+_LONGEST_LINE = 1 << 24
+_HEAD = 256  # bytes that tell a rotated file from the one before
+
+
+class GrowingFile:
+    """Hands out the new rows of a growing text file. `texts` are the columns that are not numbers.
+
+    `skipped` counts lines that had too many fields, which happens when two programs write at once.
+    """
+
+    def __init__(self, path: str | Path, texts: Collection[str] = ()) -> None:
+        self.path = Path(path)
+        self.texts = texts
+        self.skipped = 0
+        self._file: IO[bytes] | None = None
+        self._offset = 0
+        self._header = b""
+        self._dialect: Dialect | None = None
+        self._names: list[str] = []
+        self._begun: dict[str, Any] | None = None
+        if self.path.suffix.lower() in (".gz", ".parquet", ".pq"):
+            raise DataError(f"`{path}` cannot be followed, because it does not grow by lines: give a text file.")
+
+    def read(self) -> pd.DataFrame | None:
+        """Return the rows that were completed since the last call, or None when there are none.
+
+        At most a megabyte is read at once. Raises DataError when the header is no table's, or a line has no end.
+        """
+        if self._file is None and not self._open():
+            return None
+        lines = self._complete_lines()
+        if not lines and self._replaced():
+            self.close()
+            return self.read() if self._open() else None
+        return self._frame(lines) if lines else None
+
+    def state(self) -> dict[str, Any]:
+        """Return where reading stands, as JSON-ready values."""
+        return {"offset": self._offset, "head": self._fingerprint(), "header": self._header.decode("latin-1")}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on where `state` was taken, if the file is still the same; else from its beginning."""
+        try:
+            self._begun = {"offset": int(state["offset"]), "head": str(state["head"])}
+            self._header = str(state["header"]).encode("latin-1")
+        except (KeyError, TypeError, ValueError) as error:
+            raise DataError(f"The saved state cannot be understood ({error}): remove it to start anew.") from None
+        if self._header:
+            self._learn(self._header)
+
+    def close(self) -> None:
+        """Close the file; `read` opens it again."""
+        if self._file is not None:
+            self._file.close()
+        self._file = None
+
+    def _open(self) -> bool:
+        try:
+            self._file = self.path.open("rb")
+        except FileNotFoundError:  # between two files of a rotation there is none
+            return False
+        except OSError as error:
+            reason = error.strerror or error
+            raise DataError(f"`{self.path}` cannot be read ({reason}): check path and rights.") from None
+        self._offset = 0
+        begun, self._begun = self._begun, None
+        if begun is not None and begun["offset"] <= self._size():
+            self._offset = begun["offset"]
+            if self._fingerprint() != begun["head"]:
+                self._offset = 0
+        return True
+
+    def _size(self) -> int:
+        assert self._file is not None
+        return os.fstat(self._file.fileno()).st_size
+
+    def _fingerprint(self) -> str:
+        """Return a hash of the first bytes that have been read: what a rewritten file does not share."""
+        if self._file is None:
+            return ""
+        self._file.seek(0)
+        return hashlib.sha256(self._file.read(min(_HEAD, self._offset))).hexdigest()
+
+    def _replaced(self) -> bool:
+        """Tell whether the path leads to another file by now, or the file became shorter than what was read."""
+        assert self._file is not None
+        if self._size() < self._offset:
+            return True
+        try:
+            there, here = self.path.stat(), os.fstat(self._file.fileno())
+        except FileNotFoundError:
+            return False
+        return (there.st_dev, there.st_ino) != (here.st_dev, here.st_ino)
+
+    def _complete_lines(self) -> bytes:
+        assert self._file is not None
+        self._file.seek(self._offset)
+        raw = self._file.read(_MOST_BYTES)
+        end = raw.rfind(b"\n") + 1
+        while not end and len(raw) % _MOST_BYTES == 0 and raw:
+            more = self._file.read(_MOST_BYTES)
+            raw += more
+            end = raw.rfind(b"\n") + 1
+            if not end and len(raw) > _LONGEST_LINE:
+                raise DataError(f"`{self.path}` has a line of more than {_LONGEST_LINE >> 20} MiB: it is no table.")
+            if not more:
+                break
+        begin, self._offset = self._offset, self._offset + end
+        lines = raw[:end]
+        if begin == 0 and end:
+            return self._below_header(lines)
+        return lines
+
+    def _below_header(self, lines: bytes) -> bytes:
+        """Take the header off the first lines of a file; a rotated file may go on without one."""
+        if self._header and not lines.startswith(self._header):
+            first = lines.split(b"\n", 1)[0].split(self._separator())
+            if self._dialect is not None and len(first) == self._dialect.most and any(map(_numeric, first)):
+                return lines
+        self._learn(lines)
+        return lines[len(self._header) :]
+
+    def _learn(self, lines: bytes) -> None:
+        text = _text(lines, self.path)
+        self._dialect = recognise(text, self.path, self.texts)
+        self._names = unique_names(self._dialect.names)[0]
+        above = text[: self._dialect.start].count("\n")
+        self._header = b"\n".join(lines.split(b"\n")[:above]) + b"\n" if above else b""
+
+    def _separator(self) -> bytes:
+        return (self._dialect.delimiter if self._dialect else ",").encode() or b"\x1f"
+
+    def _frame(self, lines: bytes) -> pd.DataFrame | None:
+        assert self._dialect is not None
+        text = _text(lines, self.path)
+        separator, most = self._dialect.delimiter, self._dialect.most
+        kept = []
+        for line in text.split("\n"):
+            if not line.strip():
+                continue
+            # Quoted cells may hold the delimiter; without quotes more delimiters are more fields.
+            if separator.strip() and '"' not in line and line.count(separator) >= most:
+                self.skipped += 1
+                continue
+            kept.append(line)
+        if not kept:
+            return None
+        options = parser_options(self._dialect, self._names, self.texts)
+        try:
+            frame: pd.DataFrame = pd.read_csv(io.StringIO("\n".join(kept)), **options)
+            return frame
+        except ValueError:  # one broken line must not end the watch: the others are read one by one
+            return self._one_by_one(kept, options)
+
+    def _one_by_one(self, lines: list[str], options: dict[str, Any]) -> pd.DataFrame | None:
+        frames = []
+        for line in lines:
+            try:
+                frames.append(pd.read_csv(io.StringIO(line), **options))
+            except ValueError:
+                self.skipped += 1
+        return pd.concat(frames, ignore_index=True) if frames else None
+
+
+def _text(lines: bytes, path: Path) -> str:
+    text = decoder_for(lines[:4], path, None).decode(lines, final=True)
+    return text.replace("\r\n", "\n").replace("\r", "\n").replace("\0", "")
+
+
+def _numeric(cell: bytes) -> bool:
+    try:
+        float(cell.replace(b",", b"."))
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,114 @@
+"""Diagnosing a file while it grows: rows judged as their lines are completed, and a state that survives a restart.
+
+With an output file every row is written once, also over restarts: the state holds the output's length, and what was
+written after the state was saved is cut off and written again.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from faultwise.data.growing import GrowingFile
+from faultwise.diagnoser import Diagnoser
+from faultwise.errors import DataError, UserError
+from faultwise.report.save import write_atomic
+from faultwise.report.tables import csv_text
+
+__all__ = ["Follower"]
+
+
+class Follower:
+    """Follows `source`; iterating it yields the lines of new rows (see `stream.RowStream.push`), without end.
+
+    `state` is a file that is kept up to date and read at the start; `out` is a CSV file that lines are added to. With
+    `idle` the iteration ends when nothing new came for so many seconds; `poll` is the wait between two looks.
+    """
+
+    def __init__(
+        self,
+        diagnoser: Diagnoser,
+        source: str | Path,
+        *,
+        state: str | Path | None = None,
+        out: str | Path | None = None,
+        poll: float = 1.0,
+        idle: float | None = None,
+    ) -> None:
+        if not Path(source).exists() and not Path(source).absolute().parent.is_dir():
+            raise DataError(f"There is no folder for `{source}`: check the path.")
+        learnt, roles = diagnoser.fitted_.encoder.learnt, diagnoser.roles_
+        texts = [*learnt.categories, *(name for name in (roles.group, roles.time) if name is not None)]
+        self.diagnoser, self.poll, self.idle = diagnoser, poll, idle
+        self.file = GrowingFile(source, texts)
+        self.stream: Any = None
+        self.rows = 0
+        self._state = None if state is None else Path(state)
+        self._out = None if out is None else Path(out)
+        self._saved: dict[str, Any] | None = None
+        self._key = str(diagnoser.manifest_.get("files") or "")
+        if self._state is not None and self._state.exists():
+            self._read_state()
+        elif self._out is not None and self._out.exists():
+            raise UserError(f"`{self._out}` exists, and there is no state to go on from: choose another --out.")
+
+    def __iter__(self) -> Iterator[pd.DataFrame]:
+        quiet = time.monotonic()
+        while True:
+            rows = self.file.read()
+            if rows is not None:
+                lines = self._judged(rows)
+                self._keep(lines)
+                quiet = time.monotonic()
+                if len(lines):
+                    yield lines
+                continue
+            if self.idle is not None and time.monotonic() - quiet >= self.idle:
+                self.file.close()
+                return
+            time.sleep(self.poll if self.idle is None else min(self.poll, self.idle))
+
+    def _judged(self, rows: pd.DataFrame) -> pd.DataFrame:
+        if self.stream is None:
+            self.stream = self.diagnoser.stream(self.diagnoser.roles_in(rows.columns))
+            if self._saved is not None:
+                self.stream.restore(self._saved["stream"])
+        self.rows += len(rows)
+        lines: pd.DataFrame = self.stream.push(rows)
+        return lines
+
+    def _keep(self, lines: pd.DataFrame) -> None:
+        """Add lines to the output and bring the state up to date, in this order."""
+        size = None
+        if self._out is not None:
+            new = not self._out.exists()
+            with self._out.open("a", encoding="utf-8", newline="") as file:
+                file.write(csv_text(lines, header=new) if len(lines) or new else "")
+            size = self._out.stat().st_size
+        if self._state is not None:
+            told = {"run": self._key, "out": size, "file": self.file.state(), "stream": self.stream.state()}
+            write_atomic(self._state, json.dumps(told))
+
+    def _read_state(self) -> None:
+        assert self._state is not None
+        try:
+            saved = json.loads(self._state.read_text(encoding="utf-8"))
+            same, size = saved["run"] == self._key, saved["out"]
+            self.file.restore(saved["file"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            if isinstance(error, DataError):
+                raise
+            raise DataError(f"`{self._state}` is no state of a followed file ({error}): remove it.") from None
+        if not same:
+            raise DataError(f"`{self._state}` belongs to another run: remove it, or name another --state.")
+        self._saved = saved
+        if self._out is not None and self._out.exists():
+            if size is None or self._out.stat().st_size < size:
+                raise DataError(f"`{self._out}` does not belong to `{self._state}`: choose another --out.")
+            with self._out.open("r+b") as file:
+                file.truncate(size)

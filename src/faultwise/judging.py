@@ -1,0 +1,135 @@
+"""Judging rows: features, what each expert says of them, what the fusion makes of it, and the label.
+
+The same few steps serve a whole table (`judge`), a stream (`stream`) and files larger than memory (`bulk`). Nothing is
+explained here: cases and findings are `diagnosis`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from faultwise.data.stretches import stretches
+from faultwise.data.table import Table
+from faultwise.encoders.windows import Features
+from faultwise.errors import DataError
+from faultwise.experts.monitor import index_of
+from faultwise.experts.registry import LANGUAGE_MODEL
+from faultwise.training import Fitted
+
+__all__ = ["Judged", "conclude", "judge", "judged_lines", "spread", "with_language_model"]
+
+
+@dataclass(frozen=True)
+class Judged:
+    """All rows with a full window: features, probabilities, labels, scores; `scored` marks the language
+    model's rows. `place` (rows,) is each row's position within its run, counted from 1; `fired` (rows, rules) tells
+    which of the user's rules hold.
+    """
+
+    features: Features
+    by_expert: dict[str, np.ndarray]
+    p: np.ndarray
+    labels: np.ndarray
+    scores: np.ndarray | None
+    scored: np.ndarray
+    runs: np.ndarray
+    place: np.ndarray
+    fired: np.ndarray
+
+
+def judge(fitted: Fitted, table: Table, score_rows: int = 0, first: np.ndarray | None = None) -> Judged:
+    """Judge every row that has a full window by the experts other than the language model.
+
+    Where it is the only expert it judges, and only `score_rows` rows: the table rows `first`, then others spread
+    evenly. Raises DataError when no window is full, or no row can be judged.
+    """
+    groups = table.runs
+    pieces = stretches(groups)
+    made = fitted.encoder.transform(table.X, pieces)
+    if not len(made.rows):
+        raise DataError(
+            f"`{table.source}` has {len(table.frame)} rows, and no run has the {fitted.encoder.window} samples "
+            "that a window needs: give longer runs, or fit with a smaller --window."
+        )
+    ensemble = fitted.ensemble
+    scored = np.zeros(len(made.rows), bool)
+    if ensemble.language_only:
+        wanted = np.empty(0, int) if first is None else np.flatnonzero(np.isin(made.rows, first))
+        scored = spread(len(made.rows), score_rows, wanted)
+        if not scored.any():
+            raise DataError("This run has only the language model, and it may score no row: raise --lm-score-rows.")
+        made = Features(made.frame[scored].reset_index(drop=True), made.rows[scored], made.notes)
+        scored = scored[scored]
+    place = pd.Series(groups).groupby(groups).cumcount().to_numpy() + 1
+    if table.before:
+        place = place + pd.Series(groups).map(table.before).fillna(0).to_numpy(dtype=int)
+    by_expert = ensemble.by_expert(made.frame, scored)
+    fired = fitted.rules.fired(table.frame, pieces)[made.rows]
+    return conclude(fitted, made, by_expert, scored, groups[made.rows], place[made.rows], fired)
+
+
+def with_language_model(fitted: Fitted, judged: Judged, score_rows: int, first: np.ndarray) -> Judged:
+    """Let the language model score the judged rows at positions `first`, then others spread evenly, `score_rows` in
+    all; what the other experts said is kept.
+    """
+    if not fitted.ensemble.uses_language_model or fitted.ensemble.language_only or score_rows < 1:
+        return judged
+    scored = spread(len(judged.labels), score_rows, first)
+    said = fitted.ensemble.ask(LANGUAGE_MODEL, judged.features.frame, scored)
+    by_expert = {**judged.by_expert, LANGUAGE_MODEL: said}
+    return conclude(fitted, judged.features, by_expert, scored, judged.runs, judged.place, judged.fired)
+
+
+def spread(rows: int, most: int, first: np.ndarray) -> np.ndarray:
+    """Return a mask of at most `most` rows: those at positions `first`, the others evenly."""
+    chosen = np.zeros(rows, bool)
+    chosen[first[:most]] = True
+    spare = min(most - int(chosen.sum()), rows)
+    chosen[np.linspace(0, rows - 1, max(spare, 0)).astype(int)] = True
+    return chosen
+
+
+def conclude(
+    fitted: Fitted,
+    features: Features,
+    by_expert: dict[str, np.ndarray],
+    scored: np.ndarray,
+    runs: np.ndarray,
+    place: np.ndarray,
+    fired: np.ndarray,
+) -> Judged:
+    """Fuse what the experts said, and detect before naming; a rule that holds is a detection, too."""
+    ensemble = fitted.ensemble
+    p = ensemble.fuse(by_expert, scored)
+    labels = ensemble.detector.decide(p, ensemble.classes, np.asarray(fired.any(axis=1)))
+    scores = ensemble.detector.scores(p, ensemble.classes)
+    return Judged(features, by_expert, p, labels, scores, scored, runs, place, fired)
+
+
+def judged_lines(fitted: Fitted, judged: Judged, rows: np.ndarray, every: bool = False) -> pd.DataFrame:
+    """Return one line per judged row: row (from `rows`), run, label, its probability, fault score, rules that hold.
+
+    A monitor gives `times_limit` in place of a probability: an alarm is above 1. With `every` the probabilities of all
+    labels follow in columns such as `p(4)`, as float32.
+    """
+    classes = fitted.ensemble.classes
+    lines = {"row": rows, "run": judged.runs, "label": judged.labels}
+    if fitted.monitored and judged.scores is not None:
+        lines["times_limit"] = (index_of(judged.scores) / index_of(np.array(fitted.ensemble.detector.threshold))).round(
+            6
+        )
+        every = False
+    else:
+        column = np.searchsorted(classes, judged.labels.astype(str))
+        lines["probability"] = judged.p[np.arange(len(column)), column].round(6)
+    if judged.scores is not None:
+        lines["fault_score"] = judged.scores.round(6)
+    if fitted.rules.rules:
+        names = [rule.name for rule in fitted.rules.rules]
+        lines["rules"] = np.array(["; ".join(n for n, f in zip(names, row, strict=True) if f) for row in judged.fired])
+    if every:
+        lines |= {f"p({label})": judged.p[:, at].astype(np.float32) for at, label in enumerate(classes)}
+    return pd.DataFrame(lines)
