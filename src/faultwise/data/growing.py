@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import warnings
 from collections.abc import Collection
 from pathlib import Path
 from typing import IO, Any
@@ -53,13 +54,17 @@ class GrowingFile:
 
         At most a megabyte is read at once. Raises DataError when the header is no table's, or a line has no end.
         """
-        if self._file is None and not self._open():
-            return None
-        lines = self._complete_lines()
-        if not lines and self._replaced():
-            self.close()
-            return self.read() if self._open() else None
-        return self._frame(lines) if lines else None
+        while self._file is not None or self._open():
+            before = self._offset
+            lines = self._complete_lines()
+            frame = self._frame(lines) if lines else None
+            if frame is not None:
+                return frame
+            if self._offset == before:
+                if not self._replaced():
+                    break
+                self.close()
+        return None
 
     def state(self) -> dict[str, Any]:
         """Return where reading stands, as JSON-ready values."""
@@ -172,21 +177,25 @@ class GrowingFile:
             kept.append(line)
         if not kept:
             return None
+        whole = self._parsed(kept)
+        if whole is not None:
+            return whole
+        # One broken line must not end the watch: the others are read one by one.
+        frames = [self._parsed([line]) for line in kept]
+        good = [frame for frame in frames if frame is not None]
+        self.skipped += len(frames) - len(good)
+        return pd.concat(good, ignore_index=True) if good else None
+
+    def _parsed(self, lines: list[str]) -> pd.DataFrame | None:
+        assert self._dialect is not None
         options = parser_options(self._dialect, self._names, self.texts)
         try:
-            frame: pd.DataFrame = pd.read_csv(io.StringIO("\n".join(kept)), **options)
-            return frame
-        except ValueError:  # one broken line must not end the watch: the others are read one by one
-            return self._one_by_one(kept, options)
-
-    def _one_by_one(self, lines: list[str], options: dict[str, Any]) -> pd.DataFrame | None:
-        frames = []
-        for line in lines:
-            try:
-                frames.append(pd.read_csv(io.StringIO(line), **options))
-            except ValueError:
-                self.skipped += 1
-        return pd.concat(frames, ignore_index=True) if frames else None
+            with warnings.catch_warnings():
+                warnings.simplefilter("error", pd.errors.ParserWarning)
+                frame: pd.DataFrame = pd.read_csv(io.StringIO("\n".join(lines)), **options)
+        except (ValueError, pd.errors.ParserWarning):
+            return None
+        return frame
 
 
 def _text(lines: bytes, path: Path) -> str:
