@@ -169,7 +169,7 @@ def test_findings_on_demand_in_a_large_file(
     assert large.cases[0].findings == small.cases[0].findings
     assert (large.cases[0].row, large.cases[0].interval) == (270, small.cases[0].interval)
     assert large.cases[0].verdict.label == small.cases[0].verdict.label
-    assert any("only the 8 rows" in note for note in large.notes)
+    assert any("Only the 8 rows" in note for note in large.notes)
     with pytest.raises(DataError, match="rows 1 to 300"):
         run.diagnose(path, row=301)
 

@@ -36,7 +36,7 @@ from faultwise.training import Fitted, fit_table, language_settings
 
 __all__ = ["Diagnoser"]
 
-_NEAR = 5000  # rows before the asked one that are read of a large source: what its plots show
+_NEAR = 5000  # rows up to the asked one that are judged at most: what its plots show
 
 
 class Diagnoser(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
@@ -203,18 +203,19 @@ class Diagnoser(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         `row` picks one row; `lm_score_rows` (0: none) stands in for the setting. Raises DataError.
         """
         self._check_fitted()
+        most = max(_NEAR, self.fitted_.encoder.window, self.fitted_.rules.memory + 1)
         if isinstance(source, Table):
             table = source
         elif isinstance(source, pd.DataFrame):
             frame = _frame(source).reset_index(drop=True)
             table = Table(frame, self.roles_in(frame.columns), "frame", about=self.about_)
         elif row is not None and row > 0 and is_large(source):
-            most = max(_NEAR, self.fitted_.encoder.window, self.fitted_.rules.memory + 1)
             table = rows_up_to(source, row, most, replace(self.roles_, target=None), part="test")
-            note = f"Of this large source only the {len(table.frame):,} rows up to row {row:,} were looked at."
-            table = replace(table, about=self.about_, notes=(note,))
+            table = replace(table, about=self.about_)
         else:
             table = self.read(source)
+        if row is not None and most < row - table.first_row <= len(table.frame):
+            table = table.up_to(row, most)
         budget = self.lm_score_rows if lm_score_rows is None else lm_score_rows
         return diagnose_table(self.fitted_, table, self.about_, budget, row, cases, self.provenance())
 

@@ -50,7 +50,7 @@ def add(commands: Any) -> None:
     parser.add_argument("--train-rows", type=int, metavar="N", help="training rows a class (default: 100 or 120)")
     parser.add_argument("--test-rows", type=int, metavar="N", help="test rows a class (default: 40 or 30)")
     parser.add_argument("--seeds", type=int, default=5, metavar="N", help="draws, from --seed on (default: 5)")
-    words = "published figures beside: hst, tep or none (default: tep for Braatz files, hst for two labels)"
+    words = "published figures beside: hst, tep or none (default: by the data set, if known)"
     parser.add_argument("--published", default="auto", metavar="SET", help=words)
     parser.add_argument("--out", type=Path, metavar="FILE", help="write .json, .csv or .md; a .json is gone on with")
     add_role_flags(parser)
@@ -84,7 +84,7 @@ def run(args: argparse.Namespace) -> int:
     default = thesis.ROWS[parts.kind]
     sizes = (args.train_rows or default[0], args.test_rows or default[1])
     labels = sorted(set(parts.train.y))
-    published = _published(args.published, parts.kind, len(labels))
+    published = _published(args.published, parts.kind)
     language = language_settings(settings)
     asked = {key: value for key, value in asdict(language).items() if key in LANGUAGE_KEYS}
     seeds = range(settings.seed, settings.seed + args.seeds)
@@ -150,9 +150,7 @@ def _check(args: argparse.Namespace, settings: Any) -> None:
         raise UserError(f"There is no folder `{args.out.parent}` to write `{args.out.name}` to: create it first.")
 
 
-def _published(asked: str, kind: str, labels: int) -> str | None:
+def _published(asked: str, kind: str) -> str | None:
     if asked != "auto":
         return None if asked == "none" else asked
-    if kind == "braatz":
-        return "tep"
-    return "hst" if labels == 2 else None
+    return {"braatz": "tep", "hst": "hst"}.get(kind)

@@ -134,7 +134,8 @@ def rows_up_to(source: str | Path, row: int, most: int, roles: Roles, *, part: s
             before[Path(source).stem] += len(gone)
         if read >= row:
             frame = held.reset_index(drop=True)
-            return Table(frame, roles, str(source), first_row=row - len(frame), before=dict(before))
+            note = f"Only the {len(frame):,} rows up to row {row:,} were looked at."
+            return Table(frame, roles, str(source), (note,), first_row=row - len(frame), before=dict(before))
     raise DataError(f"Row {row} was asked for; `{source}` has rows 1 to {read}.")
 
 

@@ -6,6 +6,7 @@ The table does not change values: reading is `readers`, numbers are `encoders`.
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -125,6 +126,18 @@ class Table:
         """Return the rows where a boolean mask holds, or at the given positions."""
         index = np.flatnonzero(where) if where.dtype == bool else where
         return replace(self, frame=self.frame.iloc[index].reset_index(drop=True))
+
+    def up_to(self, row: int, most: int) -> Table:
+        """Return the last `most` rows up to and with `row` (from 1), which know how many rows came before them."""
+        start = max(0, row - most)
+        note = f"Only the {row - start:,} rows up to row {row:,} were looked at."
+        return replace(
+            self,
+            frame=self.frame.iloc[start:row].reset_index(drop=True),
+            first_row=start,
+            before=dict(Counter(self.runs[:start].tolist())),
+            notes=(*self.notes, note),
+        )
 
     def hash(self) -> str:
         """Return a SHA-256 over column names and values: the recipe's fingerprint of the data."""

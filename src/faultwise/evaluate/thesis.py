@@ -18,6 +18,7 @@ import numpy as np
 
 from faultwise import hub
 from faultwise.data.answers import without_answers
+from faultwise.data.benchmarks import recognise
 from faultwise.data.braatz import braatz_fault
 from faultwise.data.readers import read_source
 from faultwise.data.splits import row_hashes, shared
@@ -41,12 +42,12 @@ CLASSICAL = (
     "extra-trees",
 )
 # Training and test rows a class: the study's 400 and 160 rows of four classes, 240 and 60 of two.
-ROWS = {"braatz": (100, 40), "table": (120, 30)}
+ROWS = {"braatz": (100, 40), "hst": (120, 30), "table": (120, 30)}
 
 
 @dataclass(frozen=True)
 class Parts:
-    """Rows to draw from. `test` is None where one table gives both; `kind` is "braatz" or "table"."""
+    """Rows to draw from. `test` is None where one table gives both; `kind` is "braatz", "hst" or "table"."""
 
     train: Table
     test: Table | None
@@ -100,7 +101,9 @@ def read_parts(source: str | Path, **roles: Any) -> Parts:
             f"Rows are drawn one by one, as in the study, so rows of one `{table.roles.group}` are in training and "
             "test: where rows of a run resemble each other this flatters every method."
         )
-    return Parts(table.rows(first), None, "table", (*table.notes, *notes))
+    layout = recognise(table.frame.columns, path.name)
+    kind = "hst" if layout is not None and layout.name == "HST" else "table"
+    return Parts(table.rows(first), None, kind, (*table.notes, *notes))
 
 
 def draw(parts: Parts, train_rows: int, test_rows: int, seed: int) -> tuple[Table, Table]:

@@ -11,6 +11,7 @@ from faultwise.contracts import Finding, Sentence, Verdict
 __all__ = ["narrate", "share_sentence"]
 
 _MOST_FOR, _MOST_AGAINST = 5, 2
+_SLIGHT = 0.1  # of the largest contribution: below it a variable within its normal range is not worth a sentence
 
 
 def narrate(verdict: Verdict, findings: tuple[Finding, ...]) -> tuple[Sentence, ...]:
@@ -19,7 +20,9 @@ def narrate(verdict: Verdict, findings: tuple[Finding, ...]) -> tuple[Sentence, 
     if verdict.label is None:
         return tuple(made)
     made += [Sentence(_rule_text(finding), (finding.id,)) for finding in findings if finding.rule]
-    for finding in [f for f in findings if f.contribution > 0][:_MOST_FOR]:
+    least = _SLIGHT * max((finding.contribution for finding in findings), default=0.0)
+    telling = [f for f in findings if f.contribution > 0 and (f.direction != "within" or f.contribution >= least)]
+    for finding in telling[:_MOST_FOR]:
         made.append(Sentence(_finding_text(finding), (finding.id,)))
     against = sorted((f for f in findings if f.contribution < 0), key=lambda f: f.contribution)
     for finding in against[:_MOST_AGAINST]:

@@ -68,6 +68,15 @@ def _ranking(case: Case) -> dict[str, Any]:
     return {"rows": rows, "rest": rest, "rest_share": rest_share, "short": short}
 
 
+def _statistics(case: Case) -> list[dict[str, Any]]:
+    """Bars of a monitor's statistics, on a scale on which the limit is never out of sight."""
+    largest = max([1.0, *case.verdict.statistics.values()])
+    return [
+        {"name": name, "value": values.number(value, digits=3), "width": _share(value / largest), "out": value > 1}
+        for name, value in case.verdict.statistics.items()
+    ]
+
+
 def _bars(findings: list[Finding]) -> dict[str, Any]:
     """Bars left and right of zero on one common scale; zero lies where the room is used best."""
     findings = [finding for finding in findings if finding.rule is None]
@@ -161,7 +170,7 @@ def _case(case: Case, number: int) -> dict[str, Any]:
     # Anchors are numbered: an id is data and must not become part of an address.
     anchors = {finding.id: f"{key}f{i}" for i, finding in enumerate(findings, 1)}
     meter = None
-    if verdict.fault_score is not None and verdict.threshold is not None:
+    if verdict.fault_score is not None and verdict.threshold is not None and not verdict.statistics:
         meter = {"width": _share(verdict.fault_score), "x": _share(verdict.threshold)}
     return {
         "anchor": key,
@@ -177,6 +186,7 @@ def _case(case: Case, number: int) -> dict[str, Any]:
             (sentence.text, [(id_, anchors.get(id_)) for id_ in sentence.findings]) for sentence in case.narrative
         ],
         "ranking": _ranking(case),
+        "statistics": _statistics(case),
         "bars": _bars(findings),
         "plots": _plots(case, findings, key, anchors),
         "findings": [_finding(finding, anchors) for finding in findings],

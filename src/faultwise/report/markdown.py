@@ -88,7 +88,8 @@ def _case(case: Case, level: str) -> list[str]:
             rows.append([escape(cell) for cell in cells])
         head = ["Id", "Variable", "Measure", "Value", "Normal range", "Deviation", "Contribution", "Rows"]
         lines += [f"{level}# Findings", "", *_table(head, rows, "lllrrrrl")]
-        lines += ["Contribution: change of the log-odds in nats, + for the verdict, − against it.", ""]
+        of = "the logarithm of the largest statistic" if verdict.statistics else "the log-odds in nats"
+        lines += [f"Contribution: change of {of}, + for the verdict, − against it.", ""]
     if verdict.by_expert:
         rows = []
         for expert, probabilities in verdict.by_expert.items():

@@ -61,7 +61,8 @@ def _case_lines(case: Case, width: int) -> list[str]:
         lines += ["", "Probabilities", *_columns(rows, (width // 3, 20, 7))]
     findings = decisive(case.findings)
     if findings:
-        head = ("id", "variable", "measure", "value", "normal", "deviation", "log-odds")
+        moved_what = "log-index" if verdict.statistics else "log-odds"
+        head = ("id", "variable", "measure", "value", "normal", "deviation", moved_what)
         cells = []
         for f in findings[:8]:
             moved, speaks = deviation(f).removesuffix(" within normal"), number(f.contribution, sign=True)
@@ -70,7 +71,7 @@ def _case_lines(case: Case, width: int) -> list[str]:
         columns = list(zip(head, *cells, strict=True))[2:]
         others = sum(min(20, max(map(len, column))) + 2 for column in columns)
         limits = (6, max(14, width - others - 10), 8, 20, 20, 20, 8)
-        lines += ["", "Findings (log-odds: + speaks for the verdict)", *_columns([head, *cells], limits)]
+        lines += ["", f"Findings ({moved_what}: + speaks for the verdict)", *_columns([head, *cells], limits)]
         lines += [f"  {len(findings) - 8} more"] if len(findings) > 8 else []
     if case.narrative:
         lines.append("")
