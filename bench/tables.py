@@ -80,12 +80,12 @@ def monitor_table() -> list[str]:
     worst = min(by_run["faults"][str(fault)]["rows_detected"] for fault in easy)
     lines = [
         "",
-        f"**Without fault labels**, simulated Tennessee Eastman runs of 48 h, onset at 8 h (`python bench/monitor.py`): a "
-        f"monitor of {by_run['validation']['runs']} normal runs, windows of {result['config']['window']} samples, threshold "
-        f"for at most 1% of normal runs with any alarm. Of {by_run['normal_runs']} new normal runs "
-        f"{by_run['false_alarm_runs']} raised one ({by_run['false_alarm_rows']:.2%} of their rows). Of the rows after the "
-        f"onset at least {worst:.3f} are detected for each of the easy faults (marked). In brackets: threshold by row "
-        f"({by_row['false_alarm_rows']:.2%} of normal rows). Published: plain T2 and SPE on the classical files, other "
+        "**Without fault labels**, simulated Tennessee Eastman runs of 48 h, onset at 8 h (`python bench/monitor.py`): "
+        f"a monitor of {by_run['validation']['runs']} normal runs, windows of {result['config']['window']} samples, "
+        f"threshold for at most 1% of normal runs with any alarm. Of {by_run['normal_runs']} new normal runs "
+        f"{by_run['false_alarm_runs']} raised one ({by_run['false_alarm_rows']:.2%} of their rows). Of the rows after "
+        f"the onset at least {worst:.3f} are detected for each of the easy faults (marked). In brackets: threshold by "
+        f"row ({by_row['false_alarm_rows']:.2%} of normal rows). Published: plain T2 and SPE on the classical files, other "
         "runs of an older model (Russell, Chiang and Braatz 2001), which plain T2 and SPE of ours repeat within 0.03.",
         "",
         "| fault | rows detected | runs detected | delay, min | T2, published | SPE, published |",
@@ -96,8 +96,8 @@ def monitor_table() -> list[str]:
         delay = "" if one["delay_minutes"] is None else f"{one['delay_minutes']:.0f}"
         other = by_row["faults"][fault]["rows_detected"]
         lines.append(
-            f"| {fault}{mark} | {one['rows_detected']:.3f} ({other:.3f}) | {one['runs_detected']} of {one['runs']} |
-            {delay} | " f"{published['T2'][fault]:.3f} | {published['SPE'][fault]:.3f} |"
+            f"| {fault}{mark} | {one['rows_detected']:.3f} ({other:.3f}) | {one['runs_detected']} of {one['runs']} "
+            f"| {delay} | {published['T2'][fault]:.3f} | {published['SPE'][fault]:.3f} |"
         )
     return lines
 
@@ -110,8 +110,8 @@ def ai4i_table() -> list[str]:
         f"**AI4I 2020, machine failure** ({2 * result['config']['repeats']} results of 5 x 2 folds, 95% intervals, "
         "`python bench/ai4i.py`). Left out: "
         + ", ".join(f"{name} ({why})" for name, why in result["leaks_found"].items())
-        + f"; by the table of roles: {', '.join(result['left_out_by_roles'])}. With the flags a random forest would seem to "
-        f"reach a macro-F1 of {result['leaky']['random-forest']['macro_f1']['mean']:.3f}.",
+        + f"; by the table of roles: {', '.join(result['left_out_by_roles'])}. With the flags a random forest would "
+        f"seem to reach a macro-F1 of {result['leaky']['random-forest']['macro_f1']['mean']:.3f}.",
         "",
         "| expert | macro-F1 | PR-AUC |",
         "|---|---|---|",
@@ -127,8 +127,8 @@ def bulk_table() -> list[str]:
     result = load("bulk")
     lines = [
         "",
-        "**Every row of large files**, 52 variables, 21 classes, Parquet in and out, label and 21 probabilities a row, one "
-        "calibrated histogram boosting on two cores (`python bench/bulk.py`; chart: `bench/results/bulk.svg`).",
+        "**Every row of large files**, 52 variables, 21 classes, Parquet in and out, label and 21 probabilities a row, "
+        "one calibrated histogram boosting on two cores (`python bench/bulk.py`; chart: `bench/results/bulk.svg`).",
         "",
         "| rows | seconds | rows/s | highest memory, MB | findings of one row, s |",
         "|---|---|---|---|---|",
@@ -145,8 +145,8 @@ def thesis_table() -> list[str]:
     """The study's protocol on two data sets."""
     lines = [
         "",
-        "**The study's protocol** (`faultwise compare --protocol thesis`), test accuracy over 5 seeds with 95% intervals; "
-        "published: one draw of other rows, of the Rieth set and of HST. The HST-like file is generated "
+        "**The study's protocol** (`faultwise compare --protocol thesis`), test accuracy over 5 seeds with 95% "
+        "intervals; published: one draw of other rows, of the Rieth set and of HST. The HST-like file is generated "
         "(`bench/make_hst.py`): it has the layout, not the data.",
         "",
         "| expert | TEP (Braatz files) | published | HST-like, generated | published |",

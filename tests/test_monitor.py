@@ -165,7 +165,7 @@ def test_what_cannot_be_monitored(plant: Any, tmp_path: Path, cli: Any) -> None:
     labelled = plant().replace({"fault": {"0": "a", "1": "b", "2": "c"}})
     with pytest.raises(UserError, match="Which label means normal"):
         Diagnoser(normal_only=True).fit(labelled[X_COLUMNS], labelled["fault"])
-    with pytest.raises(UserError, match="only normal_only can hold"):
+    with pytest.raises(UserError, match="needs normal_only"):
         _ = Diagnoser(false_alarm_per="run").settings
     with pytest.raises(UserError, match="normal_only=True"):
         Diagnoser().fit(labelled[X_COLUMNS])

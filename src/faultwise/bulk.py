@@ -7,12 +7,15 @@ Findings are not made here: they are asked for row by row (`Diagnoser.diagnose`)
 
 from __future__ import annotations
 
+import contextlib
+import glob
 import hashlib
 import json
 import os
 import shutil
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,20 +23,22 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 from faultwise import __version__
 from faultwise.data.batches import Batches, fingerprint, open_batches
 from faultwise.diagnoser import Diagnoser
 from faultwise.errors import UserError
-from faultwise.report.save import write_atomic
 from faultwise.report.tables import csv_text
+from faultwise.stream import RowStream
 
 __all__ = ["SUFFIXES", "diagnose_file"]
 
 SUFFIXES = (".parquet", ".csv")
 _MOST_ROWS = 65_536
 _MOST_CELLS = 8_000_000  # encoded numbers per piece: about 64 MB, of which a few copies live at once
+_MOST_RUNS = 100_000  # a file has an end, so more can be remembered than in a stream
 _TEXT = ("run", "time", "label", "rules")
 
 
@@ -55,18 +60,32 @@ def diagnose_file(
     out = Path(out)
     if out.suffix not in SUFFIXES:
         raise UserError(f"`{out}` ends in `{out.suffix}`: choose {' or '.join(SUFFIXES)}.")
+    if _lies_in(out, Path(source)):
+        raise UserError(f"`{out}` would overwrite the source, or lie among its files: choose another --out.")
     if out.is_dir() or not out.absolute().parent.is_dir():
         what = "is a folder" if out.is_dir() else f"is in a folder that does not exist (`{out.parent}`)"
         raise UserError(f"`{out}` {what}: name a file in an existing folder.")
     started = time.monotonic()
     rows = int(np.clip(_MOST_CELLS // len(diagnoser.fitted_.encoder.names), 1000, _MOST_ROWS))
-    batches = open_batches(source, rows, part=part, as_text=_labels(diagnoser))
-    parts = out.absolute().parent / f".{out.name}.parts"
+    batches = open_batches(source, rows, part=part, as_text=diagnoser.texts, group=diagnoser.roles_.group)
+    # The fit's own roles count, where the source has such columns; else those that the source itself has.
+    mine = diagnoser.roles_in(batches.columns)
+    group, time_column = mine.group or batches.roles.group, mine.time or batches.roles.time
+    roles = replace(mine, target=None, group=group, time=time_column)
+    stream = diagnoser.stream(roles, every, run=Path(source).stem, most_runs=_MOST_RUNS)
+    # Named after the work: another command for the same output has parts of its own.
+    key = _key(diagnoser, source, rows, every, part, out.suffix)
+    parts = out.absolute().parent / f".{out.name}.{key[:16]}.parts"
     try:
-        resumed = _prepare(parts, _key(diagnoser, source, rows, every, out.suffix))
-        read, done = _write_parts(diagnoser, batches, parts, every, progress)
-        counts = _join(parts, done, out)
-        shutil.rmtree(parts, ignore_errors=True)
+        parts.mkdir(exist_ok=True)
+        with FileLock(parts / "lock", timeout=0):
+            _tidy(out, parts)
+            resumed = len(list(parts.glob("part-*.parquet")))
+            read, done = _write_parts(stream, batches, parts, progress)
+            counts = _join(parts, done, out)
+            shutil.rmtree(parts, ignore_errors=True)
+    except Timeout:
+        raise UserError(f"Another command is writing `{out}` from the same source: wait for it, or stop it.") from None
     except OSError as error:
         reason = error.strerror or str(error)
         raise UserError(
@@ -85,55 +104,58 @@ def diagnose_file(
         "resumed_parts": resumed,
         "seconds": round(seconds, 2),
         "rows_per_s": round(read / max(seconds, 1e-9)),
-        "notes": list(batches.notes),
+        "notes": [*batches.notes, *stream.notes.values()],
     }
 
 
-def _labels(diagnoser: Diagnoser) -> list[str]:
-    roles = diagnoser.roles_
-    return [name for name in (roles.target, roles.group) if name is not None]
+def _lies_in(out: Path, source: Path) -> bool:
+    """Tell whether an output is the source, or would become one of the files of a source folder."""
+    return out.resolve() == source.resolve() or (source.is_dir() and out.resolve().parent == source.resolve())
 
 
-def _key(diagnoser: Diagnoser, source: str | Path, rows: int, every: bool, suffix: str) -> str:
+def _key(diagnoser: Diagnoser, source: str | Path, *asked: Any) -> str:
     """Name the work: the same key means the same parts. A run that was never saved cannot be recognised again."""
     run = diagnoser.manifest_.get("files") or os.urandom(8).hex()
     experts = sorted(diagnoser.fitted_.ensemble.fusion.weights_without)
-    told = [__version__, run, experts, str(Path(source).absolute()), fingerprint(source), rows, every, suffix]
+    told = [__version__, run, experts, str(Path(source).absolute()), fingerprint(source), *asked]
     return hashlib.sha256(json.dumps(told).encode()).hexdigest()
 
 
-def _prepare(parts: Path, key: str) -> int:
-    """Make the folder of parts, or keep that of an interrupted command for the same work; return how many are there."""
-    mark = parts / "key"
-    if not (mark.is_file() and mark.read_text(encoding="utf-8") == key):
-        shutil.rmtree(parts, ignore_errors=True)
-        parts.mkdir()
-        write_atomic(mark, key)
-    return len(list(parts.glob("part-*.parquet")))
+def _tidy(out: Path, mine: Path) -> None:
+    """Remove the parts of other work for the same output that nobody is at any more."""
+    for other in mine.parent.glob(f".{glob.escape(out.name)}.*.parts"):
+        if other != mine:
+            with contextlib.suppress(Timeout, OSError), FileLock(other / "lock", timeout=0):
+                shutil.rmtree(other, ignore_errors=True)
 
 
-def _write_parts(
-    diagnoser: Diagnoser, batches: Batches, parts: Path, every: bool, progress: bool
-) -> tuple[int, list[Path]]:
-    # Where the source names runs of its own (a folder, a known benchmark), those count.
-    roles = batches.roles if batches.roles.group is not None else diagnoser.roles_in(batches.columns)
-    stream = diagnoser.stream(roles, every)
+def _write_parts(stream: RowStream, batches: Batches, parts: Path, progress: bool) -> tuple[int, list[Path]]:
     done: list[Path] = []
     read = 0
     with tqdm(total=100, desc="diagnose", unit="%", disable=not progress, file=sys.stderr) as bar:
         for number, frame in enumerate(batches):
             path = parts / f"part-{number:06d}.parquet"
-            if path.exists():
+            if _whole(path):
                 stream.skip(frame)
             else:
                 making = path.with_suffix(".making")
                 pq.write_table(_table(stream.push(frame)), making, compression="zstd")
+                with making.open("rb") as file:  # a power cut must not leave a name without its content
+                    os.fsync(file.fileno())
                 os.replace(making, path)
             done.append(path)
             read += len(frame)
             bar.update(round(100 * batches.done) - bar.n)
             bar.set_postfix(rows=f"{read:,}")
     return read, done
+
+
+def _whole(path: Path) -> bool:
+    try:
+        pq.read_metadata(path)
+    except (OSError, ValueError):  # ValueError: what pyarrow says of a file that is cut off
+        return False
+    return True
 
 
 def _table(lines: pd.DataFrame) -> pa.Table:

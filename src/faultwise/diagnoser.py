@@ -15,7 +15,7 @@ import pandas as pd
 from sklearn.base import BaseEstimator, ClassifierMixin
 
 from faultwise.contracts import Diagnosis
-from faultwise.data.about import About
+from faultwise.data.about import About, read_about
 from faultwise.data.answers import without_answers
 from faultwise.data.batches import is_large, rows_up_to
 from faultwise.data.readers import read_source
@@ -32,7 +32,7 @@ from faultwise.runs import located, read_manifest, write_run
 from faultwise.settings import DEFAULT_EXPERTS, FitSettings, from_mapping
 from faultwise.storing import read_fitted, write_fitted
 from faultwise.stream import RowStream
-from faultwise.training import Fitted, fit_table, language_settings
+from faultwise.training import Fitted, fit_table, language_settings, normal_label
 
 __all__ = ["Diagnoser"]
 
@@ -129,14 +129,16 @@ class Diagnoser(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if groups is not None:
             frame[group] = np.asarray(groups)
         roles = Roles(None if y is None else target, None if groups is None else group)
-        known = about if isinstance(about, About) else _about(about)
+        known = about if isinstance(about, About) else About() if about is None else read_about(about)
         return self.fit_table(Table(frame, roles, "X", about=known), rules)
 
     def fit_table(self, table: Table, rules: Rules | str | Path | None = None) -> Diagnoser:
         """Fit on a table that knows its roles, as `read_source` returns it; `rules` may be a file's path."""
         given = rules if isinstance(rules, Rules) or rules is None else read_rules(rules)
         settings = self.settings
-        table = without_answers(table, settings.keep)
+        labels = set() if table.roles.target is None else set(table.y)
+        known = normal_label(labels, replace(settings, normal=None), None)[0]
+        table = without_answers(table, settings.keep, settings.normal or table.about.normal or known)
         if settings.normal_only:
             self.fitted_: Fitted = fit_normal(table, settings, given, self.progress)
         else:
@@ -149,13 +151,14 @@ class Diagnoser(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.manifest_: dict[str, Any] = {}
         return self
 
-    def stream(self, roles: Roles | None = None, every: bool = False) -> RowStream:
+    def stream(self, roles: Roles | None = None, every: bool = False, **options: Any) -> RowStream:
         """Return a judge of rows as they come: `stream.push(rows)` gives a line per row with a full window.
 
-        It gives what `label_rows` gives for the same rows at once, without the language model.
+        It gives what `label_rows` gives for the same rows at once, without the language model. `options` are those of
+        `stream.RowStream`.
         """
         self._check_fitted()
-        return RowStream(self.fitted_, roles or replace(self.roles_, target=None), every)
+        return RowStream(self.fitted_, roles or replace(self.roles_, target=None), every, **options)
 
     def predict_proba(self, X: pd.DataFrame | np.ndarray, groups: Any = None) -> np.ndarray:
         """Return fused probabilities (rows, classes) in the order of `classes_`.
@@ -210,11 +213,11 @@ class Diagnoser(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             frame = _frame(source).reset_index(drop=True)
             table = Table(frame, self.roles_in(frame.columns), "frame", about=self.about_)
         elif row is not None and row > 0 and is_large(source):
-            table = rows_up_to(source, row, most, replace(self.roles_, target=None), part="test")
+            table = rows_up_to(source, row, most, self.roles_, part="test", as_text=self.texts)
             table = replace(table, about=self.about_)
         else:
             table = self.read(source)
-        if row is not None and most < row - table.first_row <= len(table.frame):
+        if row is not None and table.numbers is None and most < row <= len(table.frame):
             table = table.up_to(row, most)
         budget = self.lm_score_rows if lm_score_rows is None else lm_score_rows
         return diagnose_table(self.fitted_, table, self.about_, budget, row, cases, self.provenance())
@@ -225,13 +228,19 @@ class Diagnoser(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         judged = judge(self.fitted_, table, self.lm_score_rows)
         return judged_lines(self.fitted_, judged, judged.features.rows + 1)
 
+    @property
+    def texts(self) -> list[str]:
+        """Columns of the fit that are words, whatever they look like in a new file: labels, runs, times, categories."""
+        named = (self.roles_.target, self.roles_.group, self.roles_.time)
+        return [*(name for name in named if name is not None), *self.fitted_.encoder.learnt.categories]
+
     def read(self, source: str | Path, part: str = "test", labelled: bool = False, target: str | None = None) -> Table:
         """Read a file with the columns' roles as they were in training; `target` names the label's column anew.
 
         Raises DataError, also where labels are asked for (`labelled`) and there are none.
         """
         self._check_fitted()
-        table = read_source(source, part=part, target=target)
+        table = read_source(source, part=part, target=target, as_text=self.texts)
         names = table.frame.columns
         mine = self.roles_in(names)
         roles = replace(
@@ -336,9 +345,3 @@ def _unused(frame: pd.DataFrame, name: str) -> str:
     while name in frame.columns:
         name = f"_{name}"
     return name
-
-
-def _about(source: str | Path | None) -> About:
-    from faultwise.data.about import read_about
-
-    return About() if source is None else read_about(source)

@@ -55,18 +55,18 @@ def diagnose_table(
 ) -> Diagnosis:
     """Diagnose a table; `row` is a position in the file, counted from 1. Raises DataError."""
     rows_of_file = len(table.frame)
-    if row is not None and not 1 <= row - table.first_row <= rows_of_file:
+    found = np.empty(0, int) if row is None else np.flatnonzero(table.row_numbers == row)
+    if row is not None and not len(found):
         raise DataError(f"Row {row} was asked for; `{table.source}` has rows 1 to {rows_of_file}.")
     alone = fitted.ensemble.language_only
-    at_row = None if row is None else row - table.first_row - 1
-    asked = None if at_row is None else np.array([at_row])
+    asked = None if row is None else found
     judged = judge(fitted, table, score_rows, asked)
     if row is not None:
-        chosen = np.flatnonzero(judged.features.rows == at_row)
+        chosen = np.flatnonzero(np.isin(judged.features.rows, found))
         if not len(chosen):
             raise DataError(
                 f"Row {row} has no full window yet: its run needs {fitted.encoder.window} samples up to it. "
-                f"The first row with one is {int(judged.features.rows[0]) + table.first_row + 1}."
+                f"The first row with one is {int(table.row_numbers[judged.features.rows[0]])}."
             )
     else:
         chosen = _telling_rows(judged, fitted.ensemble.detector.normal, cases)
@@ -111,7 +111,7 @@ def _case(fitted: Fitted, table: Table, about: About, judged: Judged, at: int, t
     verdict = _verdict(fitted, about, judged, at, label)
     shown = list(dict.fromkeys(finding.variable for finding in findings))[:_PLOTS]
     series = tuple(_series(fitted, table, about, of_run, variable, gone) for variable in shown)
-    position = int(judged.features.rows[at]) + table.first_row + 1
+    position = int(table.row_numbers[judged.features.rows[at]])
     told = (*narrate(verdict, findings), *_parts(fitted, row, verdict, findings))
     return Case(run, position, interval, verdict, findings, told, tuple(s for s in series if s))
 

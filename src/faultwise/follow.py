@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -42,20 +43,24 @@ class Follower:
     ) -> None:
         if not Path(source).exists() and not Path(source).absolute().parent.is_dir():
             raise DataError(f"There is no folder for `{source}`: check the path.")
-        learnt, roles = diagnoser.fitted_.encoder.learnt, diagnoser.roles_
-        texts = [*learnt.categories, *(name for name in (roles.group, roles.time) if name is not None)]
+        for path in (state, out):
+            if path is not None and not Path(path).absolute().parent.is_dir():
+                raise UserError(f"There is no folder for `{path}`: create it first.")
         self.diagnoser, self.poll, self.idle = diagnoser, poll, idle
-        self.file = GrowingFile(source, texts)
+        self.file = GrowingFile(source, diagnoser.texts)
         self.stream: Any = None
         self.rows = 0
         self._state = None if state is None else Path(state)
         self._out = None if out is None else Path(out)
         self._saved: dict[str, Any] | None = None
-        self._key = str(diagnoser.manifest_.get("files") or "")
+        experts = sorted(diagnoser.fitted_.ensemble.fusion.weights_without)
+        self._key = f"{Path(source).absolute()} {diagnoser.manifest_.get('files')} {experts}"
         if self._state is not None and self._state.exists():
             self._read_state()
         elif self._out is not None and self._out.exists():
             raise UserError(f"`{self._out}` exists, and there is no state to go on from: choose another --out.")
+        elif self._state is not None:
+            self._save(0)  # so that what is written before the first state is known to belong to it
 
     def __iter__(self) -> Iterator[pd.DataFrame]:
         quiet = time.monotonic()
@@ -69,14 +74,15 @@ class Follower:
                     yield lines
                 continue
             if self.idle is not None and time.monotonic() - quiet >= self.idle:
-                self.file.close()
                 return
             time.sleep(self.poll if self.idle is None else min(self.poll, self.idle))
 
     def _judged(self, rows: pd.DataFrame) -> pd.DataFrame:
         if self.stream is None:
-            self.stream = self.diagnoser.stream(self.diagnoser.roles_in(rows.columns))
-            if self._saved is not None:
+            here = self.diagnoser.roles_in(rows.columns)
+            roles = replace(self.diagnoser.roles_, target=None, group=here.group)
+            self.stream = self.diagnoser.stream(roles, run=self.file.path.stem)
+            if self._saved is not None and self._saved["stream"] is not None:
                 self.stream.restore(self._saved["stream"])
         self.rows += len(rows)
         lines: pd.DataFrame = self.stream.push(rows)
@@ -86,13 +92,21 @@ class Follower:
         """Add lines to the output and bring the state up to date, in this order."""
         size = None
         if self._out is not None:
-            new = not self._out.exists()
-            with self._out.open("a", encoding="utf-8", newline="") as file:
-                file.write(csv_text(lines, header=new) if len(lines) or new else "")
+            new = not self._out.exists() or not self._out.stat().st_size
+            try:
+                with self._out.open("a", encoding="utf-8", newline="") as file:
+                    file.write(csv_text(lines, header=new) if len(lines) or new else "")
+            except OSError as error:
+                raise UserError(f"`{self._out}` could not be written ({error.strerror or error}): make room.") from None
             size = self._out.stat().st_size
         if self._state is not None:
-            told = {"run": self._key, "out": size, "file": self.file.state(), "stream": self.stream.state()}
-            write_atomic(self._state, json.dumps(told))
+            self._save(size)
+
+    def _save(self, size: int | None) -> None:
+        assert self._state is not None
+        rows = None if self.stream is None else self.stream.state()
+        told = {"run": self._key, "out": size, "file": self.file.state(), "stream": rows}
+        write_atomic(self._state, json.dumps(told))
 
     def _read_state(self) -> None:
         assert self._state is not None
@@ -105,10 +119,13 @@ class Follower:
                 raise
             raise DataError(f"`{self._state}` is no state of a followed file ({error}): remove it.") from None
         if not same:
-            raise DataError(f"`{self._state}` belongs to another run: remove it, or name another --state.")
+            raise DataError(
+                f"`{self._state}` belongs to another run or another file: remove it, or name another --state."
+            )
         self._saved = saved
+        written = self._out.stat().st_size if self._out is not None and self._out.exists() else 0
+        if self._out is not None and (size is None or written < size):
+            raise DataError(f"`{self._out}` does not belong to `{self._state}`: remove both, or name others.")
         if self._out is not None and self._out.exists():
-            if size is None or self._out.stat().st_size < size:
-                raise DataError(f"`{self._out}` does not belong to `{self._state}`: choose another --out.")
             with self._out.open("r+b") as file:
                 file.truncate(size)

@@ -77,6 +77,7 @@ def fit_normal(table: Table, settings: FitSettings, rules: Rules | None = None, 
     weights = {MONITOR: 1.0}
     fusion = Fusion({MONITOR: 1.0}, weights, weights, capped=LANGUAGE_MODEL)
     ensemble = Ensemble(np.array([ABNORMAL, NORMAL]), detector, {MONITOR: monitor}, fusion)
+    notes += _rule_notes(rules, table, pieces, rows, runs)
     alarms = scores > (detector.threshold or 0.0)
     in_runs = pd.Series(alarms).groupby(runs[rows]).any()
     record = {
@@ -103,6 +104,17 @@ def fit_normal(table: Table, settings: FitSettings, rules: Rules | None = None, 
     seen = np.unique(row_hashes(table, encoder.learnt.used))
     band = NormalBand().fit(made.frame, True)
     return Fitted(encoder, ensemble, band, reference.reset_index(drop=True), seen, notes, record, rules)
+
+
+def _rule_notes(rules: Rules, table: Table, pieces: np.ndarray, rows: np.ndarray, runs: np.ndarray) -> list[str]:
+    """Say which rules hold in normal rows: the threshold's rate of false alarms does not count them."""
+    fired = rules.fired(table.frame, pieces)[rows]
+    return [
+        f"The rule `{rule.name}` holds in {int(held.sum()):,} normal rows of {len(set(runs[rows][held])):,} runs: "
+        "these alarms come on top of the chosen rate."
+        for rule, held in zip(rules.rules, fired.T, strict=True)
+        if held.any()
+    ]
 
 
 def run_threshold(scores: np.ndarray, runs: np.ndarray, rate: float) -> tuple[float, str]:

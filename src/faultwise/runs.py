@@ -38,7 +38,7 @@ def check_target(folder: Path) -> None:
 
 def write_run(folder: Path, manifest: dict[str, Any], write: Callable[[Path], None]) -> Path:
     """Write a run folder: `write` fills a temporary one, which replaces `folder` in one step at the end."""
-    folder = folder.absolute()
+    folder = folder.resolve()  # a link stays; the run that it leads to is replaced
     if located(folder) != folder:
         os.replace(located(folder), folder)
     check_target(folder)
@@ -71,7 +71,7 @@ def write_run(folder: Path, manifest: dict[str, Any], write: Callable[[Path], No
 
 def located(folder: Path) -> Path:
     """Return where the run stands: `folder`, or its second name if a process was killed while replacing it."""
-    second = _second_name(folder.absolute())
+    second = _second_name(folder.resolve())
     return second if not folder.exists() and (second / MANIFEST).is_file() else folder
 
 

@@ -75,7 +75,7 @@ class FitSettings:
         if self.false_alarm_per not in UNITS:
             errors.append(f"false_alarm_per is `{self.false_alarm_per}`, expected {' or '.join(UNITS)}")
         elif self.false_alarm_per == "run" and not self.normal_only:
-            errors.append("false_alarm_per is `run`, which only normal_only can hold so far")
+            errors.append("false_alarm_per is `run` (--false-alarm-per run), which needs normal_only (--normal-only)")
         if not self.experts:
             errors.append("no expert is named")
         if not 0 < self.lm_minutes < math.inf:

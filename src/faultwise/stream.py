@@ -6,35 +6,42 @@ with time. A table is the case of one large piece; a followed file that of many 
 
 from __future__ import annotations
 
+import re
 from collections import OrderedDict
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from faultwise.data.stretches import stretches
-from faultwise.data.table import Roles, label_text
+from faultwise.data.table import Roles, label_text, time_text
 from faultwise.errors import DataError
 from faultwise.judging import Judged, conclude, judged_lines
 from faultwise.training import Fitted
 
 __all__ = ["RowStream"]
 
+_FIGURES = re.compile(r"\(.*?\)|\d+")
 MOST_RUNS = 4096  # runs remembered at once; the one that was silent longest is forgotten first
 
 
 class RowStream:
     """Judges pieces of rows by the experts other than the language model.
 
-    `roles` names the run and the time column; without a run column all rows are one run. `every` adds the
-    probabilities of all labels to the lines. `row` counts the rows pushed so far.
+    `roles` names the run and the time column; without a run column all rows are one run, called `run`. `every` adds
+    the probabilities of all labels to the lines; `most_runs` are remembered at once. `row` counts the rows pushed so
+    far, `notes` keeps what was noticed, each kind once.
     """
 
-    def __init__(self, fitted: Fitted, roles: Roles, every: bool = False, run: str = "stream") -> None:
+    def __init__(
+        self, fitted: Fitted, roles: Roles, every: bool = False, run: str = "stream", most_runs: int = MOST_RUNS
+    ) -> None:
         if fitted.ensemble.language_only:
             raise DataError("This run has only the language model, which is too slow for a stream: fit others, too.")
-        self.fitted, self.roles, self.every, self.run = fitted, roles, every, run
+        self.fitted, self.roles, self.every, self.run, self.most_runs = fitted, roles, every, run, most_runs
         self.row = 0
+        self.notes: dict[str, str] = {}
         self._reach = max(fitted.encoder.window - 1, fitted.rules.memory)
         self._columns = list(dict.fromkeys([*fitted.encoder.learnt.used, *fitted.rules.variables]))
         self._tails: dict[str, pd.DataFrame] = {}
@@ -47,7 +54,8 @@ class RowStream:
         """
         whole, runs, new = self._with_tails(rows)
         pieces = stretches(runs)
-        made = self.fitted.encoder.transform(whole, pieces, np.flatnonzero(new))
+        made = self.fitted.encoder.transform(whole, pieces, np.flatnonzero(new), strict=False)
+        self._note(made.notes)
         first, self.row = self.row, self.row + len(rows)
         at = np.flatnonzero(np.isin(np.flatnonzero(new), made.rows))  # which of `rows` have a full window
         place = self._places(runs[new])[at]
@@ -55,9 +63,15 @@ class RowStream:
         fired = self.fitted.rules.fired(whole, pieces)[made.rows]
         judged = self._judged(made, runs[made.rows], place, fired)
         lines = judged_lines(self.fitted, judged, first + at + 1, self.every)
-        if self.roles.time is not None and self.roles.time in rows.columns:
-            lines.insert(2, "time", rows[self.roles.time].astype(str).to_numpy(dtype=object)[at])
+        if self.roles.time is not None:  # also where this piece has none: lines must not change their shape
+            known = self.roles.time in rows.columns
+            times = time_text(rows[self.roles.time]) if known else np.full(len(rows), "", object)
+            lines.insert(2, "time", times[at])
         return lines
+
+    def _note(self, notes: Iterable[str]) -> None:
+        for note in notes:
+            self.notes.setdefault(_FIGURES.sub("", note), f"From row {self.row + 1:,} on: {note}" if self.row else note)
 
     def skip(self, rows: pd.DataFrame) -> None:
         """Take the next rows without judging them: what follows is judged as if they had been pushed."""
@@ -127,7 +141,7 @@ class RowStream:
 
     def _remember(self, whole: pd.DataFrame, runs: np.ndarray) -> None:
         """Keep the last rows of each run at hand, and forget the runs that were silent longest."""
-        if self._reach:
+        if self._reach and len(runs):
             codes = pd.factorize(runs)[0]
             back = pd.Series(codes[::-1]).groupby(codes[::-1]).cumcount().to_numpy()[::-1]
             kept = np.flatnonzero(back < self._reach)
@@ -135,7 +149,11 @@ class RowStream:
             for part in np.split(kept, np.flatnonzero(np.diff(codes[kept])) + 1):
                 # A copy, because a tail must not keep the piece alive that it was cut from.
                 self._tails[str(runs[part[0]])] = whole.iloc[part].reset_index(drop=True).copy()
-        while len(self._seen) > MOST_RUNS:
+        if len(self._seen) > self.most_runs:
+            self._note(
+                [f"More than {self.most_runs:,} runs: those that were silent longest begin anew if they return."]
+            )
+        while len(self._seen) > self.most_runs:
             forgotten, _ = self._seen.popitem(last=False)
             self._tails.pop(forgotten, None)
 

@@ -90,7 +90,12 @@ def run(args: argparse.Namespace) -> int:
     seeds = range(settings.seed, settings.seed + args.seeds)
     config = {"train_rows": sizes[0], "test_rows": sizes[1], "labels": labels, "columns": parts.train.features}
     head = {"protocol": args.protocol, "config": config, "data_hash": parts.hash}
-    record: dict[str, Any] = {**head, "source": parts.train.source, "commit": commit(), "published": published}
+    record: dict[str, Any] = {
+        **head,
+        "source": Path(parts.train.source).name,
+        "commit": commit(),
+        "published": published,
+    }
     results = read_record(args.out, head) if args.out and args.out.suffix.lower() == ".json" else []
     # Figures of a language model tuned in another way are kept for those who want them, but they are not these.
     kept = [one for one in results if one["expert"] == LANGUAGE_MODEL and one.get("language") != asked]

@@ -117,7 +117,8 @@ def _follow(args: argparse.Namespace, diagnoser: Any) -> int:
     from faultwise.follow import Follower
 
     follower = Follower(diagnoser, args.source, state=args.state, out=args.out, poll=args.poll, idle=args.idle)
-    say(f"Following {args.source}; Ctrl-C ends.")
+    there = "" if Path(args.source).exists() else " (not there yet: waiting)"
+    say(f"Following {args.source}{there}; Ctrl-C ends.")
     last: dict[str, str] = {}
     try:
         for lines in follower:

@@ -37,24 +37,29 @@ def run(args: argparse.Namespace) -> int:
     from faultwise.data.readers import read_source
     from faultwise.data.sampling import read_sample
     from faultwise.diagnoser import Diagnoser
-    from faultwise.errors import DataError
+    from faultwise.errors import DataError, listing
 
     ignored = tuple(name.strip() for name in (args.ignore or "").split(",") if name.strip())
     roles = {"target": args.target, "group": args.group, "time": args.time, "ignore": ignored}
     given = {**roles, "about": args.about, "part": "train", "keep": settings.keep}
     if is_large(args.source):
-        given |= {"seed": settings.seed, "whole_runs": settings.window > 1, "progress": watched(args)}
+        # A run's highest score is that of all its rows.
+        whole = settings.window > 1 or settings.false_alarm_per == "run"
+        given |= {"seed": settings.seed, "whole_runs": whole, "even": not settings.normal_only}
+        given["progress"] = watched(args)
         table = read_sample(args.source, settings.most_rows * _SPARE, **given)
     else:
         table = read_source(args.source, **given)
     if table.roles.target is None and not settings.normal_only:
         raise DataError(
-            f"`{args.source}`: which column holds the label? Pass --target COL, or learn normal rows alone with "
-            "--normal-only."
+            f"`{args.source}`: which column holds the label? It has {listing(table.frame.columns, 60)}: pass "
+            "--target COL, or learn normal rows alone with --normal-only."
         )
     diagnoser = Diagnoser(**asdict(settings), progress=watched(args)).fit_table(table, args.rules)
     fitted = diagnoser.fitted_
     say_notes(fitted.notes)
+    if args.out.exists():
+        say(f"The run in {args.out} is replaced.")
     folder = diagnoser.save(args.out)
     figures = fitted.record["validation"]
     if args.json:

@@ -23,8 +23,10 @@ _FEWEST_ROWS = 10
 _CHANCE = 1e-9  # how improbable the agreement must be if the column knew nothing of the label
 
 
-def answer_columns(table: Table) -> dict[str, str]:
+def answer_columns(table: Table, normal: str | None = None) -> dict[str, str]:
     """Return the columns that give the label away, each with the reason in words; empty without a target.
+
+    With the label that means `normal`, flags that go with faults of any kind are found, too.
 
     >>> frame = pd.DataFrame({"fault": ["ok"] * 80 + ["leak"] * 20, "alarm": [0] * 85 + [1] * 15, "flow": range(100)})
     >>> from faultwise.data.table import Roles
@@ -40,15 +42,19 @@ def answer_columns(table: Table) -> dict[str, str]:
         return {}
     found = {}
     for name in table.features:
-        reason = _reason(table.frame[name][known], codes, names)
+        values = table.frame[name][known]
+        reason = _reason(values, codes, names)
+        if not reason and normal in set(names) and len(names) > 2:
+            faulty = np.asarray(names != normal)[codes].astype(int)
+            reason = _reason(values, faulty, pd.Index([str(normal), "a fault"]))
         if reason:
             found[name] = reason
     return found
 
 
-def without_answers(table: Table, keep: Collection[str] = ()) -> Table:
+def without_answers(table: Table, keep: Collection[str] = (), normal: str | None = None) -> Table:
     """Return the table with its answer columns ignored, and a note that names them; those in `keep` stay."""
-    found = {name: why for name, why in answer_columns(table).items() if name not in keep}
+    found = {name: why for name, why in answer_columns(table, normal).items() if name not in keep}
     if not found:
         return table
     said = "; ".join(f"`{name[:60]}` {why}" for name, why in list(found.items())[:8])

@@ -6,19 +6,19 @@ handed out in pieces; larger ones never stand in memory.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from faultwise.data.benchmarks import Layout, recognise
 from faultwise.data.delimited_batches import read_delimited_batches
-from faultwise.data.folders import PARQUET, TABLES, TEXT, ending, tables_among
+from faultwise.data.folders import PARQUET, TEXT, ending, free_name, run_names, same_columns, tables_among
 from faultwise.data.parquet import read_parquet_batches
 from faultwise.data.readers import read_source
 from faultwise.data.rieth import rieth_files
@@ -65,12 +65,17 @@ def is_large(source: str | Path) -> bool:
     return path.is_file() and _cells(path) > _LARGE_CELLS
 
 
-def open_batches(source: str | Path, rows: int, *, part: str = "", as_text: Collection[str] = ()) -> Batches:
-    """Open a source for reading in pieces of about `rows` rows. Raises DataError as `read_source` does."""
+def open_batches(
+    source: str | Path, rows: int, *, part: str = "", as_text: Collection[str] = (), group: str | None = None
+) -> Batches:
+    """Open a source for reading in pieces of about `rows` rows. Raises DataError as `read_source` does.
+
+    Columns in `as_text` are not turned into numbers. In a folder each file is a run, unless `group` names the runs.
+    """
     path = Path(source)
     files = _tables(path, part) if path.is_dir() else [path]
     if not files or not is_large(path):
-        table = read_source(path, part=part)
+        table = read_source(path, part=part, as_text=as_text)
         frame = table.frame
 
         def cut() -> Iterator[tuple[float, pd.DataFrame]]:
@@ -82,21 +87,24 @@ def open_batches(source: str | Path, rows: int, *, part: str = "", as_text: Coll
     layouts = [recognise(names, one.name) for one in files]
     known = layouts[0]
     named = Roles() if known is None else known.roles
-    by_file = path.is_dir() and named.group is None
-    counts = [pq.read_metadata(one).num_rows for one in files if ending(one.name, PARQUET)]
     columns = list(known.apply(_first(files[0], as_text)).columns) if known is not None else names
+    by_file = free_name(columns) if path.is_dir() and named.group is None and group not in columns else None
+    runs = run_names([one.name for one in files])
+    counts = [pq.read_metadata(one).num_rows for one in files if ending(one.name, PARQUET)]
 
     def read() -> Iterator[tuple[float, pd.DataFrame]]:
         for number, (one, layout) in enumerate(zip(files, layouts, strict=True)):
+            if number:
+                same_columns(path, files[0].name, names, one.name, _names(one))
             for share, frame in _of_file(one, rows, as_text, layout):
-                if by_file:
-                    frame.insert(0, "run", one.name[: -len(ending(one.name, TABLES))])
+                if by_file is not None:
+                    frame.insert(0, by_file, runs[number])
                 yield (number + share) / len(files), frame
 
     return Batches(
         path,
-        replace(named, group="run") if by_file else named,
-        ["run", *columns] if by_file else columns,
+        named if by_file is None else replace(named, group=by_file),
+        columns if by_file is None else [by_file, *columns],
         sum(counts) if len(counts) == len(files) else None,
         () if known is None else known.notes,
         known,
@@ -111,32 +119,45 @@ def fingerprint(source: str | Path) -> list[list[Any]]:
     return [[one.name, one.stat().st_size, one.stat().st_mtime_ns] for one in files if one.is_file()]
 
 
-def rows_up_to(source: str | Path, row: int, most: int, roles: Roles, *, part: str = "") -> Table:
-    """Return the last `most` rows up to and with `row` (from 1), as a table that knows what came before it.
+def rows_up_to(
+    source: str | Path, row: int, most: int, roles: Roles, *, part: str = "", as_text: Collection[str] = ()
+) -> Table:
+    """Return the last `most` rows of one run up to and with `row` (from 1), with their numbers in the source.
 
-    `roles` name the run column; the source's own count where it has some. Raises DataError when there is no such row.
+    `roles` are those wanted; what the source does not have is left out. Raises DataError when there is no such row.
     """
-    named = [name for name in (roles.target, roles.group) if name is not None]
-    batches = open_batches(source, max(most, 10_000), part=part, as_text=named)
-    roles = batches.roles if batches.roles.group is not None else roles
-    before: Counter[str] = Counter()
-    held: pd.DataFrame | None = None
-    read = 0
+    batches = open_batches(source, max(most, 10_000), part=part, as_text=as_text, group=roles.group)
+    here = set(batches.columns)
+    group = roles.group if roles.group in here else batches.roles.group
+    roles = Roles(None, group, roles.time if roles.time in here else None, tuple(n for n in roles.ignored if n in here))
+    read, run = 0, None
     for frame in batches:
+        if row <= read + len(frame):
+            run = None if group is None else _runs(frame, group)[row - read - 1]
+            break
         read += len(frame)
-        held = frame if held is None else pd.concat([held, frame], ignore_index=True)
+    else:
+        raise DataError(f"Row {row} was asked for; `{source}` has rows 1 to {read}.")
+    kept: list[pd.DataFrame] = []
+    numbers = np.empty(0, int)
+    read = before = 0
+    for frame in batches:
+        upto = frame.iloc[: row - read]
+        mine = np.arange(len(upto)) if group is None else np.flatnonzero(_runs(upto, group) == run)
+        numbers = np.concatenate([numbers, read + mine + 1])
+        kept = [pd.concat([*kept, upto.iloc[mine]]).iloc[-most:]]
+        before, numbers = before + max(0, len(numbers) - most), numbers[-most:]
+        read += len(frame)
         if read >= row:
-            held = held.iloc[: len(held) - (read - row)]
-        gone, held = held.iloc[: max(0, len(held) - most)], held.iloc[-most:]
-        if roles.group is not None:
-            before.update(label_text(gone[roles.group]).fillna("(no run)").tolist())
-        else:
-            before[Path(source).stem] += len(gone)
-        if read >= row:
-            frame = held.reset_index(drop=True)
-            note = f"Only the {len(frame):,} rows up to row {row:,} were looked at."
-            return Table(frame, roles, str(source), (note,), first_row=row - len(frame), before=dict(before))
-    raise DataError(f"Row {row} was asked for; `{source}` has rows 1 to {read}.")
+            break
+    name = Path(source).stem if run is None else str(run)
+    note = f"Only the {len(numbers):,} rows of `{name[:40]}` up to row {row:,} were looked at."
+    frame = kept[0].reset_index(drop=True)
+    return Table(frame, roles, str(source), (note,), numbers=numbers, before={name: before})
+
+
+def _runs(frame: pd.DataFrame, group: str) -> np.ndarray:
+    return np.asarray(label_text(frame[group]).fillna("(no run)").to_numpy(dtype=object))
 
 
 def _tables(folder: Path, part: str = "") -> list[Path]:
@@ -154,6 +175,8 @@ def _cells(path: Path) -> int:
         except (pa.ArrowException, OSError, ValueError):
             return 0  # what is wrong with it is told when it is read
         return int(found.num_rows * found.num_columns)
+    if not ending(path.name, TEXT):
+        return 0  # RData and others are read whole
     most = _LARGE_TEXT["gz" if path.suffix.lower() == ".gz" else "plain"]
     return int(path.stat().st_size / most * _LARGE_CELLS)
 

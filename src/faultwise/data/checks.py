@@ -70,7 +70,9 @@ class DataReport:
             said.append(f"{self.duplicate_rows} rows repeat an earlier row, value for value.")
         if self.identifiers:
             flags = " ".join(f"--ignore {name!r}" for name in self.identifiers[:4])
-            said.append(f"{listing(self.identifiers)} seem to name rows, not to measure: pass {flags}.")
+            said.append(
+                f"Names or times of rows, not measurements: {listing(self.identifiers)}: pass {flags}, or --time COL."
+            )
         if self.mirrors:
             flags = " ".join(f"--ignore {name!r}" for name in self.mirrors[:4])
             said.append(

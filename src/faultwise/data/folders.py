@@ -6,7 +6,9 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-__all__ = ["PARQUET", "R_DATA", "TABLES", "TEXT", "ending", "tables_among"]
+from faultwise.errors import DataError, listing
+
+__all__ = ["PARQUET", "R_DATA", "TABLES", "TEXT", "ending", "free_name", "run_names", "same_columns", "tables_among"]
 
 TEXT = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz")
 PARQUET = (".parquet", ".pq")
@@ -30,3 +32,28 @@ def tables_among(folder: Path, names: Iterable[str]) -> list[str]:
     if any(not ending(name, _PLAIN_TEXT) for name in tables):
         tables = [name for name in tables if not ending(name, _PLAIN_TEXT)]
     return sorted(tables, key=lambda name: [int(t) if t.isdecimal() else t.lower() for t in re.split(r"(\d+)", name)])
+
+
+def run_names(tables: list[str]) -> list[str]:
+    """Return the run that each file of a folder is: its name without ending, if that tells the files apart."""
+    stems = [name[: -len(ending(name, TABLES))] for name in tables]
+    return stems if len(set(stems)) == len(stems) else tables
+
+
+def free_name(columns: Iterable[object]) -> str:
+    """Return a name for the column of runs that no column has."""
+    taken = {str(name) for name in columns}
+    return next(name for name in ("run", "file", "source file", "run of file") if name not in taken)
+
+
+def same_columns(folder: Path, first: str, expected: Iterable[str], name: str, found: Iterable[str]) -> None:
+    """Check that two files of a folder have the same columns, in any order. Raises DataError."""
+    expected, found = list(expected), list(found)
+    lacks = [column for column in expected if column not in found]
+    more = [column for column in found if column not in expected]
+    if lacks or more:
+        parts = [f"lacks {listing(lacks, 4)}"] * bool(lacks) + [f"has {listing(more, 4)} more"] * bool(more)
+        raise DataError(
+            f"`{folder / name}` {' and '.join(parts)} beside `{first}`; expected the same columns in every file "
+            "of the folder: read them one by one, or move the odd ones out."
+        )

@@ -15,19 +15,22 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import IO, Any
 
+import numpy as np
 import pandas as pd
 
 from faultwise.data.columns import unique_names
 from faultwise.data.decoding import decoder_for
 from faultwise.data.delimited import parser_options
 from faultwise.data.dialect import Dialect, recognise
+from faultwise.data.numerals import Spelling, to_number
 from faultwise.errors import DataError
 
 __all__ = ["GrowingFile"]
 
 _MOST_BYTES = 1 << 20  # read at once: bounds memory when much has piled up
 _LONGEST_LINE = 1 << 24
-_HEAD = 256  # bytes that tell a rotated file from the one before
+_MARK = 256  # bytes at either end of what was read: they tell another file from this one
+_SAMPLE = 1 << 14
 
 
 class GrowingFile:
@@ -43,9 +46,11 @@ class GrowingFile:
         self._file: IO[bytes] | None = None
         self._offset = 0
         self._header = b""
+        self._sample = b""
         self._dialect: Dialect | None = None
         self._names: list[str] = []
         self._begun: dict[str, Any] | None = None
+        self._mark = ""
         if self.path.suffix.lower() in (".gz", ".parquet", ".pq"):
             raise DataError(f"`{path}` cannot be followed, because it does not grow by lines: give a text file.")
 
@@ -56,29 +61,32 @@ class GrowingFile:
         """
         while self._file is not None or self._open():
             before = self._offset
-            lines = self._complete_lines()
+            # Truncated and written anew past the old end between two looks: only the bytes tell.
+            changed = self._fingerprint() != self._mark
+            lines = b"" if changed else self._complete_lines()
+            self._mark = self._mark if changed else self._fingerprint()
             frame = self._frame(lines) if lines else None
             if frame is not None:
                 return frame
-            if self._offset == before:
-                if not self._replaced():
+            if changed or self._offset == before:
+                if not changed and not self._replaced():
                     break
                 self.close()
         return None
 
     def state(self) -> dict[str, Any]:
         """Return where reading stands, as JSON-ready values."""
-        return {"offset": self._offset, "head": self._fingerprint(), "header": self._header.decode("latin-1")}
+        return {"offset": self._offset, "mark": self._mark, "sample": self._sample.decode("latin-1")}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on where `state` was taken, if the file is still the same; else from its beginning."""
         try:
-            self._begun = {"offset": int(state["offset"]), "head": str(state["head"])}
-            self._header = str(state["header"]).encode("latin-1")
+            self._begun = {"offset": int(state["offset"]), "mark": str(state["mark"])}
+            sample = str(state["sample"]).encode("latin-1")
         except (KeyError, TypeError, ValueError) as error:
             raise DataError(f"The saved state cannot be understood ({error}): remove it to start anew.") from None
-        if self._header:
-            self._learn(self._header)
+        if sample:
+            self._learn(sample)
 
     def close(self) -> None:
         """Close the file; `read` opens it again."""
@@ -94,12 +102,12 @@ class GrowingFile:
         except OSError as error:
             reason = error.strerror or error
             raise DataError(f"`{self.path}` cannot be read ({reason}): check path and rights.") from None
-        self._offset = 0
         begun, self._begun = self._begun, None
-        if begun is not None and begun["offset"] <= self._size():
-            self._offset = begun["offset"]
-            if self._fingerprint() != begun["head"]:
-                self._offset = 0
+        self._offset = 0 if begun is None else min(begun["offset"], self._size())
+        self._mark = self._fingerprint()
+        if begun is not None and self._mark != begun["mark"]:
+            self._offset, self._mark = 0, ""
+        self._mark = self._fingerprint()
         return True
 
     def _size(self) -> int:
@@ -107,11 +115,14 @@ class GrowingFile:
         return os.fstat(self._file.fileno()).st_size
 
     def _fingerprint(self) -> str:
-        """Return a hash of the first bytes that have been read: what a rewritten file does not share."""
-        if self._file is None:
+        """Return a hash of the first and the last bytes that have been read: what another file does not share."""
+        assert self._file is not None
+        if not self._offset:
             return ""
         self._file.seek(0)
-        return hashlib.sha256(self._file.read(min(_HEAD, self._offset))).hexdigest()
+        head = self._file.read(min(_MARK, self._offset))
+        self._file.seek(max(0, self._offset - _MARK))
+        return hashlib.sha256(head + b"|" + self._file.read(min(_MARK, self._offset))).hexdigest()
 
     def _replaced(self) -> bool:
         """Tell whether the path leads to another file by now, or the file became shorter than what was read."""
@@ -149,15 +160,30 @@ class GrowingFile:
             first = lines.split(b"\n", 1)[0].split(self._separator())
             if self._dialect is not None and len(first) == self._dialect.most and any(map(_numeric, first)):
                 return lines
-        self._learn(lines)
+        if not self._learn(lines):
+            if self._size() > _LONGEST_LINE:
+                raise DataError(
+                    f"`{self.path}` has no row below its header in {_LONGEST_LINE >> 20} MiB: it is no table."
+                )
+            self._offset = 0  # a header alone does not show how numbers are written: wait for the first row
+            return b""
         return lines[len(self._header) :]
 
-    def _learn(self, lines: bytes) -> None:
-        text = _text(lines, self.path)
-        self._dialect = recognise(text, self.path, self.texts)
-        self._names = unique_names(self._dialect.names)[0]
-        above = text[: self._dialect.start].count("\n")
+    def _learn(self, lines: bytes) -> bool:
+        """Recognise the dialect from the first lines; tell whether there is a row below the header."""
+        if lines.startswith((b"\xff\xfe", b"\xfe\xff")):
+            raise DataError(f"`{self.path}` is UTF-16, which cannot be followed: write it as UTF-8.")
+        sample = lines[:_SAMPLE]
+        sample = sample[: sample.rfind(b"\n") + 1] or lines
+        text = _text(sample, self.path)
+        dialect = recognise(text, self.path, self.texts)
+        if not text[dialect.start :].strip():
+            return False
+        self._dialect, self._sample = dialect, sample
+        self._names = unique_names(dialect.names)[0]
+        above = text[: dialect.start].count("\n")
         self._header = b"\n".join(lines.split(b"\n")[:above]) + b"\n" if above else b""
+        return True
 
     def _separator(self) -> bytes:
         return (self._dialect.delimiter if self._dialect else ",").encode() or b"\x1f"
@@ -195,6 +221,16 @@ class GrowingFile:
                 frame: pd.DataFrame = pd.read_csv(io.StringIO("\n".join(lines)), **options)
         except (ValueError, pd.errors.ParserWarning):
             return None
+        # Words as a table's reader leaves them, numbers as the file writes them.
+        for name in frame.columns[frame.dtypes != "float64"]:
+            if name in self.texts:
+                frame[name] = frame[name].str.strip()
+            elif not pd.api.types.is_numeric_dtype(frame[name].dtype):
+                spelling = Spelling(self._dialect.decimal, grouped=self._dialect.proven)
+                cells = [
+                    None if cell is None or cell != cell else to_number(str(cell), spelling) for cell in frame[name]
+                ]
+                frame[name] = np.array([np.nan if cell is None else cell for cell in cells], dtype=float)
         return frame
 
 

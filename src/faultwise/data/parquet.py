@@ -19,7 +19,7 @@ from faultwise.errors import DataError, listing
 
 __all__ = ["opened", "read_parquet", "read_parquet_batches"]
 
-_BUFFER = 1 << 20
+_BUFFER = 1 << 18
 
 
 def read_parquet(path: str | Path, *, as_text: Collection[str] = ()) -> tuple[pd.DataFrame, list[str]]:
@@ -53,9 +53,24 @@ def read_parquet_batches(path: str | Path, rows: int, *, as_text: Collection[str
     with opened(Path(path), buffer_size=_BUFFER) as file:
         names, _, _ = unique_names(file.schema_arrow.names)
         index = [name for name in names if name.startswith("__index_level_")]
-        for batch in file.iter_batches(rows):
-            frame, _ = clean(batch.rename_columns(names).to_pandas(), as_text=as_text)
-            yield frame.drop(columns=index)
+        for groups in _groups(file.metadata, rows):
+            for batch in file.iter_batches(rows, row_groups=groups):
+                frame, _ = clean(batch.rename_columns(names).to_pandas(), as_text=as_text)
+                yield frame.drop(columns=index)
+
+
+def _groups(metadata: pq.FileMetaData, rows: int) -> Iterator[list[int]]:
+    """Yield row groups, enough of them for `rows` rows: iter_batches keeps the buffers of all it has been through."""
+    together: list[int] = []
+    count = 0
+    for number in range(metadata.num_row_groups):
+        together.append(number)
+        count += metadata.row_group(number).num_rows
+        if count >= rows:
+            yield together
+            together, count = [], 0
+    if together:
+        yield together
 
 
 @contextmanager

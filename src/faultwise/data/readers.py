@@ -19,7 +19,17 @@ from faultwise.data.benchmarks import arrange, recognise
 from faultwise.data.braatz import braatz_fault, read_braatz, read_braatz_file
 from faultwise.data.cleaning import clean
 from faultwise.data.delimited import read_delimited
-from faultwise.data.folders import PARQUET, R_DATA, TABLES, TEXT, ending, tables_among
+from faultwise.data.folders import (
+    PARQUET,
+    R_DATA,
+    TABLES,
+    TEXT,
+    ending,
+    free_name,
+    run_names,
+    same_columns,
+    tables_among,
+)
 from faultwise.data.parquet import read_parquet
 from faultwise.data.r_data import read_r_data
 from faultwise.data.rieth import rieth_files
@@ -43,20 +53,22 @@ def read_source(
     part: str = "",
     faults: Iterable[int] | None = None,
     keep: Sequence[str] = (),
+    as_text: Collection[str] = (),
 ) -> Table:
     """Read a table from a file or folder, with its roles; its kind is recognised and told in the notes.
 
     `target`, `group`, `time` and `ignore` name columns; target and group are read as text labels. `about` is
     a companion (or its path) laid over what headers state. `part` ("train", "test") and `faults` choose among
     the Tennessee Eastman files of Braatz and Rieth. Known data sets (`benchmarks`) bring their roles along; the
-    roles named here win, and columns in `keep` are not ignored. In a folder of tables each file is a run. Raises
+    roles named here win, and columns in `keep` are not ignored; those in `as_text` are not turned into numbers. In a
+    folder of tables each file is a run. Raises
     DataError when nothing is there, the kind is unknown, the content is broken, or a named column does not exist.
     """
     path = Path(source)
     if part not in ("", "train", "test"):
         raise DataError(f"`{part}` is no part of a source; expected train or test.")
     companion = read_about(about) if isinstance(about, str | Path) else about
-    labels = [name for name in (target, group) if name is not None]
+    labels = [*(name for name in (target, group) if name is not None), *as_text]
     chosen = None if faults is None else list(faults)
     table, file = _recognised(path, labels, group, part, chosen)
     if table.roles.target is None:  # the files of Braatz come with their roles
@@ -193,12 +205,11 @@ def _folder(path: Path, names: list[str], labels: list[str], group: str | None) 
     for name in tables:
         frame, notes = _read(path / name, labels)
         if frames:
-            _same_columns(path, tables[0], frames[0], name, frame)
+            same_columns(path, tables[0], frames[0].columns, name, frame.columns)
         frames.append(frame)
         for note in notes:
             said.setdefault(note, []).append(name)
-    stems = [name[: -len(ending(name, TABLES))] for name in tables]
-    runs = stems if len(set(stems)) == len(stems) else tables
+    runs = run_names(tables)
     whole, mixed = clean(pd.concat(frames, ignore_index=True), as_text=labels)
     skipped = [name for name in names if name not in tables]
     notes = [f"A folder of {len(tables)} tables with the same columns."]
@@ -207,7 +218,7 @@ def _folder(path: Path, names: list[str], labels: list[str], group: str | None) 
     known = recognise(whole.columns)
     if group is not None or (known is not None and known.roles.group is not None):
         return Table(frame=whole, source=str(path), notes=tuple(notes))
-    free = next(name for name in ("run", "file", "source file", "run of file") if name not in whole.columns)
+    free = free_name(whole.columns)
     names_of_rows = np.repeat(np.array(runs, dtype=object), [len(frame) for frame in frames])
     whole.insert(0, free, pd.Series(names_of_rows, dtype="str"))
     notes.append(f"Each file is a run: its name is in the new column `{free}`.")
@@ -225,21 +236,10 @@ def _put_together(path: Path, files: list[str], labels: list[str]) -> Table | No
             return None
         frame = frame if layout is None else frame.drop(columns=list(layout.dropped))
         if frames:
-            _same_columns(path, files[0], frames[0], name, frame)
+            same_columns(path, files[0], frames[0].columns, name, frame.columns)
         frames.append(frame)
         notes += [note for note in said if note not in notes]
     return Table(frame=pd.concat(frames, ignore_index=True), source=str(path), notes=tuple(notes))
-
-
-def _same_columns(path: Path, first: str, expected: pd.DataFrame, name: str, found: pd.DataFrame) -> None:
-    lacks = [column for column in expected.columns if column not in found.columns]
-    more = [column for column in found.columns if column not in expected.columns]
-    if lacks or more:
-        parts = [f"lacks {listing(lacks, 4)}"] * bool(lacks) + [f"has {listing(more, 4)} more"] * bool(more)
-        raise DataError(
-            f"`{path / name}` {' and '.join(parts)} beside `{first}`; expected the same columns in every file "
-            "of the folder: read them one by one, or move the odd ones out."
-        )
 
 
 def _about(table: Table, companion: About | None) -> tuple[About, list[str]]:

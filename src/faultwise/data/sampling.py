@@ -39,39 +39,44 @@ def read_sample(
     keep: Sequence[str] = (),
     about: str | Path | About | None = None,
     part: str = "",
+    even: bool = True,
     progress: bool = False,
 ) -> Table:
     """Return about `most` rows of a large source, with its roles as `read_source` gives them, and a note.
 
-    With `whole_runs` complete runs are drawn, as many as come close to `most` rows, two of each class at least. Raises
+    With `even` the classes take part evenly, else as they come. With `whole_runs` complete runs are drawn, as many as
+    come close to `most` rows, two of each class at least. Raises
     DataError as `read_source` does, and for whole runs without a run column.
     """
     companion = read_about(about) if isinstance(about, str | Path) else about
     labels = [name for name in (target, group) if name is not None]
-    batches = open_batches(source, _PIECE, part=part, as_text=labels)
+    batches = open_batches(source, _PIECE, part=part, as_text=labels, group=group)
     own = batches.roles
+    new = {} if batches.layout is None else batches.layout.renamed
+    target, group, time = (name and new.get(name, name) for name in (target, group, time))
+    ignore, keep = ([new.get(name, name) for name in names] for names in (ignore, keep))
     target, group = target or own.target, group or own.group
     for flag, name in (("--target", target), ("--group", group)):
         if name is not None and name not in batches.columns:
             raise DataError(f"`{source}` has no column `{name}`: pass {flag} with one of its columns.")
-    y, runs = _labels_and_runs(batches, target, group, progress)
+    y, runs = _labels_and_runs(batches, target if even else None, group, progress)
     rng = np.random.default_rng(seed)
     if whole_runs:
         if group is None:
-            raise DataError(f"`{source}` is large and has windows to be made, which need runs: pass --group COL.")
+            raise DataError(f"`{source}` is too large to be read at once, and whole runs are needed: pass --group COL.")
         wanted = _runs_drawn(y, runs, most, rng)
-        what = f"{len(np.unique(runs[wanted])):,} whole runs"
+        what = f"{len(np.unique(runs[wanted])):,} whole runs,"
     else:
         wanted = _rows_drawn(y, most, rng)
         what = "rows"
     frame = _collected(batches, wanted, progress)
-    note = (
-        f"The source is large: of its {len(y):,} rows {int(wanted.sum()):,} were drawn, {what} evenly over the classes."
-    )
+    how = "evenly over the classes" if even else "at random"
+    note = f"The source is large: of its {len(y):,} rows {int(wanted.sum()):,} were drawn, {what} {how}."
     layout = batches.layout
     table = Table(frame, own, str(source), (*batches.notes, note))
     if layout is not None:
-        table = replace(table, about=layout.about, split=layout.split)
+        layout = layout.keeping(keep)
+        table = replace(table, roles=layout.roles, about=layout.about, split=layout.split)
     return in_roles(table, Roles(target, group, time, tuple(ignore)), keep, companion)
 
 

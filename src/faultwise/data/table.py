@@ -6,7 +6,6 @@ The table does not change values: reading is `readers`, numbers are `encoders`.
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -18,7 +17,7 @@ import pandas as pd
 from faultwise.data.about import About
 from faultwise.errors import DataError, closest, listing
 
-__all__ = ["Roles", "Table", "label_text"]
+__all__ = ["Roles", "Table", "label_text", "require_columns", "time_text"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +59,23 @@ def label_text(values: pd.Series) -> pd.Series:
     return pd.Series(texts[codes], index=values.index, dtype=object)
 
 
+def time_text(values: pd.Series) -> np.ndarray:
+    """Write times as text, each by itself, so that a piece of a column reads as the whole does; shape (rows,).
+
+    >>> time_text(pd.Series(pd.to_datetime(["2026-11-21 00:00"]))).tolist(), time_text(pd.Series([3.0])).tolist()
+    (['2026-11-21 00:00:00'], ['3'])
+    """
+    if pd.api.types.is_datetime64_any_dtype(values.dtype):
+        return np.array([str(value) for value in values], dtype=object)
+    return label_text(values).fillna("").to_numpy(dtype=object)
+
+
 @dataclass(frozen=True)
 class Table:
     """Rows of an asset with roles, what was noticed while reading, and what is known about the variables.
 
-    `split` is the kind of split the source itself asks for ("" for none). A table cut out of a larger source knows how
-    many rows came before it (`first_row`), in all and of each run (`before`).
+    `split` is the kind of split the source itself asks for ("" for none). A table cut out of a larger source knows the
+    numbers of its rows there (`numbers`, ascending, from 1) and how many rows of each run came before (`before`).
     """
 
     frame: pd.DataFrame
@@ -74,7 +84,7 @@ class Table:
     notes: tuple[str, ...] = ()
     about: About = field(default_factory=About)
     split: str = ""
-    first_row: int = 0
+    numbers: np.ndarray | None = None
     before: Mapping[str, int] = field(default_factory=dict)
 
     @property
@@ -120,24 +130,27 @@ class Table:
         """Time of each row as text, or None."""
         if self.roles.time is None:
             return None
-        return self.frame[self.roles.time].astype(str).to_numpy(dtype=object)
+        return time_text(self.frame[self.roles.time])
 
     def rows(self, where: np.ndarray) -> Table:
         """Return the rows where a boolean mask holds, or at the given positions."""
         index = np.flatnonzero(where) if where.dtype == bool else where
         return replace(self, frame=self.frame.iloc[index].reset_index(drop=True))
 
+    @property
+    def row_numbers(self) -> np.ndarray:
+        """Number of each row in the source, from 1, shape (rows,)."""
+        return np.arange(1, len(self.frame) + 1) if self.numbers is None else self.numbers
+
     def up_to(self, row: int, most: int) -> Table:
-        """Return the last `most` rows up to and with `row` (from 1), which know how many rows came before them."""
-        start = max(0, row - most)
-        note = f"Only the {row - start:,} rows up to row {row:,} were looked at."
-        return replace(
-            self,
-            frame=self.frame.iloc[start:row].reset_index(drop=True),
-            first_row=start,
-            before=dict(Counter(self.runs[:start].tolist())),
-            notes=(*self.notes, note),
-        )
+        """Return the last `most` rows of the run of row number `row`, up to and with it."""
+        run = self.runs[row - 1]
+        mine = np.flatnonzero(self.runs[:row] == run)
+        kept = mine[-most:]
+        note = f"Only the {len(kept):,} rows of `{str(run)[:40]}` up to row {row:,} were looked at."
+        frame = self.frame.iloc[kept].reset_index(drop=True)
+        before = {str(run): len(mine) - len(kept)}
+        return replace(self, frame=frame, numbers=kept + 1, before=before, notes=(*self.notes, note))
 
     def hash(self) -> str:
         """Return a SHA-256 over column names and values: the recipe's fingerprint of the data."""

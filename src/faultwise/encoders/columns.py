@@ -19,6 +19,7 @@ __all__ = ["ColumnEncoder"]
 
 # More categories than this are an identifier or free text: of no use to a classifier, and a memory hazard.
 MOST_CATEGORIES = 50
+_LARGEST = 1e30  # far below where float32, which classifiers get, would make infinities of it
 
 
 @dataclass(slots=True)
@@ -97,8 +98,10 @@ class ColumnEncoder:
             return [f"{len(extra)} columns unknown from training were ignored: {listing(extra)}."]
         return []
 
-    def transform(self, X: pd.DataFrame) -> tuple[np.ndarray, list[str]]:
-        """Return float64 numbers of shape (rows, len(names)) and notes. Raises DataError as `check` does."""
+    def transform(self, X: pd.DataFrame, strict: bool = True) -> tuple[np.ndarray, list[str]]:
+        """Return float64 numbers of shape (rows, len(names)) and notes. Raises DataError as `check` does, and, if
+        `strict`, for a numeric column that holds nothing but text: in a piece of a few rows that is just bad cells.
+        """
         notes = self.check(X)
         parts: list[np.ndarray] = []
         for column, median in self.medians.items():
@@ -106,7 +109,7 @@ class ColumnEncoder:
             if not pd.api.types.is_numeric_dtype(values):
                 numbers = pd.to_numeric(values, errors="coerce")
                 lost = numbers.isna() & values.notna()
-                if lost.all() and len(values):
+                if strict and lost.all() and len(values):
                     raise DataError(
                         f"`{column}` was numeric in training and holds only text now "
                         f"({listing(values[lost].unique(), 3)}): give numbers."
@@ -121,7 +124,9 @@ class ColumnEncoder:
             parts.append(np.where(np.isnan(finite), median, finite))
         for column, cats in self.categories.items():
             texts = X[column].astype(object).where(X[column].notna(), None)
-            codes = pd.Index(cats, dtype=object).get_indexer(pd.Index([t and str(t) for t in texts], dtype=object))
+            codes = pd.Index(cats, dtype=object).get_indexer(
+                pd.Index([None if t is None else str(t) for t in texts], dtype=object)
+            )
             unseen = (codes == -1) & texts.notna().to_numpy()
             if unseen.any():
                 count = int(unseen.sum())
@@ -137,5 +142,6 @@ class ColumnEncoder:
 
 
 def _finite(values: pd.Series) -> np.ndarray:
+    """Return numbers with NaN for what no sensor measures: infinities, and sentinels such as -1.7e308."""
     numbers = values.to_numpy(dtype=float, na_value=np.nan)
-    return np.where(np.isinf(numbers), np.nan, numbers)
+    return np.where(np.abs(numbers) > _LARGEST, np.nan, numbers)

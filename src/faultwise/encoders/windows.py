@@ -74,13 +74,16 @@ class WindowEncoder:
         """Return the positions of the rows with `window` samples of their stretch up to and with them."""
         return np.flatnonzero(pd.Series(stretches).groupby(stretches).cumcount().to_numpy() >= self.window - 1)
 
-    def transform(self, X: pd.DataFrame, stretches: np.ndarray, only: np.ndarray | None = None) -> Features:
+    def transform(
+        self, X: pd.DataFrame, stretches: np.ndarray, only: np.ndarray | None = None, strict: bool = True
+    ) -> Features:
         """Encode rows; `stretches` (rows,) gives the id of the stretch each row belongs to.
 
-        `only` are the sorted positions to keep: the windows of the others are never held in memory.
+        `only` are the sorted positions to keep: the windows of the others are never held in memory. `strict` is that
+        of `ColumnEncoder.transform`.
         """
         columns = self.learnt
-        values, notes = columns.transform(X)
+        values, notes = columns.transform(X, strict)
         wanted = np.ones(len(X), bool) if only is None else np.isin(np.arange(len(X)), only)
         if self.window == 1:
             rows = np.flatnonzero(wanted)

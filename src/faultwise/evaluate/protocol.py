@@ -89,8 +89,17 @@ def evaluate_table(fitted: Fitted, table: Table, score_rows: int = 128, seed: in
                 if name == fitted.record.get("chosen")
             },
         },
-        "notes": [*table.notes, *made.notes, *_seen_again(fitted, table)],
+        "notes": [*table.notes, *made.notes, *_not_judged(fitted, runs, len(truth)), *_seen_again(fitted, table)],
     }
+
+
+def _not_judged(fitted: Fitted, runs: np.ndarray, judged: int) -> list[str]:
+    """Say how many rows have no figure because their window is not full, or reaches over a change of label."""
+    window = fitted.encoder.window
+    possible = len(fitted.encoder.full(stretches(runs)))
+    if window == 1 or judged >= possible or fitted.ensemble.language_only:
+        return []
+    return [f"{possible - judged} windows that reach over a change of label were not judged: no one label is right."]
 
 
 def _as_monitored(fitted: Fitted, table: Table, truth: np.ndarray) -> np.ndarray:

@@ -17,6 +17,7 @@ import pandas as pd
 __all__ = ["contributions"]
 
 _FLOOR = 1e-4
+_NOISE = 1e-6
 
 
 def contributions(
@@ -46,7 +47,8 @@ def contributions(
     count = len(base)
     seen, normal = odds[0], odds[1 : 1 + count].mean()
     steps = odds[1 + count :].reshape(len(names), 2, count).mean(axis=2)
-    return {
-        name: float(((seen - without) + (alone - normal)) / 2)
-        for name, (without, alone) in zip(names, steps, strict=True)
+    moved = {
+        name: ((seen - without) + (alone - normal)) / 2 for name, (without, alone) in zip(names, steps, strict=True)
     }
+    # What rounding leaves is no evidence, and must not be worded as such.
+    return {name: float(value) if abs(value) > _NOISE else 0.0 for name, value in moved.items()}

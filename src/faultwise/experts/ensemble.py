@@ -21,7 +21,7 @@ from faultwise.data.drawing import draw_evenly
 from faultwise.data.folds import Fold
 from faultwise.errors import UserError, closest, listing
 from faultwise.experts.detection import Detector
-from faultwise.experts.fusion import Fusion, apply_temperature
+from faultwise.experts.fusion import Fusion
 from faultwise.experts.registry import LANGUAGE_MODEL, ExpertContext, make
 
 __all__ = ["Ensemble", "Labelled", "Validation", "aligned"]
@@ -105,7 +105,7 @@ class Ensemble:
             made.note = self.detector.fit(scores[data.y[rows] == self.detector.normal])
         for name in classical:
             detector = replace(self.detector)
-            scores = detector.scores(apply_temperature(p[name], self.fusion.temperatures[name]), self.classes)
+            scores = detector.scores(self._alone(name).mix({name: p[name]}), self.classes)
             if scores is not None:
                 detector.fit(scores[data.y[rows] == detector.normal])
             self.alone[name] = detector.threshold
@@ -119,11 +119,16 @@ class Ensemble:
         if name not in self.alone:
             near = closest(name, self.alone)
             hint = f"did you mean `{near}`?" if near else "choose one of these."
+            if not self.alone:
+                raise UserError(f"This run has one expert only, so `{name}` cannot be chosen: leave --expert out.")
             raise UserError(f"`{name}` cannot judge alone here; {listing(self.alone, 20)} can: {hint}")
-        weights = {name: 1.0}
-        fusion = Fusion({name: self.fusion.temperatures[name]}, weights, weights, capped=LANGUAGE_MODEL)
+        fusion = self._alone(name)
         detector = replace(self.detector, threshold=self.alone[name])
         return Ensemble(self.classes, detector, {name: self.experts[name]}, fusion, alone=self.alone)
+
+    def _alone(self, name: str) -> Fusion:
+        weights = {name: 1.0}
+        return Fusion({name: self.fusion.temperatures[name]}, weights, weights, capped=LANGUAGE_MODEL)
 
     def _fitted(
         self, name: str, context: ExpertContext, data: Labelled, train: np.ndarray, held: np.ndarray

@@ -63,7 +63,8 @@ class Monitor:
         scale = np.where(scale > 1e-9 * np.maximum(1.0, np.abs(center)), scale, 1.0)
         scaled = (values - center) / scale
         variance, directions = np.linalg.eigh(scaled.T @ scaled / len(scaled))
-        variance, directions = np.maximum(variance[::-1], 0), directions[:, ::-1]
+        # Rows that never varied have no direction at all; a tiny variance then makes any change an alarm.
+        variance, directions = np.maximum(variance[::-1], 1e-12), directions[:, ::-1]
         kept = int(np.searchsorted(np.cumsum(variance) / variance.sum(), _EXPLAINED)) + 1
         # At least one direction must stay over for the residual, and none that rounding made.
         kept = max(1, min(kept, X.shape[1] - 1, int((variance > 1e-9 * variance[0]).sum())))
@@ -103,8 +104,7 @@ class Monitor:
 
     def predict_proba(self, X: pd.DataFrame) -> np.ndarray:
         """Return scores of shape (rows, 2): index / (1 + index) for abnormal, the rest for normal."""
-        index = self.statistics(X).to_numpy().max(axis=1)
-        score = index / (1 + index)
+        score = 1 - 1 / (1 + self.statistics(X).to_numpy().max(axis=1))
         return np.column_stack([score, 1 - score])
 
     def save(self, folder: Path) -> None:
