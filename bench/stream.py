@@ -25,7 +25,7 @@ from faultwise.data.samples import companion_path, sample_path
 from faultwise.follow import Follower
 from recipe import write_result
 
-EXPERTS = ("extra-trees", "hist-gradient-boosting", "logistic-regression")
+EXPERTS = ("extra-trees", "logistic-regression")
 PER_DAY = 480
 
 

@@ -85,8 +85,9 @@ def monitor_table() -> list[str]:
         f"threshold for at most 1% of normal runs with any alarm. Of {by_run['normal_runs']} new normal runs "
         f"{by_run['false_alarm_runs']} raised one ({by_run['false_alarm_rows']:.2%} of their rows). Of the rows after "
         f"the onset at least {worst:.3f} are detected for each of the easy faults (marked). In brackets: threshold by "
-        f"row ({by_row['false_alarm_rows']:.2%} of normal rows). Published: plain T2 and SPE on the classical files, other "
-        "runs of an older model (Russell, Chiang and Braatz 2001), which plain T2 and SPE of ours repeat within 0.03.",
+        f"row ({by_row['false_alarm_rows']:.2%} of normal rows). Published: plain T2 and SPE on the classical files, "
+        "other runs of an older model (Russell, Chiang and Braatz 2001), which plain T2 and SPE of ours repeat within "
+        "0.03.",
         "",
         "| fault | rows detected | runs detected | delay, min | T2, published | SPE, published |",
         "|---|---|---|---|---|---|",

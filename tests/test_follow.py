@@ -177,7 +177,7 @@ def test_strangers_are_refused(run: Diagnoser, plant: Any, tmp_path: Path) -> No
     with pytest.raises(DataError, match="no state of a followed file"):
         Follower(run, path, state=state)
     state.write_text(json.dumps({"run": "other", "out": None, "file": GrowingFile(path).state(), "stream": None}))
-    with pytest.raises(DataError, match="of another run"):
+    with pytest.raises(DataError, match="another run"):
         Follower(run, path, state=state)
     with pytest.raises(DataError, match="no folder"):
         Follower(run, tmp_path / "nowhere" / "log.csv")

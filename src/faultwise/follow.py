@@ -23,6 +23,8 @@ from faultwise.report.tables import csv_text
 
 __all__ = ["Follower"]
 
+_SAVE_EVERY_S = 1.0
+
 
 class Follower:
     """Follows `source`; iterating it yields the lines of new rows (see `stream.RowStream.push`), without end.
@@ -53,6 +55,8 @@ class Follower:
         self._state = None if state is None else Path(state)
         self._out = None if out is None else Path(out)
         self._saved: dict[str, Any] | None = None
+        self._size = 0
+        self._dirty, self._last = True, 0.0
         experts = sorted(diagnoser.fitted_.ensemble.fusion.weights_without)
         self._key = f"{Path(source).absolute()} {diagnoser.manifest_.get('files')} {experts}"
         if self._state is not None and self._state.exists():
@@ -60,7 +64,7 @@ class Follower:
         elif self._out is not None and self._out.exists():
             raise UserError(f"`{self._out}` exists, and there is no state to go on from: choose another --out.")
         elif self._state is not None:
-            self._save(0)  # so that what is written before the first state is known to belong to it
+            self._save()  # so that what is written before the first state is known to belong to it
 
     def __iter__(self) -> Iterator[pd.DataFrame]:
         quiet = time.monotonic()
@@ -70,9 +74,12 @@ class Follower:
                 lines = self._judged(rows)
                 self._keep(lines)
                 quiet = time.monotonic()
+                if quiet - self._last >= _SAVE_EVERY_S:
+                    self._save()
                 if len(lines):
                     yield lines
                 continue
+            self._save()
             if self.idle is not None and time.monotonic() - quiet >= self.idle:
                 return
             time.sleep(self.poll if self.idle is None else min(self.poll, self.idle))
@@ -89,8 +96,8 @@ class Follower:
         return lines
 
     def _keep(self, lines: pd.DataFrame) -> None:
-        """Add lines to the output and bring the state up to date, in this order."""
-        size = None
+        """Add lines to the output; the state follows, soon enough: what is written after it is written again."""
+        self._dirty = True
         if self._out is not None:
             new = not self._out.exists() or not self._out.stat().st_size
             try:
@@ -98,14 +105,15 @@ class Follower:
                     file.write(csv_text(lines, header=new) if len(lines) or new else "")
             except OSError as error:
                 raise UserError(f"`{self._out}` could not be written ({error.strerror or error}): make room.") from None
-            size = self._out.stat().st_size
-        if self._state is not None:
-            self._save(size)
+            self._size = self._out.stat().st_size
 
-    def _save(self, size: int | None) -> None:
-        assert self._state is not None
+    def _save(self) -> None:
+        """Bring the state file up to date, if there is one and something is new."""
+        if self._state is None or not self._dirty:
+            return
+        self._dirty, self._last = False, time.monotonic()
         rows = None if self.stream is None else self.stream.state()
-        told = {"run": self._key, "out": size, "file": self.file.state(), "stream": rows}
+        told = {"run": self._key, "out": self._size, "file": self.file.state(), "stream": rows}
         write_atomic(self._state, json.dumps(told))
 
     def _read_state(self) -> None:
@@ -122,7 +130,7 @@ class Follower:
             raise DataError(
                 f"`{self._state}` belongs to another run or another file: remove it, or name another --state."
             )
-        self._saved = saved
+        self._saved, self._size, self._dirty = saved, size or 0, False
         written = self._out.stat().st_size if self._out is not None and self._out.exists() else 0
         if self._out is not None and (size is None or written < size):
             raise DataError(f"`{self._out}` does not belong to `{self._state}`: remove both, or name others.")

@@ -219,8 +219,12 @@ def _units(below: list[list[str]], names: list[str], as_text: Collection[str]) -
         return []
     first = [*below[0], *[""] * (len(names) - len(below[0]))]
     columns = [i for i in _columns_of_numbers(below[1:], len(names)) if names[i].strip() not in as_text]
-    cells = [first[i] for i in columns if names[i].strip() or first[i]]
-    if not cells or any(not cell or len(cell) > 20 or _numeric(cell) for cell in cells):
+    asked = [first[i] for i in columns if names[i].strip() or first[i]]
+    # Flags and counters have no unit; but a line with a single one might be a row that went wrong.
+    cells = [cell for cell in asked if cell]
+    if not cells or (len(cells) < len(asked) and len(cells) < 2):
+        return []
+    if any(len(cell) > 20 or _numeric(cell) for cell in cells):
         return []
     if any(cell.startswith("#") or (cell.lower() in MISSING_WORDS and cell.strip("-")) for cell in cells):
         return []
