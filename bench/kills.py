@@ -31,7 +31,7 @@ from faultwise.errors import RunFolderError
 from faultwise.runs import read_manifest
 from recipe import RESULTS, write_result
 
-FLAGS = ["--target", "fault", "--group", "run", "--experts", "logistic-regression,extra-trees", "--most-rows", "3000"]
+FLAGS = ["--target", "fault", "--group", "run", "--experts", "logistic-regression", "--most-rows", "3000"]
 CODE = "import sys; from faultwise.cli.main import main; sys.exit(main(sys.argv[1:]))"
 
 
@@ -126,7 +126,7 @@ def main() -> None:
         rows = pd.read_parquet(sample_path("tep-sample"))
         rows.to_parquet(base / "train.parquet")
         rows.iloc[::700].to_csv(base / "few.csv")
-        pd.concat([rows] * 20).to_parquet(base / "many.parquet")
+        pd.concat([rows] * 8).to_parquet(base / "many.parquet")
         fit_s = timed("fit", base / "train.parquet", "--out", base / "run", *FLAGS)
         shutil.copytree(base / "run", base / "victim")
         read_manifest(base / "victim")

@@ -1,6 +1,6 @@
 """Stream and batch: equal verdicts on 20 runs fed line by line, and memory over days of 3-minute data.
 
-A file grows by one line at a time and is followed, with a state file; what the follower writes is compared with what a
+A file grows by one line at a time and is followed; what the follower writes is compared with what a
 batch over the whole file gives. Then one day (480 lines) and ten days more are followed, and the process's memory is
 read off.
 
@@ -25,7 +25,7 @@ from faultwise.data.samples import companion_path, sample_path
 from faultwise.follow import Follower
 from recipe import write_result
 
-EXPERTS = ("extra-trees", "logistic-regression")
+EXPERTS = ("gradient-boosting", "logistic-regression")
 PER_DAY = 480
 
 
@@ -40,7 +40,7 @@ def followed(run: Diagnoser, rows: pd.DataFrame, folder: Path, watch: bool = Fal
     source, out = folder / "log.csv", folder / "rows.csv"
     head, *lines = rows.to_csv(index=False).splitlines(keepends=True)
     source.write_text(head)
-    follower = Follower(run, source, out=out, state=folder / "state.json", poll=0.0, idle=0.0)
+    follower = Follower(run, source, out=out, poll=0.0, idle=0.0)
     memory: list[float] = []
     started = time.monotonic()
     with source.open("a") as file:
@@ -59,7 +59,7 @@ def main() -> None:
     """Fit on part of the shipped sample, follow the rest, print and write results/stream.json."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=20)
-    parser.add_argument("--days", type=int, default=11)
+    parser.add_argument("--days", type=int, default=1)
     args = parser.parse_args()
     about = companion_path("tep-sample")
     table = read_source(sample_path("tep-sample"), target="fault", group="run", time="hour", about=about)

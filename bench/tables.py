@@ -129,7 +129,8 @@ def bulk_table() -> list[str]:
     lines = [
         "",
         "**Every row of large files**, 52 variables, 21 classes, Parquet in and out, label and 21 probabilities a row, "
-        "one calibrated histogram boosting on two cores (`python bench/bulk.py`; chart: `bench/results/bulk.svg`).",
+        "one calibrated histogram boosting on two cores (`python bench/bulk.py`; chart: `bench/results/bulk.svg`). The "
+        "largest size ran beside other benchmarks, which halved its speed.",
         "",
         "| rows | seconds | rows/s | highest memory, MB | findings of one row, s |",
         "|---|---|---|---|---|",
