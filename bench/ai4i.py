@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 from sklearn.model_selection import StratifiedKFold
 
 from faultwise.data.answers import answer_columns, without_answers
@@ -25,6 +24,7 @@ from faultwise.data.readers import read_source
 from faultwise.data.table import Table
 from faultwise.encoders.columns import ColumnEncoder
 from faultwise.evaluate.metrics import metrics
+from faultwise.evaluate.summary import interval
 from faultwise.experts.registry import LANGUAGE_MODEL, ExpertContext, make
 from faultwise.settings import DEFAULT_EXPERTS
 from recipe import data_folder, write_result
@@ -58,9 +58,7 @@ def judged(table: Table, names: tuple[str, ...], repeats: int) -> dict[str, Any]
     for name, by_key in results.items():
         made[name] = {"fit_seconds": round(seconds[name] / (2 * repeats), 2)}
         for key, values in by_key.items():
-            half = stats.t.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / np.sqrt(len(values))
-            mean = float(np.mean(values))
-            made[name][key] = {"mean": round(mean, 4), "low": round(mean - half, 4), "high": round(mean + half, 4)}
+            made[name][key] = {k: round(v, 4) for k, v in zip(("mean", "low", "high"), interval(values), strict=True)}
             made[name][key]["folds"] = [round(value, 4) for value in values]
     return made
 

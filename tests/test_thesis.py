@@ -19,7 +19,7 @@ from faultwise.data.splits import row_hashes
 from faultwise.encoders.sentence import Sentence
 from faultwise.errors import DataError
 from faultwise.evaluate.summary import PUBLISHED, summary
-from faultwise.evaluate.thesis import CLASSICAL, draw, read_parts
+from faultwise.evaluate.thesis import draw, read_parts
 from faultwise.experts.language import LanguageExpert
 from faultwise.experts.settings import LanguageSettings
 from faultwise.llm.labels import LabelTree
@@ -489,7 +489,7 @@ def test_without_the_language_model_by_default() -> None:
     from faultwise.cli import compare
     from faultwise.settings import DEFAULT_EXPERTS
 
-    assert {*CLASSICAL} == {*compare._EXPERTS} == {*DEFAULT_EXPERTS} - {"language-model"}
+    assert {*compare._EXPERTS} == {*DEFAULT_EXPERTS} - {"language-model"}
     assert FitSettings().lm_text == "short"
 
 

@@ -68,10 +68,7 @@ def diagnose_file(
     started = time.monotonic()
     rows = int(np.clip(_MOST_CELLS // len(diagnoser.fitted_.encoder.names), 1000, _MOST_ROWS))
     batches = open_batches(source, rows, part=part, as_text=diagnoser.texts, group=diagnoser.roles_.group)
-    # The fit's own roles count, where the source has such columns; else those that the source itself has.
-    mine = diagnoser.roles_in(batches.columns)
-    group, time_column = mine.group or batches.roles.group, mine.time or batches.roles.time
-    roles = replace(mine, target=None, group=group, time=time_column)
+    roles = replace(diagnoser.roles_in(batches.columns, batches.roles), target=None)
     stream = diagnoser.stream(roles, every, run=Path(source).stem, most_runs=_MOST_RUNS)
     # Named after the work: another command for the same output has parts of its own.
     key = _key(diagnoser, source, rows, every, part, out.suffix)

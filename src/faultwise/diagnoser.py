@@ -242,13 +242,8 @@ class Diagnoser(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self._check_fitted()
         table = read_source(source, part=part, target=target, as_text=self.texts)
         names = table.frame.columns
-        mine = self.roles_in(names)
-        roles = replace(
-            mine,
-            target=target or mine.target or table.roles.target,
-            group=mine.group or table.roles.group,
-            time=mine.time or table.roles.time,
-        )
+        roles = self.roles_in(names, table.roles)
+        roles = replace(roles, target=target or roles.target)
         if labelled and roles.target is None:
             lacks = f"no column `{self.roles_.target}`" if self.roles_.target else "no column known to hold the label"
             raise DataError(f"`{source}` has {lacks} to judge against, so it has no labels: pass --target COL.")
@@ -311,12 +306,14 @@ class Diagnoser(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         made.fitted_ = replace(self.fitted_, ensemble=self.fitted_.ensemble.only(expert))
         return made
 
-    def roles_in(self, columns: Any) -> Roles:
-        """Return the roles of the fit that these columns can play."""
+    def roles_in(self, columns: Any, own: Roles | None = None) -> Roles:
+        """Return the roles of the fit that these columns can play; where there is none, the source's `own`."""
         mine = self.roles_
         here = set(columns)
         target, group, time = (name if name in here else None for name in (mine.target, mine.group, mine.time))
-        return Roles(target, group, time, tuple(name for name in mine.ignored if name in here))
+        own = own or Roles()
+        ignored = tuple(name for name in mine.ignored if name in here)
+        return Roles(target or own.target, group or own.group, time or own.time, ignored)
 
     def _encode(self, X: pd.DataFrame, groups: Any) -> Features:
         self._check_fitted()

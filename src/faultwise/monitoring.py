@@ -54,8 +54,7 @@ def fit_normal(table: Table, settings: FitSettings, rules: Rules | None = None, 
     runs = table.runs
     pieces = stretches(runs, labels)
     encoder = WindowEncoder(settings.window).fit(table.X.loc[is_normal])
-    for why in dict.fromkeys(encoder.learnt.left_out.values()):
-        notes.append(f"Left out, because {why}: {listing(n for n, w in encoder.learnt.left_out.items() if w == why)}.")
+    notes += encoder.learnt.left_out_notes()
     rows = encoder.full(pieces)
     rows = rows[is_normal[rows]]
     if not len(rows):

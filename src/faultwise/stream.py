@@ -6,7 +6,6 @@ with time. A table is the case of one large piece; a followed file that of many 
 
 from __future__ import annotations
 
-import re
 from collections import OrderedDict
 from collections.abc import Iterable
 from typing import Any
@@ -15,14 +14,13 @@ import numpy as np
 import pandas as pd
 
 from faultwise.data.stretches import stretches
-from faultwise.data.table import Roles, label_text, time_text
-from faultwise.errors import DataError
+from faultwise.data.table import Roles, run_text, time_text
+from faultwise.errors import DataError, without_figures
 from faultwise.judging import Judged, conclude, judged_lines
 from faultwise.training import Fitted
 
 __all__ = ["RowStream"]
 
-_FIGURES = re.compile(r"\(.*?\)|\d+")
 MOST_RUNS = 4096  # runs remembered at once; the one that was silent longest is forgotten first
 
 
@@ -71,7 +69,7 @@ class RowStream:
 
     def _note(self, notes: Iterable[str]) -> None:
         for note in notes:
-            self.notes.setdefault(_FIGURES.sub("", note), f"From row {self.row + 1:,} on: {note}" if self.row else note)
+            self.notes.setdefault(without_figures(note), f"From row {self.row + 1:,} on: {note}" if self.row else note)
 
     def skip(self, rows: pd.DataFrame) -> None:
         """Take the next rows without judging them: what follows is judged as if they had been pushed."""
@@ -121,7 +119,7 @@ class RowStream:
         else:
             if group not in rows.columns:
                 raise DataError(f"The rows have no column `{group}`, which names the run: add it.")
-            runs = label_text(rows[group]).fillna("(no run)").to_numpy(dtype=object)
+            runs = run_text(rows[group])
         used = rows[self._columns]
         tails = [(run, self._tails[run]) for run in pd.unique(runs) if run in self._tails]
         if not tails:

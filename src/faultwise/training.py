@@ -146,9 +146,7 @@ def _prepared(
     notes += fold_notes
     # Medians and categories are learnt from all rows of the fit, held-out ones included: they know no label.
     encoder = WindowEncoder(settings.window).fit(table.X)
-    left_out = encoder.learnt.left_out
-    for why in dict.fromkeys(left_out.values()):
-        notes.append(f"Left out, because {why}: {listing(n for n, w in left_out.items() if w == why)}.")
+    notes += encoder.learnt.left_out_notes()
     # A window must not reach from a block's training part into its held-out part.
     part = np.ones(len(y), dtype=int)
     if kind == "block":

@@ -17,8 +17,9 @@ import pandas as pd
 
 from faultwise.data.table import Table, label_text
 
-__all__ = ["answer_columns", "without_answers"]
+__all__ = ["ONE_TO_ONE", "answer_columns", "without_answers"]
 
+ONE_TO_ONE = "tells the label one to one"
 _FEWEST_ROWS = 10
 _CHANCE = 1e-9  # how improbable the agreement must be if the column knew nothing of the label
 
@@ -77,7 +78,7 @@ def _reason(values: pd.Series, codes: np.ndarray, names: pd.Index) -> str:
     np.add.at(counts, (marks, codes), 1)
     of_label = counts.sum(axis=0)
     if distinct == len(names) and ((counts > 0).sum(axis=1) == 1).all() and ((counts > 0).sum(axis=0) == 1).all():
-        return "tells the label one to one"
+        return ONE_TO_ONE
     if distinct != 2:
         return ""
     rare = int(counts.sum(axis=1).argmin())

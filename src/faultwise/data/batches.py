@@ -22,7 +22,7 @@ from faultwise.data.folders import PARQUET, TEXT, ending, free_name, run_names, 
 from faultwise.data.parquet import read_parquet_batches
 from faultwise.data.readers import read_source
 from faultwise.data.rieth import rieth_files
-from faultwise.data.table import Roles, Table, label_text
+from faultwise.data.table import Roles, Table, run_text
 from faultwise.errors import DataError
 
 __all__ = ["Batches", "fingerprint", "is_large", "open_batches", "rows_up_to"]
@@ -34,16 +34,13 @@ _LARGE_TEXT = {"plain": 256 << 20, "gz": 48 << 20}
 
 @dataclass
 class Batches:
-    """Pieces of a source with the same `columns`. `roles` are those the format itself gives, `rows` is None where only
-    the end tells.
+    """Pieces of a source with the same `columns`. `roles` are those the format itself gives.
 
     Iterate it as often as needed; `done` is the share of the source that the running iteration has read, 0 to 1.
     """
 
-    path: Path
     roles: Roles
     columns: list[str]
-    rows: int | None
     notes: tuple[str, ...] = ()
     layout: Layout | None = None
     done: float = 0.0
@@ -82,7 +79,7 @@ def open_batches(
             for start in range(0, len(frame), rows):
                 yield min(1.0, (start + rows) / len(frame)), frame.iloc[start : start + rows].reset_index(drop=True)
 
-        return Batches(path, table.roles, list(frame.columns), len(frame), table.notes, _pieces=cut)
+        return Batches(table.roles, list(frame.columns), table.notes, _pieces=cut)
     names = _names(files[0])
     layouts = [recognise(names, one.name) for one in files]
     known = layouts[0]
@@ -90,7 +87,6 @@ def open_batches(
     columns = list(known.apply(_first(files[0], as_text)).columns) if known is not None else names
     by_file = free_name(columns) if path.is_dir() and named.group is None and group not in columns else None
     runs = run_names([one.name for one in files])
-    counts = [pq.read_metadata(one).num_rows for one in files if ending(one.name, PARQUET)]
 
     def read() -> Iterator[tuple[float, pd.DataFrame]]:
         for number, (one, layout) in enumerate(zip(files, layouts, strict=True)):
@@ -102,10 +98,8 @@ def open_batches(
                 yield (number + share) / len(files), frame
 
     return Batches(
-        path,
         named if by_file is None else replace(named, group=by_file),
         columns if by_file is None else [by_file, *columns],
-        sum(counts) if len(counts) == len(files) else None,
         () if known is None else known.notes,
         known,
         _pieces=read,
@@ -133,7 +127,7 @@ def rows_up_to(
     read, run = 0, None
     for frame in batches:
         if row <= read + len(frame):
-            run = None if group is None else _runs(frame, group)[row - read - 1]
+            run = None if group is None else run_text(frame[group])[row - read - 1]
             break
         read += len(frame)
     else:
@@ -143,7 +137,7 @@ def rows_up_to(
     read = before = 0
     for frame in batches:
         upto = frame.iloc[: row - read]
-        mine = np.arange(len(upto)) if group is None else np.flatnonzero(_runs(upto, group) == run)
+        mine = np.arange(len(upto)) if group is None else np.flatnonzero(run_text(upto[group]) == run)
         numbers = np.concatenate([numbers, read + mine + 1])
         kept = [pd.concat([*kept, upto.iloc[mine]]).iloc[-most:]]
         before, numbers = before + max(0, len(numbers) - most), numbers[-most:]
@@ -154,10 +148,6 @@ def rows_up_to(
     note = f"Only the {len(numbers):,} rows of `{name[:40]}` up to row {row:,} were looked at."
     frame = kept[0].reset_index(drop=True)
     return Table(frame, roles, str(source), (note,), numbers=numbers, before={name: before})
-
-
-def _runs(frame: pd.DataFrame, group: str) -> np.ndarray:
-    return np.asarray(label_text(frame[group]).fillna("(no run)").to_numpy(dtype=object))
 
 
 def _tables(folder: Path, part: str = "") -> list[Path]:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from faultwise.data.answers import ONE_TO_ONE, answer_columns
 from faultwise.data.table import Table, label_text
 from faultwise.errors import DataError, listing
 
@@ -123,7 +124,7 @@ def check(table: Table) -> DataReport:
         infinite=_infinite(frame, numeric),
         duplicate_rows=int(table.frame[kept].duplicated().sum()) if features else 0,
         identifiers=[name for name in features if _identifies(frame[name], distinct[name])],
-        mirrors=[] if labels is None else [n for n in features if _mirrors(frame[n], distinct[n], labels)],
+        mirrors=[name for name, why in answer_columns(table).items() if why == ONE_TO_ONE and not missing[name]],
         unlabelled=0 if labels is None else int(labels.isna().sum()),
         classes=classes,
         class_runs=class_runs,
@@ -184,13 +185,3 @@ def _identifies(values: pd.Series, distinct: int) -> bool:
         steps = np.diff(present.to_numpy(dtype=float))
         return bool(distinct == len(present) and (steps == 1).all())
     return distinct > _IDENTIFIER_SHARE * len(present)
-
-
-def _mirrors(values: pd.Series, distinct: int, labels: pd.Series) -> bool:
-    """Tell whether a column with as many values as there are classes says the class outright."""
-    present = labels.notna().to_numpy()
-    count = labels.nunique()
-    if distinct != count or count < 2 or len(values) < _FEWEST_ROWS or values[present].isna().any():
-        return False
-    pairs = pd.DataFrame({"value": values[present].to_numpy(), "label": labels[present].to_numpy()})
-    return len(pairs.drop_duplicates()) == count

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import gzip
 import io
-import re
 from collections.abc import Collection, Iterator
 from itertools import chain
 from pathlib import Path
@@ -22,14 +21,13 @@ from faultwise.data.cleaning import Cleaner, unique_names, without_counters
 from faultwise.data.decoding import decoder_for, readable, without_controls
 from faultwise.data.delimited import parser_options, refusing
 from faultwise.data.dialect import Dialect, recognise
-from faultwise.errors import DataError
+from faultwise.errors import DataError, without_figures
 
 __all__ = ["DelimitedBatches", "read_delimited_batches"]
 
 _HEAD = 1 << 20
 _PIECE = 1 << 20
 _LONGEST_LINE = 1 << 26
-_FIGURES = re.compile(r"\(.*?\)|\d+")
 
 
 def read_delimited_batches(
@@ -127,7 +125,7 @@ class DelimitedBatches(Iterator[pd.DataFrame]):
     def _say(self, notes: list[str]) -> None:
         """Keep a note; one that differs from an earlier one in its figures only is not kept."""
         for note in notes:
-            key = _FIGURES.sub("", note)
+            key = without_figures(note)
             if key not in self._said:
                 self._said.add(key)
                 self.notes.append(f"From batch {self._batch} on: {note}" if self._batch > 1 else note)

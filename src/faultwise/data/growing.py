@@ -104,9 +104,8 @@ class GrowingFile:
             raise DataError(f"`{self.path}` cannot be read ({reason}): check path and rights.") from None
         begun, self._begun = self._begun, None
         self._offset = 0 if begun is None else min(begun["offset"], self._size())
-        self._mark = self._fingerprint()
-        if begun is not None and self._mark != begun["mark"]:
-            self._offset, self._mark = 0, ""
+        if begun is not None and self._fingerprint() != begun["mark"]:
+            self._offset = 0
         self._mark = self._fingerprint()
         return True
 

@@ -17,7 +17,7 @@ import pandas as pd
 from faultwise.data.about import About
 from faultwise.errors import DataError, closest, listing
 
-__all__ = ["Roles", "Table", "label_text", "require_columns", "time_text"]
+__all__ = ["Roles", "Table", "label_text", "require_columns", "run_text", "time_text"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +57,11 @@ def label_text(values: pd.Series) -> pd.Series:
     codes, distinct = pd.factorize(values)
     texts = np.array([*(one(value) for value in distinct), None], dtype=object)
     return pd.Series(texts[codes], index=values.index, dtype=object)
+
+
+def run_text(values: pd.Series) -> np.ndarray:
+    """Write runs as text, shape (rows,); rows without one belong together."""
+    return np.asarray(label_text(values).fillna("(no run)").to_numpy(dtype=object))
 
 
 def time_text(values: pd.Series) -> np.ndarray:
@@ -117,7 +122,7 @@ class Table:
         """Run of each row as text, shape (rows,), or None without a group column."""
         if self.roles.group is None:
             return None
-        return label_text(self.frame[self.roles.group]).fillna("(no run)").to_numpy(dtype=object)
+        return run_text(self.frame[self.roles.group])
 
     @property
     def runs(self) -> np.ndarray:

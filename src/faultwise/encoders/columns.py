@@ -82,6 +82,13 @@ class ColumnEncoder:
             )
         return self
 
+    def left_out_notes(self) -> list[str]:
+        """Say which columns were left out, a sentence for each reason."""
+        return [
+            f"Left out, because {why}: {listing(n for n, w in self.left_out.items() if w == why)}."
+            for why in dict.fromkeys(self.left_out.values())
+        ]
+
     def check(self, X: pd.DataFrame) -> list[str]:
         """Compare columns with training; raise DataError for missing ones, return notes on the others."""
         needed = self.used

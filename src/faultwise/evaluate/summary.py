@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["PUBLISHED", "caveats", "summary"]
+__all__ = ["PUBLISHED", "caveats", "interval", "summary"]
 
 # Train and test accuracy as published, each measured once. "language-model" is LLaMA 2 7B chat with QLoRA.
 PUBLISHED: dict[str, dict[str, tuple[float, float]]] = {
@@ -48,7 +48,7 @@ def summary(results: Sequence[Mapping[str, Any]], published: str | None = None) 
         mine = [result for result in results if result["expert"] == name]
         line: dict[str, Any] = {"expert": name, "seeds": len(mine)}
         for part in ("train", "test"):
-            line[part], line[f"{part}_low"], line[f"{part}_high"] = _interval([float(one[part]) for one in mine])
+            line[part], line[f"{part}_low"], line[f"{part}_high"] = interval([float(one[part]) for one in mine])
         if published:
             line["published_train"], line["published_test"] = beside.get(name, (None, None))
         lines.append(line)
@@ -85,7 +85,7 @@ def caveats(test_rows: int, seeds: int, published: str | None) -> list[str]:
     return said
 
 
-def _interval(shares: Sequence[float]) -> tuple[float, float | None, float | None]:
+def interval(shares: Sequence[float]) -> tuple[float, float | None, float | None]:
     """Mean and 95% interval of Student's t, within 0 and 1; one value has no interval."""
     mean = float(np.mean(shares))
     if len(shares) < 2:

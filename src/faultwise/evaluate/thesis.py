@@ -29,18 +29,9 @@ from faultwise.errors import DataError, listing
 from faultwise.experts.registry import LANGUAGE_MODEL, ExpertContext, make
 from faultwise.experts.settings import LanguageSettings
 
-__all__ = ["CLASSICAL", "FAULTS", "ROWS", "Parts", "compared", "draw", "read_parts"]
+__all__ = ["FAULTS", "ROWS", "Parts", "compared", "draw", "read_parts"]
 
 FAULTS = (0, 1, 4, 5)
-CLASSICAL = (
-    "random-forest",
-    "logistic-regression",
-    "svm",
-    "knn",
-    "gradient-boosting",
-    "hist-gradient-boosting",
-    "extra-trees",
-)
 # Training and test rows a class: the study's 400 and 160 rows of four classes, 240 and 60 of two.
 ROWS = {"braatz": (100, 40), "hst": (120, 30), "table": (120, 30)}
 

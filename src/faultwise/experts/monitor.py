@@ -82,9 +82,7 @@ class Monitor:
     def statistics(self, X: pd.DataFrame) -> pd.DataFrame:
         """Return T2, SPE and the largest deviation of each row, each divided by its limit; shape (rows, 3)."""
         state = self._ready()
-        scaled = (X.to_numpy(dtype=float) - state["center"]) / state["scale"]
-        scores = scaled @ state["directions"]
-        residual = scaled - scores @ state["directions"].T
+        scaled, scores, residual = self._projected(X)
         t2 = (scores**2 / state["variance"]).sum(axis=1)
         made = np.column_stack([t2, (residual**2).sum(axis=1), np.abs(scaled).max(axis=1)])
         return pd.DataFrame(made / state["limits"], columns=list(STATISTICS))
@@ -96,11 +94,16 @@ class Monitor:
         decomposition (1996), which may be negative for features that speak against.
         """
         state = self._ready()
-        scaled = (X.to_numpy(dtype=float) - state["center"]) / state["scale"]
-        scores = scaled @ state["directions"]
-        residual = scaled - scores @ state["directions"].T
+        scaled, scores, residual = self._projected(X)
         along = (scores / state["variance"]) @ state["directions"].T
         return {"T2": scaled * along / state["limits"][0], "SPE": residual**2 / state["limits"][1]}
+
+    def _projected(self, X: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return scaled values (rows, features), their scores (rows, components), and what the scores leave over."""
+        state = self._ready()
+        scaled = (X.to_numpy(dtype=float) - state["center"]) / state["scale"]
+        scores = scaled @ state["directions"]
+        return scaled, scores, scaled - scores @ state["directions"].T
 
     def predict_proba(self, X: pd.DataFrame) -> np.ndarray:
         """Return scores of shape (rows, 2): index / (1 + index) for abnormal, the rest for normal."""
