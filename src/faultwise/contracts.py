@@ -23,11 +23,15 @@ __all__ = [
     "RunSummary",
     "Sentence",
     "Series",
+    "Standing",
+    "TellApart",
     "Verdict",
 ]
 
 Direction = Literal["high", "low", "within", "missing", "unusual"]
 Measure = Literal["value", "mean", "spread", "jitter", "slope", "change", "category"]
+
+Standing = Literal["named", "several", "unknown", "undecided"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +94,25 @@ class FaultSet:
 
 
 @dataclass(frozen=True, slots=True)
+class TellApart:
+    """A measure of a variable by which two possible labels differ: what to look at, or to measure, next.
+
+    `usual` holds what training rows of `first` and `second` have on average, `value` what was found here (None where
+    the variable was not measured). `distance` is how far the averages lie apart, in standard deviations within a class.
+    """
+
+    first: str
+    second: str
+    variable: str
+    measure: Measure
+    value: float | None
+    usual: tuple[float, float]
+    distance: float
+    name: str | None = None
+    unit: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Verdict:
     """What is concluded about one row (with its window).
 
@@ -101,6 +124,12 @@ class Verdict:
 
     A monitor of normal rows knows no probabilities: `probability` is NaN, `probabilities` is empty, and `statistics`
     says how many times its alarm limit each statistic (T2, SPE, ...) is.
+
+    `standing` says what the verdict may be taken for, where the fit was calibrated: one label is "named"; "several"
+    stay possible (`fault_set`, and `tell_apart` what would separate them); the row is "unknown", because it resembles
+    no known class (`p_known` is the share of rows of known classes that lie as far out); or "undecided": so many labels
+    stay possible that it helps nobody. `label` is the nearest known one all the same, and `reason` says what stands in
+    its way.
     """
 
     label: str | None
@@ -117,6 +146,9 @@ class Verdict:
     by_expert: dict[str, dict[str, float]] = field(default_factory=dict)
     false_alarm_per: str = "row"
     statistics: dict[str, float] = field(default_factory=dict)
+    standing: Standing = "named"
+    p_known: float | None = None
+    tell_apart: tuple[TellApart, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,13 +18,14 @@ from faultwise.contracts import Diagnosis
 from faultwise.data.about import About, read_about
 from faultwise.data.answers import without_answers
 from faultwise.data.batches import is_large, rows_up_to
+from faultwise.data.frames import as_frame, unused_name
 from faultwise.data.readers import read_source
 from faultwise.data.rules import Rules, read_rules
 from faultwise.data.stretches import stretches
 from faultwise.data.table import Roles, Table, label_text
 from faultwise.diagnosis import diagnose_table
 from faultwise.encoders.windows import Features
-from faultwise.errors import DataError, RunFolderError, UserError, listing
+from faultwise.errors import DataError, RunFolderError, UserError
 from faultwise.experts.registry import ExpertContext
 from faultwise.judging import judge, judged_lines, spread
 from faultwise.monitoring import fit_normal
@@ -61,6 +62,10 @@ class Diagnoser(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         folds: int = 3,
         false_alarm_rate: float = 0.02,
         false_alarm_per: str = "row",
+        calibration: float | None = None,
+        coverage: float = 0.9,
+        coverage_per: str = "all",
+        novel_rate: float = 0.05,
         normal_only: bool = False,
         keep: tuple[str, ...] = (),
         experts: tuple[str, ...] = DEFAULT_EXPERTS,
@@ -83,6 +88,10 @@ class Diagnoser(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.folds = folds
         self.false_alarm_rate = false_alarm_rate
         self.false_alarm_per = false_alarm_per
+        self.calibration = calibration
+        self.coverage = coverage
+        self.coverage_per = coverage_per
+        self.novel_rate = novel_rate
         self.normal_only = normal_only
         self.keep = keep
         self.experts = experts
@@ -122,8 +131,8 @@ class Diagnoser(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if (y is not None and len(X) != len(y)) or (groups is not None and len(groups) != len(X)):
             labels = "no" if y is None else len(y)
             raise DataError(f"X has {len(X)} rows, y {labels}: every row needs one label (and one run).")
-        frame = _frame(X).reset_index(drop=True)
-        target, group = _unused(frame, "fault"), _unused(frame, "run")
+        frame = as_frame(X).reset_index(drop=True)
+        target, group = unused_name(frame, "fault"), unused_name(frame, "run")
         if y is not None:
             frame[target] = np.asarray(y)
         if groups is not None:
@@ -167,7 +176,7 @@ class Diagnoser(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         not full yet, or which the language model alone could judge and did not, are NaN. The language model
         scores up to `lm_score_rows` rows, spread evenly.
         """
-        made = self._encode(_frame(X), groups)
+        made = self._encode(as_frame(X), groups)
         p = np.full((len(X), len(self.classes_)), np.nan)
         if len(made.rows):
             ensemble = self.fitted_.ensemble
@@ -210,7 +219,7 @@ class Diagnoser(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if isinstance(source, Table):
             table = source
         elif isinstance(source, pd.DataFrame):
-            frame = _frame(source).reset_index(drop=True)
+            frame = as_frame(source).reset_index(drop=True)
             table = Table(frame, self.roles_in(frame.columns), "frame", about=self.about_)
         elif row is not None and row > 0 and is_large(source):
             table = rows_up_to(source, row, most, self.roles_, part="test", as_text=self.texts)
@@ -303,7 +312,8 @@ class Diagnoser(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """
         self._check_fitted()
         made = copy(self)
-        made.fitted_ = replace(self.fitted_, ensemble=self.fitted_.ensemble.only(expert))
+        # Sets and novelty were calibrated for the fused verdict.
+        made.fitted_ = replace(self.fitted_, ensemble=self.fitted_.ensemble.only(expert), calibration=None)
         return made
 
     def roles_in(self, columns: Any, own: Roles | None = None) -> Roles:
@@ -323,22 +333,3 @@ class Diagnoser(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def _check_fitted(self) -> None:
         if not hasattr(self, "fitted_"):
             raise UserError("This Diagnoser has not been fitted: call fit, or Diagnoser.load(folder).")
-
-
-def _frame(X: pd.DataFrame | np.ndarray) -> pd.DataFrame:
-    if isinstance(X, pd.DataFrame):
-        frame = X.rename(columns=str)
-        if not frame.columns.is_unique:
-            twice = frame.columns[frame.columns.duplicated()].unique()
-            raise DataError(f"X has several columns named {listing(twice)}: rename them.")
-        return frame
-    values = np.asarray(X)
-    if values.ndim != 2:
-        raise DataError(f"X has {values.ndim} dimensions, expected 2: (rows, variables).")
-    return pd.DataFrame(values, columns=[f"x{at}" for at in range(values.shape[1])])
-
-
-def _unused(frame: pd.DataFrame, name: str) -> str:
-    while name in frame.columns:
-        name = f"_{name}"
-    return name

@@ -7,6 +7,7 @@ hundreds of times per case would take minutes on a CPU, and its weight is capped
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,7 @@ from faultwise.data.table import Table
 from faultwise.errors import DataError
 from faultwise.evidence.attribution import contributions
 from faultwise.evidence.findings import variable_findings
+from faultwise.evidence.separation import tell_apart
 from faultwise.experts.monitor import MONITOR, Monitor, index_of
 from faultwise.experts.registry import LANGUAGE_MODEL
 from faultwise.judging import Judged, judge, with_language_model
@@ -108,7 +110,8 @@ def _case(fitted: Fitted, table: Table, about: About, judged: Judged, at: int, t
     raw = {str(k): v for k, v in table.frame.iloc[int(judged.features.rows[at])].items()}
     findings = variable_findings(row, fitted.encoder.origin, fitted.band, contribution, raw, interval, about)
     findings = (*_rule_findings(fitted, table, about, judged, at, of_run), *findings)
-    verdict = _verdict(fitted, about, judged, at, label)
+    missing = {finding.variable for finding in findings if finding.direction == "missing"}
+    verdict = _verdict(fitted, about, judged, at, label, missing)
     shown = list(dict.fromkeys(finding.variable for finding in findings))[:_PLOTS]
     series = tuple(_series(fitted, table, about, of_run, variable, gone) for variable in shown)
     position = int(table.row_numbers[judged.features.rows[at]])
@@ -116,7 +119,7 @@ def _case(fitted: Fitted, table: Table, about: About, judged: Judged, at: int, t
     return Case(run, position, interval, verdict, findings, told, tuple(s for s in series if s))
 
 
-def _verdict(fitted: Fitted, about: About, judged: Judged, at: int, label: str) -> Verdict:
+def _verdict(fitted: Fitted, about: About, judged: Judged, at: int, label: str, missing: set[str]) -> Verdict:
     ensemble = fitted.ensemble
     p = judged.p[at]
     order = np.argsort(-p, kind="stable")
@@ -130,7 +133,7 @@ def _verdict(fitted: Fitted, about: About, judged: Judged, at: int, label: str) 
     detected = None if judged.scores is None else label != normal
     if fitted.monitored:
         return _monitored(fitted, judged, at, label)
-    return Verdict(
+    verdict = Verdict(
         label=label,
         probability=float(p[list(ensemble.classes).index(label)]),
         probabilities={str(ensemble.classes[i]): float(p[i]) for i in order},
@@ -142,6 +145,39 @@ def _verdict(fitted: Fitted, about: About, judged: Judged, at: int, label: str) 
         label_description=about.faults.get(label),
         label_descriptions={c: about.faults[c] for c in ensemble.classes.tolist() if c in about.faults},
         by_expert=experts,
+    )
+    return _standing(fitted, about, judged, at, verdict, missing)
+
+
+def _standing(fitted: Fitted, about: About, judged: Judged, at: int, verdict: Verdict, missing: set[str]) -> Verdict:
+    """Add what the calibration says of a verdict: its set, whether it is known at all, what would tell labels apart."""
+    calibration, classes, stand = fitted.calibration, fitted.ensemble.classes, judged.stand
+    if calibration is None or fitted.novelty is None or stand is None:
+        return verdict
+    possible = tuple(label for label in verdict.probabilities if stand.members[at][np.searchsorted(classes, label)])
+    standing, p_known = str(stand.standing[at]), float(stand.p_known[at])
+    reason = {
+        "unknown": f"The row resembles no known class: {p_known:.1%} of rows of known classes lie as far out.",
+        "undecided": f"{len(possible)} of {len(classes)} labels stay possible: nothing is decided.",
+        "several": f"{len(possible)} labels stay possible.",
+        "named": "",
+    }[standing]
+    apart = tell_apart(
+        possible,
+        classes,
+        fitted.novelty,
+        judged.features.frame.iloc[at].to_numpy(dtype=float),
+        fitted.encoder.origin,
+        missing,
+        about,
+    )
+    return replace(
+        verdict,
+        fault_set=FaultSet(possible, calibration.promised, calibration.note()),
+        standing=standing,  # type: ignore[arg-type]
+        p_known=p_known,
+        reason=reason,
+        tell_apart=apart,
     )
 
 

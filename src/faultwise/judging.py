@@ -6,7 +6,7 @@ explained here: cases and findings are `diagnosis`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -15,6 +15,7 @@ from faultwise.data.stretches import stretches
 from faultwise.data.table import Table
 from faultwise.encoders.windows import Features
 from faultwise.errors import DataError
+from faultwise.experts.calibration import Stand
 from faultwise.experts.monitor import index_of
 from faultwise.experts.registry import LANGUAGE_MODEL
 from faultwise.training import Fitted
@@ -26,7 +27,7 @@ __all__ = ["Judged", "conclude", "judge", "judged_lines", "spread", "with_langua
 class Judged:
     """All rows with a full window: features, probabilities, labels, scores; `scored` marks the language
     model's rows. `place` (rows,) is each row's position within its run, counted from 1; `fired` (rows, rules) tells
-    which of the user's rules hold.
+    which of the user's rules hold. `stand` is there with a calibration.
     """
 
     features: Features
@@ -38,6 +39,7 @@ class Judged:
     runs: np.ndarray
     place: np.ndarray
     fired: np.ndarray
+    stand: Stand | None = None
 
 
 def judge(fitted: Fitted, table: Table, score_rows: int = 0, first: np.ndarray | None = None) -> Judged:
@@ -106,11 +108,17 @@ def conclude(
     p = ensemble.fuse(by_expert, scored)
     labels = ensemble.detector.decide(p, ensemble.classes, np.asarray(fired.any(axis=1)))
     scores = ensemble.detector.scores(p, ensemble.classes)
-    return Judged(features, by_expert, p, labels, scores, scored, runs, place, fired)
+    made = Judged(features, by_expert, p, labels, scores, scored, runs, place, fired)
+    calibration = fitted.calibration
+    if calibration is None or fitted.novelty is None:
+        return made
+    strange = fitted.novelty.scores(features.frame)
+    return replace(made, stand=calibration.stand(p, ensemble.classes, labels, strange))
 
 
 def judged_lines(fitted: Fitted, judged: Judged, rows: np.ndarray, every: bool = False) -> pd.DataFrame:
-    """Return one line per judged row: row (from `rows`), run, label, its probability, fault score, rules that hold.
+    """Return one line per judged row: row (from `rows`), run, label, its probability, fault score, how the verdict
+    stands (with a calibration: standing, fault set, p_known), rules that hold.
 
     A monitor gives `times_limit` in place of a probability: an alarm is above 1. With `every` the probabilities of all
     labels follow in columns such as `p(4)`, as float32.
@@ -127,9 +135,20 @@ def judged_lines(fitted: Fitted, judged: Judged, rows: np.ndarray, every: bool =
         lines["probability"] = judged.p[np.arange(len(column)), column].round(6)
     if judged.scores is not None:
         lines["fault_score"] = judged.scores.round(6)
+    if judged.stand is not None:
+        lines["standing"] = judged.stand.standing
+        lines["fault_set"] = _sets(judged.stand.members, classes)
+        lines["p_known"] = judged.stand.p_known.round(4)
     if fitted.rules.rules:
         names = [rule.name for rule in fitted.rules.rules]
         lines["rules"] = np.array(["; ".join(n for n, f in zip(names, row, strict=True) if f) for row in judged.fired])
     if every:
         lines |= {f"p({label})": judged.p[:, at].astype(np.float32) for at, label in enumerate(classes)}
     return pd.DataFrame(lines)
+
+
+def _sets(members: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    """Write each set as text such as "4; 11"; equal sets are written once."""
+    kinds, codes = np.unique(members, axis=0, return_inverse=True)
+    texts = np.array(["; ".join(classes[kind]) for kind in kinds], dtype=object)
+    return np.asarray(texts[codes.ravel()])

@@ -17,6 +17,7 @@ from faultwise.errors import UserError, closest
 __all__ = ["FitSettings", "from_mapping", "read_settings"]
 
 UNITS = ("row", "run")
+COVERAGES = ("all", "class")
 SPLITS = ("auto", "group", "block", "row")
 TEXTS = ("short", "thesis")
 DEFAULT_EXPERTS = (
@@ -47,6 +48,12 @@ class FitSettings:
     false_alarm_per: str = _flag(
         "row", "what the rate counts: row, or (--normal-only) run: no alarm in the run", "UNIT"
     )
+    calibration: float | None = _flag(
+        None, "share of runs set aside to calibrate promises (default: 0.25 with 8 runs a class, else 0)", "SHARE"
+    )
+    coverage: float = _flag(0.9, "share of rows whose true label the fault set is to hold", "SHARE")
+    coverage_per: str = _flag("all", "what the coverage is promised for: all classes together, or each class", "UNIT")
+    novel_rate: float = _flag(0.05, "share of rows of known classes that may be called unknown", "RATE")
     normal_only: bool = _flag(False, "learn from normal rows alone: limits, T2 and SPE instead of fault names")
     keep: tuple[str, ...] = _flag((), "columns to keep although they seem to give the label away", "A,B")
     experts: tuple[str, ...] = _flag(DEFAULT_EXPERTS, "experts by name, separated by commas", "A,B")
@@ -76,6 +83,13 @@ class FitSettings:
             errors.append(f"false_alarm_per is `{self.false_alarm_per}`, expected {' or '.join(UNITS)}")
         elif self.false_alarm_per == "run" and not self.normal_only:
             errors.append("false_alarm_per is `run` (--false-alarm-per run), which needs normal_only (--normal-only)")
+        if self.calibration is not None and not 0 <= self.calibration <= 0.8:
+            errors.append(f"calibration is {self.calibration:g}, expected 0 (none) to 0.8")
+        if self.coverage_per not in COVERAGES:
+            errors.append(f"coverage_per is `{self.coverage_per}`, expected {' or '.join(COVERAGES)}")
+        for name in ("coverage", "novel_rate"):
+            if not 0 < getattr(self, name) < 1:
+                errors.append(f"{name} is {getattr(self, name):g}, expected between 0 and 1")
         if not self.experts:
             errors.append("no expert is named")
         if not 0 < self.lm_minutes < math.inf:

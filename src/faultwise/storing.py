@@ -18,9 +18,11 @@ from faultwise.encoders.columns import ColumnEncoder
 from faultwise.encoders.windows import WindowEncoder
 from faultwise.errors import RunFolderError, UserError
 from faultwise.evidence.normal import NormalBand
+from faultwise.experts.calibration import Calibration
 from faultwise.experts.detection import Detector
 from faultwise.experts.ensemble import Ensemble
 from faultwise.experts.fusion import Fusion
+from faultwise.experts.novelty import Novelty
 from faultwise.experts.registry import ExpertContext, make
 from faultwise.training import Fitted
 
@@ -36,6 +38,9 @@ def write_fitted(folder: Path, fitted: Fitted, about: About, roles: Roles) -> No
     # reference come back as a jumble.
     reference = np.ascontiguousarray(fitted.reference.to_numpy(np.float32))
     save_file({"reference": reference, "seen": np.ascontiguousarray(fitted.seen)}, folder / "rows.safetensors")
+    if fitted.novelty is not None:
+        novelty = {key: np.ascontiguousarray(value) for key, value in asdict(fitted.novelty).items()}
+        save_file(novelty, folder / "novelty.safetensors")
     state = {
         "encoder": {"window": fitted.encoder.window, "columns": fitted.encoder.learnt.to_dict()},
         "fusion": fitted.ensemble.fusion.to_dict(),
@@ -43,6 +48,7 @@ def write_fitted(folder: Path, fitted: Fitted, about: About, roles: Roles) -> No
         "alone": fitted.ensemble.alone,
         "band": fitted.band.to_dict(),
         "rules": fitted.rules.to_dict(),
+        "calibration": None if fitted.calibration is None else fitted.calibration.to_dict(),
         "about": about.to_dict(),
         "roles": asdict(roles),
         "notes": fitted.notes,
@@ -65,10 +71,15 @@ def read_fitted(folder: Path, manifest: dict[str, Any], context: ExpertContext) 
         reference = pd.DataFrame(rows["reference"], columns=encoder.names)
         band, about = NormalBand(**state["band"]), About.from_dict(state["about"])
         rules = Rules.from_dict(state["rules"]) if state["rules"]["rules"] else Rules()
+        known = folder / "novelty.safetensors"
+        novelty = Novelty(**load_file(known)) if known.exists() else None
+        calibration = state["calibration"] and Calibration.from_dict(state["calibration"])
         roles = Roles(**{**state["roles"], "ignored": tuple(state["roles"]["ignored"])})
     except (KeyError, TypeError, ValueError) as error:
         if isinstance(error, UserError):
             raise
         raise RunFolderError(f"`{folder}` cannot be understood ({error}): fit again.") from error
-    fitted = Fitted(encoder, ensemble, band, reference, rows["seen"], state["notes"], manifest, rules)
+    fitted = Fitted(
+        encoder, ensemble, band, reference, rows["seen"], state["notes"], manifest, rules, novelty, calibration
+    )
     return fitted, about, roles

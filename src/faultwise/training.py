@@ -16,21 +16,25 @@ from faultwise.data.checks import check, training_problems
 from faultwise.data.drawing import draw_evenly
 from faultwise.data.folds import Fold, folds
 from faultwise.data.rules import Rules
-from faultwise.data.splits import row_hashes
+from faultwise.data.splits import row_hashes, split
 from faultwise.data.stretches import stretches
 from faultwise.data.table import Table
 from faultwise.encoders.windows import WindowEncoder
 from faultwise.errors import DataError, HubError, UserError, listing
 from faultwise.evaluate.metrics import metrics
 from faultwise.evidence.normal import NormalBand
+from faultwise.experts.calibration import Calibration, calibrate
 from faultwise.experts.detection import Detector
 from faultwise.experts.ensemble import Ensemble, Labelled, Validation
+from faultwise.experts.novelty import Novelty
+from faultwise.experts.promises import most_coverage
 from faultwise.experts.registry import LANGUAGE_MODEL, ExpertContext, make
 from faultwise.experts.settings import LanguageSettings
 from faultwise.settings import FitSettings
 
 __all__ = ["REFERENCE_ROWS", "Fitted", "fit_table", "normal_label"]
 
+_CALIBRATION, _RUNS_TO_SET_ASIDE = 0.25, 8
 _NORMAL_WORDS = ("0", "normal", "ok", "healthy", "good", "none", "no fault", "no failure", "no_fault", "false")
 REFERENCE_ROWS = 200
 
@@ -39,6 +43,7 @@ REFERENCE_ROWS = 200
 class Fitted:
     """Everything a diagnosis needs: encoder, ensemble, normal band, reference rows, and the record.
 
+    Without `calibration` nothing is promised of fault sets, and nothing is called unknown.
     `seen` holds the sorted hashes of all rows of the fit, so that an evaluation can tell when it judges them again.
     """
 
@@ -50,6 +55,8 @@ class Fitted:
     notes: list[str] = field(default_factory=list)
     record: dict[str, Any] = field(default_factory=dict)
     rules: Rules = field(default_factory=Rules)
+    novelty: Novelty | None = None
+    calibration: Calibration | None = None
 
     @property
     def monitored(self) -> bool:
@@ -84,12 +91,19 @@ def fit_table(table: Table, settings: FitSettings, progress: bool = False) -> Fi
     normal, note = normal_label(set(y), settings, table.about.normal)
     notes += [note] if note else []
     kind = _split_kind(settings, table)
-    encoder, data, splits = _prepared(table, settings, kind, notes)
+    encoder, data, splits, aside = _prepared(table, settings, kind, notes)
     _have_language_model(settings)
     classes = np.array(sorted(set(y)), dtype=str)
     ensemble = Ensemble(classes, Detector(normal, settings.false_alarm_rate))
     validation = ensemble.fit(data, splits, settings.experts, context)
-    notes += [validation.note] if validation.note else []
+    logged = np.array([measure in ("spread", "jitter") for _, measure in encoder.origin])
+    novelty = Novelty.fit(data.X, data.y, logged, settings.seed)
+    calibration, said = None, validation.note
+    if aside is not None:
+        promise = (settings.coverage, settings.coverage_per, settings.novel_rate)
+        calibration, said = calibrate(ensemble, aside, novelty, *promise, settings.seed)
+        notes.append(calibration.note())
+    notes += [said] if said else []
     healthy = data.X[data.y == normal] if normal is not None else data.X
     band = NormalBand().fit(healthy, normal is not None)
     reference = healthy.sample(min(REFERENCE_ROWS, len(healthy)), random_state=settings.seed)
@@ -102,6 +116,8 @@ def fit_table(table: Table, settings: FitSettings, progress: bool = False) -> Fi
         "split": kind,
         "train_rows": len(data.y),
         "held_out_rows": len(validation.rows),
+        "calibration_rows": 0 if aside is None else len(aside.y),
+        "calibration_runs": 0 if calibration is None else calibration.runs,
         "seconds": {name: round(value, 2) for name, value in ensemble.seconds.items()},
         **_figures(validation, data, ensemble, kind),
     }
@@ -115,7 +131,17 @@ def fit_table(table: Table, settings: FitSettings, progress: bool = False) -> Fi
                 f"over {len(classes)} labels): give it more time with --lm-minutes, or leave it out with --no-lm."
             )
     seen = np.unique(row_hashes(table, encoder.learnt.used))
-    return Fitted(encoder, ensemble, band, reference.reset_index(drop=True), seen, notes, record)
+    return Fitted(
+        encoder,
+        ensemble,
+        band,
+        reference.reset_index(drop=True),
+        seen,
+        notes,
+        record,
+        novelty=novelty,
+        calibration=calibration,
+    )
 
 
 def language_settings(settings: FitSettings) -> LanguageSettings:
@@ -135,14 +161,20 @@ def language_settings(settings: FitSettings) -> LanguageSettings:
 
 def _prepared(
     table: Table, settings: FitSettings, kind: str, notes: list[str]
-) -> tuple[WindowEncoder, Labelled, list[Fold]]:
-    """Encode the rows that take part and say which of them each fold holds out; notes are added to `notes`."""
+) -> tuple[WindowEncoder, Labelled, list[Fold], Labelled | None]:
+    """Encode the rows that take part, say which of them each fold holds out, and encode the calibration rows, if any;
+    notes are added to `notes`.
+    """
     y, groups = table.y, table.groups
     runs = groups if groups is not None else np.arange(len(y)).astype(str)
+    fitting, aside = _set_aside(y, groups, kind, settings, notes)
     if kind == "row" and settings.window > 1:
         raise UserError("Windows over rows that were split one by one would overlap: pass --group COL or --window 1.")
     gap = settings.window - 1 if kind == "block" else 0
-    by_row, fold_notes = folds(y, groups, kind, settings.folds, settings.seed, gap)
+    inner, fold_notes = folds(
+        y[fitting], None if groups is None else groups[fitting], kind, settings.folds, settings.seed, gap
+    )
+    by_row = [(fitting[train], fitting[held]) for train, held in inner]
     notes += fold_notes
     # Medians and categories are learnt from all rows of the fit, held-out ones included: they know no label.
     encoder = WindowEncoder(settings.window).fit(table.X)
@@ -155,6 +187,8 @@ def _prepared(
     pieces = stretches(runs if settings.window > 1 else np.zeros(len(y), int), _joint(y, part))
     full = encoder.full(pieces)
     full = full[part[full] > 0]
+    kept = full[np.isin(full, aside)]
+    full = full[np.isin(full, fitting)]
     _every_class(y, full, settings.window)
     fewest = 10 * len(set(y))
     if len(full) > settings.most_rows and settings.most_rows < fewest:
@@ -168,7 +202,37 @@ def _prepared(
     splits = [
         (np.flatnonzero(np.isin(made.rows, train)), np.flatnonzero(np.isin(made.rows, held))) for train, held in by_row
     ]
-    return encoder, data, splits
+    if not len(kept):
+        return encoder, data, splits, None
+    if len(kept) > settings.most_rows:
+        kept = np.sort(np.random.default_rng(settings.seed).permutation(kept)[: settings.most_rows])
+    held_back = encoder.transform(table.X, pieces, kept)
+    return encoder, data, splits, Labelled(held_back.frame, y[kept].astype(str), runs[kept])
+
+
+def _set_aside(
+    y: np.ndarray, groups: np.ndarray | None, kind: str, settings: FitSettings, notes: list[str]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the positions of the rows to fit on and of those of the calibration runs; a note is added to `notes`."""
+    everything, nothing = np.arange(len(y)), np.empty(0, int)
+    share = settings.calibration
+    possible = kind == "group" and groups is not None and not set(settings.experts) <= {LANGUAGE_MODEL}
+    if share is None and possible:
+        runs_of = pd.DataFrame({"y": y, "g": groups}).drop_duplicates().groupby("y").size()
+        # Without enough of them for the coverage, the runs serve better for learning.
+        enough = most_coverage(round(_CALIBRATION * pd.Series(groups).nunique())) >= settings.coverage
+        share = _CALIBRATION if enough and runs_of.min() >= _RUNS_TO_SET_ASIDE else 0.0
+    if not share:
+        return everything, nothing
+    if not possible:
+        raise UserError(
+            "Promises are calibrated on whole runs, with an expert beside the language model: pass --group COL and "
+            "another expert, or leave --calibration out."
+        )
+    fitting, aside, _ = split(y, groups, "group", share, settings.seed)
+    assert groups is not None
+    notes.append(f"{len(set(groups[aside]))} runs were set aside to calibrate threshold, fault sets and novelty.")
+    return fitting, aside
 
 
 def _have_language_model(settings: FitSettings) -> None:

@@ -1,11 +1,11 @@
-"""Drawing fewer rows than there are, evenly over classes and, within a class, over runs."""
+"""Drawing fewer rows than there are: evenly over classes and, within a class, over runs; or one row per run."""
 
 from __future__ import annotations
 
 import numpy as np
 import pandas as pd
 
-__all__ = ["draw_evenly"]
+__all__ = ["draw_evenly", "draw_one_per_run"]
 
 
 def draw_evenly(y: np.ndarray, groups: np.ndarray, most: int, seed: int) -> np.ndarray:
@@ -26,3 +26,14 @@ def draw_evenly(y: np.ndarray, groups: np.ndarray, most: int, seed: int) -> np.n
     frame = frame.sort_values("in_run", kind="stable")
     frame["in_class"] = frame.groupby("y").cumcount()
     return np.sort(frame.sort_values("in_class", kind="stable")["at"].to_numpy()[:most])
+
+
+def draw_one_per_run(runs: np.ndarray, times: int, seed: int) -> np.ndarray:
+    """Return the positions of one random row of each run, drawn `times` times; shape (times, runs).
+
+    >>> draw_one_per_run(np.array(["a", "b"]), 2, seed=0).tolist()
+    [[0, 1], [0, 1]]
+    """
+    rng = np.random.default_rng(seed)
+    of_run = pd.Series(runs).groupby(runs, sort=True).indices
+    return np.column_stack([rng.choice(np.asarray(where), times) for where in of_run.values()])

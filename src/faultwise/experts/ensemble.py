@@ -100,16 +100,25 @@ class Ensemble:
         self.fusion.fit(p, np.searchsorted(self.classes, data.y[rows]), made.scored)
         self.fusion.drop_light()
         made.fused = self.fuse(p, made.scored)
-        scores = self.detector.scores(made.fused, self.classes)
-        if scores is not None:
-            made.note = self.detector.fit(scores[data.y[rows] == self.detector.normal])
-        for name in classical:
-            detector = replace(self.detector)
-            scores = detector.scores(self._alone(name).mix({name: p[name]}), self.classes)
-            if scores is not None:
-                detector.fit(scores[data.y[rows] == detector.normal])
-            self.alone[name] = detector.threshold
+        made.note = self.set_thresholds({name: p[name] for name in classical}, made.fused, data.y[rows])
         return made
+
+    def set_thresholds(self, p: Mapping[str, np.ndarray], fused: np.ndarray, y: np.ndarray) -> str:
+        """Set the thresholds of the fused verdict and of each expert in `p` by those rows whose label y is normal.
+
+        `p` and `fused` are probabilities (rows, classes) by experts that have not learnt these rows. Returns a note,
+        empty when the rows are enough.
+        """
+        healthy = y == self.detector.normal
+        scores = self.detector.scores(fused, self.classes)
+        note = "" if scores is None else self.detector.fit(scores[healthy])
+        for name, q in p.items():
+            detector = replace(self.detector)
+            scores = detector.scores(self._alone(name).mix({name: q}), self.classes)
+            if scores is not None:
+                detector.fit(scores[healthy])
+            self.alone[name] = detector.threshold
+        return note
 
     def only(self, name: str) -> Ensemble:
         """Return this ensemble with one expert judging alone: calibrated by its own temperature, at its own threshold.
