@@ -1,8 +1,10 @@
-"""`faultwise compare`: several experts on the same small draws of rows, beside what the tabular study published.
+"""`faultwise compare`: several experts on the same rows, with intervals, tests and what they cost.
 
-Labelled rows are drawn anew for every seed: 100 training and 40 test rows a class of a folder of Braatz files (faults
-0, 1, 4, 5; training and test files), 120 and 30 of any other table. The language model takes part when it is named
-(--experts random-forest,language-model): by default it does not, because it costs minutes per seed.
+By default (--protocol runs) every expert learns and is judged on the same halves of the runs, five times over: means
+with 95% intervals, tests against the best, risk by coverage, time and memory. --protocol thesis draws few rows of every
+class, as a published study did: 100 training and 40 test rows of a folder of Braatz files (faults 0, 1, 4, 5), 120 and
+30 of any other table. The language model takes part when it is named (--experts random-forest,language-model): by
+default it does not, because it costs minutes per fit. What stands in --out FILE.json is not run again.
 """
 
 from __future__ import annotations
@@ -11,13 +13,18 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from faultwise.cli import protocols
 from faultwise.cli.flags import add_fit_flags, add_role_flags, fit_settings
 from faultwise.cli.out import print_json, print_table, say, say_notes, watched
+from faultwise.cli.protocols import PROTOCOLS, Protocol
 
 __all__ = ["add", "run"]
 
-PROTOCOLS = ("thesis",)
 _FLAGS = (
+    "window",
+    "split",
+    "normal",
+    "most_rows",
     "experts",
     "seed",
     "keep",
@@ -40,19 +47,25 @@ _EXPERTS = (
     "extra-trees",
 )
 _PUBLISHED = ("auto", "hst", "tep", "none")
+# Flags that one protocol alone knows, and settings that the thesis's cannot follow.
+_ONLY = {"runs": ("repeats", "report"), "thesis": ("train_rows", "test_rows", "seeds", "published")}
+_NOT_THESIS = ("split", "normal", "most_rows")
 
 
 def add(commands: Any) -> None:
     """Register the command."""
-    parser = commands.add_parser("compare", help="compare experts by a study's protocol", description=__doc__)
-    parser.add_argument("source", help="folder of Braatz .dat files, or a labelled table (CSV, Parquet)")
-    parser.add_argument("--protocol", required=True, metavar="NAME", help=f"how to judge: {', '.join(PROTOCOLS)}")
-    parser.add_argument("--train-rows", type=int, metavar="N", help="training rows a class (default: 100 or 120)")
-    parser.add_argument("--test-rows", type=int, metavar="N", help="test rows a class (default: 40 or 30)")
-    parser.add_argument("--seeds", type=int, default=5, metavar="N", help="draws, from --seed on (default: 5)")
-    words = "published figures beside: hst, tep or none (default: by the data set, if known)"
-    parser.add_argument("--published", default="auto", metavar="SET", help=words)
+    parser = commands.add_parser("compare", help="compare experts on the same rows", description=__doc__)
+    parser.add_argument("source", help="labelled table (CSV, Parquet), or folder of files")
+    words = f"how to judge: {' or '.join(PROTOCOLS)} (default: runs)"
+    parser.add_argument("--protocol", default="runs", metavar="NAME", help=words)
+    parser.add_argument("--repeats", type=int, metavar="N", help="runs: times two halves, from --seed on (default: 5)")
+    parser.add_argument("--train-rows", type=int, metavar="N", help="thesis: training rows a class (default: 100, 120)")
+    parser.add_argument("--test-rows", type=int, metavar="N", help="thesis: test rows a class (default: 40 or 30)")
+    parser.add_argument("--seeds", type=int, metavar="N", help="thesis: draws, from --seed on (default: 5)")
+    words = "thesis: published figures beside: hst, tep or none (default: by the data set, if known)"
+    parser.add_argument("--published", metavar="SET", help=words)
     parser.add_argument("--out", type=Path, metavar="FILE", help="write .json, .csv or .md; a .json is gone on with")
+    parser.add_argument("--report", type=Path, metavar="FILE.html", help="runs: write a report with charts")
     add_role_flags(parser)
     add_fit_flags(parser, _FLAGS, experts=_EXPERTS)
     parser.add_argument("--json", action="store_true", help="print the record as JSON")
@@ -67,9 +80,7 @@ def run(args: argparse.Namespace) -> int:
 
     from tqdm import tqdm
 
-    from faultwise.evaluate import thesis
     from faultwise.evaluate.record import LANGUAGE_KEYS, read_record
-    from faultwise.evaluate.summary import caveats, summary
     from faultwise.experts.registry import LANGUAGE_MODEL
     from faultwise.report.comparison import check_ending, save_comparison, shown
     from faultwise.runs import commit
@@ -77,85 +88,98 @@ def run(args: argparse.Namespace) -> int:
 
     if args.out:
         check_ending(args.out)
-    names = ("target", "group", "time", "about")
-    ignored = tuple(name.strip() for name in (args.ignore or "").split(",") if name.strip())
-    roles = {name: getattr(args, name) for name in names}
-    parts = thesis.read_parts(args.source, **roles, ignore=ignored, keep=settings.keep)
-    default = thesis.ROWS[parts.kind]
-    sizes = (args.train_rows or default[0], args.test_rows or default[1])
-    labels = sorted(set(parts.train.y))
-    published = _published(args.published, parts.kind)
-    language = language_settings(settings)
-    asked = {key: value for key, value in asdict(language).items() if key in LANGUAGE_KEYS}
-    seeds = range(settings.seed, settings.seed + args.seeds)
-    config = {"train_rows": sizes[0], "test_rows": sizes[1], "labels": labels, "columns": parts.train.features}
-    head = {"protocol": args.protocol, "config": config, "data_hash": parts.hash}
-    record: dict[str, Any] = {
-        **head,
-        "source": Path(parts.train.source).name,
-        "commit": commit(),
-        "published": published,
-    }
-    results = read_record(args.out, head) if args.out and args.out.suffix.lower() == ".json" else []
+    experts = tuple(dict.fromkeys(settings.experts))
+    protocol: Protocol = getattr(protocols, args.protocol)(args, settings, experts)
+    record: dict[str, Any] = {**protocol.record, "commit": commit()}
+    asked = {key: value for key, value in asdict(language_settings(settings)).items() if key in LANGUAGE_KEYS}
+    results = []
+    if args.out and args.out.suffix.lower() == ".json":
+        results = read_record(args.out, record, protocol.is_result)
+        protocol.check(results)
     # Figures of a language model tuned in another way are kept for those who want them, but they are not these.
     kept = [one for one in results if one["expert"] == LANGUAGE_MODEL and one.get("language") != asked]
     results = [one for one in results if one not in kept]
-    finished = {(one["seed"], one["expert"]) for one in results}
-    experts = tuple(dict.fromkeys(settings.experts))
-    wanted = [(seed, name) for seed in seeds for name in experts]
+    finished = {(protocol.part_of(one), one["expert"]) for one in results}
+    wanted = [(part, name) for part in protocol.parts for name in experts]
     left = sum(pair not in finished for pair in wanted)
-    record["notes"] = [*parts.notes, *caveats(sizes[1] * len(labels), args.seeds, published)]
     say_notes(record["notes"])
     if args.out and left < len(wanted):
         say(f"{len(wanted) - left} of {len(wanted)} fits are in `{args.out}` and are not run again.")
 
-    def written() -> None:
-        mine = [one for one in results if (one["seed"], one["expert"]) in wanted]
-        record["summary"] = summary(mine, published)
+    def written(last: bool = False) -> None:
+        mine = [one for one in results if (protocol.part_of(one), one["expert"]) in wanted]
+        if not mine:
+            return
+        record.update(protocol.told(mine) | (protocol.last(mine) if last else {}))
         record["results"] = [*results, *kept]
-        if args.out and record["summary"]:
+        if args.out:
             save_comparison(record, args.out)
+        if args.report and last:
+            from faultwise.report.comparison_page import save_page
+
+            save_page({**record, "results": mine, "fits_left": len(wanted) - len(mine)}, args.report)
 
     with tqdm(total=left, desc="fits", disable=not watched(args), leave=False) as bar:
-        for one in thesis.compared(
-            parts, sizes, seeds, experts, language, finished, watched(args),
-            lambda seed, name: bar.set_postfix_str(f"seed {seed}, {name}"),
-        ):  # fmt: skip
-            results.append({**one, "language": asked} if one["expert"] == LANGUAGE_MODEL else one)
-            written()  # after every fit, so that Ctrl-C costs one
-            bar.update()
-    written()
+        try:
+            for one in protocol.compared(
+                finished,
+                lambda part, name: bar.set_postfix_str(f"{_part_words(part)}, {name}"),
+            ):
+                results.append({**one, "language": asked} if one["expert"] == LANGUAGE_MODEL else one)
+                written()  # after every fit, so that Ctrl-C costs one
+                bar.update()
+        except KeyboardInterrupt:
+            written(last=True)
+            raise
+    written(last=True)
     if args.json:
-        print_json(record)
+        print_json(_light(record))
     else:
-        print_table(shown(record["summary"]))
-    if args.out:
-        say(f"Comparison: {args.out}")
+        print_table(shown(record))
+        say_notes([*record.get("remarks", []), *record.get("caveats", [])])
+    for what, path in (("Comparison", args.out), ("Report", args.report)):
+        if path:
+            say(f"{what}: {path}")
     return 0
 
 
+def _part_words(part: Any) -> str:
+    return f"seed {part}" if isinstance(part, int) else f"seed {part[0]} half {part[1] + 1}"
+
+
+def _light(record: dict[str, Any]) -> dict[str, Any]:
+    """Leave the packed predictions, which are for going on, out of what is printed."""
+    results = [{key: value for key, value in one.items() if key != "held_out"} for one in record["results"]]
+    return {**{key: value for key, value in record.items() if key != "splits"}, "results": results}
+
+
 def _check(args: argparse.Namespace, settings: Any) -> None:
-    """Refuse what this protocol does not know, before anything is read. Raises UserError."""
+    """Refuse what the protocol does not know, before anything is read. Raises UserError."""
     from faultwise.errors import UserError, closest
 
     if args.protocol not in PROTOCOLS:
         near = closest(args.protocol, PROTOCOLS)
         hint = f" (did you mean `{near}`?)" if near else ""
         raise UserError(f"There is no protocol `{args.protocol}`{hint}: use {' or '.join(PROTOCOLS)}.")
-    if args.published not in _PUBLISHED:
+    for name, flags in _ONLY.items():
+        strange = [flag for flag in flags if args.protocol != name and getattr(args, flag) is not None]
+        if strange:
+            flag = strange[0].replace("_", "-")
+            raise UserError(f"--{flag} belongs to --protocol {name}, and this is {args.protocol}: leave it out.")
+    if args.published not in (None, *_PUBLISHED):
         raise UserError(f"--published is `{args.published}`: use one of {', '.join(_PUBLISHED)}.")
-    for flag in ("train_rows", "test_rows", "seeds"):
+    for flag in ("train_rows", "test_rows", "seeds", "repeats"):
         if getattr(args, flag) is not None and getattr(args, flag) < 1:
             raise UserError(f"--{flag.replace('_', '-')} is {getattr(args, flag)}: choose 1 or more.")
-    if settings.window != 1:
-        raise UserError(f"The thesis's protocol judges single rows, and window is {settings.window}: leave it out.")
     if settings.normal_only:
-        raise UserError("The thesis's protocol compares classifiers of labelled rows: leave normal_only out.")
-    if args.out and not args.out.absolute().parent.is_dir():
-        raise UserError(f"There is no folder `{args.out.parent}` to write `{args.out.name}` to: create it first.")
-
-
-def _published(asked: str, kind: str) -> str | None:
-    if asked != "auto":
-        return None if asked == "none" else asked
-    return {"braatz": "tep", "hst": "hst"}.get(kind)
+        raise UserError("A comparison is of classifiers of labelled rows: leave normal_only out.")
+    if args.protocol == "thesis":
+        if settings.window != 1:
+            raise UserError(f"The thesis's protocol judges single rows, and window is {settings.window}: leave it out.")
+        if given := [flag for flag in _NOT_THESIS if getattr(args, flag) is not None]:
+            raise UserError(f"The thesis's protocol knows no --{given[0].replace('_', '-')}: leave it out.")
+    if args.report and args.report.suffix.lower() != ".html":
+        raise UserError(f"`{args.report}` is to be a report: give it the ending .html.")
+    for path in (args.out, args.report):
+        if path and not path.absolute().parent.is_dir():
+            raise UserError(f"There is no folder `{path.parent}` to write `{path.name}` to: create it first.")

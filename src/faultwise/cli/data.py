@@ -1,4 +1,4 @@
-"""`faultwise data`: samples that ship, data sets and where to get them, and simulated runs."""
+"""`faultwise data`: samples that ship, data sets and where to get them, simulated runs, and a look for leaks."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from faultwise.cli.check import add_check, run_check
 from faultwise.cli.out import print_json, print_table, say, watched
 
 __all__ = ["add", "run"]
@@ -13,7 +14,7 @@ __all__ = ["add", "run"]
 
 def add(commands: Any) -> None:
     """Register the command."""
-    parser = commands.add_parser("data", help="list, get and simulate data", description=__doc__)
+    parser = commands.add_parser("data", help="list, get, simulate and check data", description=__doc__)
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     listed = actions.add_parser("list", help="known data sets, their licence and where they come from")
     got = actions.add_parser("get", help="copy a shipped sample out of the package")
@@ -27,13 +28,15 @@ def add(commands: Any) -> None:
     made.add_argument("--seed", type=int, default=20261121, metavar="N", help="seed (default: 20261121)")
     made.add_argument("--workers", type=int, metavar="N", help="processes (default: one per core)")
     made.add_argument("--out", type=Path, required=True, metavar="FILE", help=".parquet or .csv file to write")
-    for sub in (listed, got, made):
+    for sub in (listed, got, made, add_check(actions)):
         sub.add_argument("--json", action="store_true", help="print JSON")
         sub.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """List, get or simulate."""
+    """List, get, simulate or check."""
+    if args.action == "check":
+        return run_check(args)
     if args.action == "list":
         from faultwise.data import samples
 

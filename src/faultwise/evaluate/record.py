@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from faultwise.errors import UserError
+from faultwise.experts.registry import LANGUAGE_MODEL
 
-__all__ = ["LANGUAGE_KEYS", "read_record"]
+__all__ = ["LANGUAGE_KEYS", "is_result_of_runs", "is_result_of_thesis", "read_record", "unfinished"]
+
+Part = TypeVar("Part", bound=Hashable)
 
 _NEEDED = ("protocol", "config", "data_hash", "results")
 _RESULT = {"seed": int, "expert": str, "train": float, "test": float}
@@ -22,17 +25,19 @@ _RESULT = {"seed": int, "expert": str, "train": float, "test": float}
 LANGUAGE_KEYS = ("model", "minutes", "steps", "digits", "features", "text", "names", "normalise", "system")
 
 
-def read_record(path: Path, head: Mapping[str, Any]) -> list[dict[str, Any]]:
+def read_record(path: Path, head: Mapping[str, Any], is_result: Callable[[Any], bool]) -> list[dict[str, Any]]:
     """Return the finished results in a record that has the same `protocol`, `config` and `data_hash` as `head`.
 
-    Nothing where there is no file. Raises UserError for a file that is no record, or one of something else.
+    Nothing where there is no file. Raises UserError for a file that is no record, or one of something else;
+    `is_result` tells whether a result is one of the protocol.
     """
     if not path.exists():
         return []
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
         right = isinstance(record, dict) and all(key in record for key in _NEEDED)
-        right = right and all(_is_result(result) for result in record["results"])
+        mine = right and record["protocol"] == head["protocol"]
+        right = right and (not mine or all(is_result(result) for result in record["results"]))
     except (OSError, ValueError, TypeError, RecursionError):
         right = False
     if not right:
@@ -58,8 +63,37 @@ def _differing(record: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
     return f" (differing: {', '.join(keys)})" if keys else ""
 
 
-def _is_result(result: Any) -> bool:
+def is_result_of_thesis(result: Any) -> bool:
     """A result that was not written by a comparison must not become a figure: a share is a number from 0 to 1."""
     if not isinstance(result, dict) or any(not isinstance(result.get(key), kind) for key, kind in _RESULT.items()):
         return False
     return all(math.isfinite(result[part]) and 0 <= result[part] <= 1 for part in ("train", "test"))
+
+
+def is_result_of_runs(result: Any) -> bool:
+    """Tell whether something read from a record has all that a result has, with figures that are numbers."""
+    kinds = {"seed": int, "fold": int, "expert": str, "drawn": str, "figures": dict, "held_out": dict}
+    if not isinstance(result, dict) or any(not isinstance(result.get(key), kind) for key, kind in kinds.items()):
+        return False
+    costs = [result.get(key, "") for key in ("fit_s", "rows_per_s", "peak_rss_mb")]
+    figures = [*result["figures"].values(), *costs]
+    shares = [result["figures"].get(key) for key in ("mean_recall", "accuracy", "macro_f1", "aurc")]
+    kept = [result["held_out"].get(key) for key in ("label", "doubt")]
+    return (
+        all(value is None or (isinstance(value, int | float) and math.isfinite(value)) for value in figures)
+        and all(isinstance(value, int | float) and 0 <= value <= 1 for value in shares)
+        and all(isinstance(text, str) for text in kept)
+    )
+
+
+def unfinished(
+    parts: Sequence[Part], experts: Sequence[str], finished: Collection[tuple[Part, str]]
+) -> Iterator[tuple[Part, list[str]]]:
+    """Yield each part (a seed, a split) with its unfinished experts; the language model comes after all others of all
+    parts, because scikit-learn's boosting can crawl beside torch's threads.
+    """
+    for last in (False, True):
+        for part in parts:
+            todo = [name for name in experts if (name == LANGUAGE_MODEL) == last and (part, name) not in finished]
+            if todo:
+                yield part, todo

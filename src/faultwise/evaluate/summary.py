@@ -85,12 +85,18 @@ def caveats(test_rows: int, seeds: int, published: str | None) -> list[str]:
     return said
 
 
-def interval(shares: Sequence[float]) -> tuple[float, float | None, float | None]:
-    """Mean and 95% interval of Student's t, within 0 and 1; one value has no interval."""
+def interval(
+    shares: Sequence[float], ratio: float = 0.0, most: float = 1.0
+) -> tuple[float, float | None, float | None]:
+    """Mean and 95% interval of Student's t, within 0 and `most`; one value has no interval.
+
+    Values over repeated splits of the same rows are not independent: with `ratio`, test rows per training row, the
+    variance of the mean is (1/n + ratio) times theirs instead of 1/n (Nadeau and Bengio 2003).
+    """
     mean = float(np.mean(shares))
     if len(shares) < 2:
         return mean, None, None
     from scipy.stats import t
 
-    half = float(t.ppf(0.975, len(shares) - 1) * np.std(shares, ddof=1) / np.sqrt(len(shares)))
-    return mean, max(0.0, mean - half), min(1.0, mean + half)
+    half = float(t.ppf(0.975, len(shares) - 1) * np.std(shares, ddof=1) * np.sqrt(1 / len(shares) + ratio))
+    return mean, max(0.0, mean - half), min(most, mean + half)

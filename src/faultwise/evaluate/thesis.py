@@ -26,6 +26,7 @@ from faultwise.data.table import Table
 from faultwise.encoders.columns import ColumnEncoder
 from faultwise.encoders.windows import WindowEncoder
 from faultwise.errors import DataError, listing
+from faultwise.evaluate.record import unfinished
 from faultwise.experts.registry import LANGUAGE_MODEL, ExpertContext, make
 from faultwise.experts.settings import LanguageSettings
 
@@ -135,7 +136,7 @@ def compared(
         make(name, ExpertContext(language=language))
     if LANGUAGE_MODEL in experts:
         hub.resolve(language.model)
-    for seed, todo in _jobs(seeds, experts, finished):
+    for seed, todo in unfinished(seeds, experts, finished):
         train, test = draw(parts, *sizes, seed)
         encoder = WindowEncoder(1).fit(train.X)  # on training rows only, medians of gaps included
         a, b = (encoder.transform(table.X, np.arange(len(table.y))).frame for table in (train, test))
@@ -151,19 +152,6 @@ def compared(
                 for part, X, table in (("train", a, train), ("test", b, test))
             }
             yield {"seed": seed, "expert": name, **right, "seconds": seconds, "log": getattr(expert, "log", {})}
-
-
-def _jobs(
-    seeds: Sequence[int], experts: Sequence[str], finished: Collection[tuple[int, str]]
-) -> Iterator[tuple[int, list[str]]]:
-    """Yield each seed with its unfinished experts; the language model comes after all others of all seeds, because
-    scikit-learn's boosting can crawl beside torch's threads.
-    """
-    for last in (False, True):
-        for seed in seeds:
-            todo = [name for name in experts if (name == LANGUAGE_MODEL) == last and (seed, name) not in finished]
-            if todo:
-                yield seed, todo
 
 
 def _hashes(columns_of: Table, table: Table) -> np.ndarray:

@@ -11,6 +11,7 @@ import html
 import io
 import re
 import threading
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from faultwise.contracts import Interval, Series
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["figure_svg", "series_figure", "series_points", "series_svg"]
+__all__ = ["drawn_svg", "figure_svg", "series_figure", "series_points", "series_svg"]
 
 _COLOURS = {"ink": "#1b2026", "muted": "#59636e", "rule": "#c9cfd6", "band": "#dbe7f3"}
 _COLOURS |= {"mark": "#f3d9a4", "out": "#b3261e"}
@@ -118,7 +119,12 @@ def figure_svg(figure: Figure, key: str, title: str) -> str:
 
 def series_svg(series: Series, interval: Interval, key: str, title: str) -> str:
     """Draw one series and return its SVG; safe to call from several threads."""
+    return drawn_svg(lambda: series_figure(series, interval), key, title)
+
+
+def drawn_svg(draw: Callable[[], Figure], key: str, title: str) -> str:
+    """Draw a figure and return its SVG as `figure_svg` does; safe to call from several threads."""
     import matplotlib
 
     with _LOCK, matplotlib.rc_context(_SETTINGS):
-        return figure_svg(series_figure(series, interval), key, title)
+        return figure_svg(draw(), key, title)

@@ -1,0 +1,232 @@
+"""What a verdict promises, on simulated runs that nobody tuned to: sets, novelty, false alarms, delays.
+
+Classes 0 to 20, 20 runs of 8 h each (seed 52; choices were made on seed 51), windows of 20 samples, the fused verdict
+of extra trees and logistic regression, asked for 2% false alarms.
+
+- *sets*, *alarms*, *rates*: 20 draws of 10 training, 5 calibration and 5 test runs a class. Fault sets asked for at 80,
+  90 and 95% are judged on all test rows with a full window within one label. The threshold is then calibrated anew with
+  100 normal runs of 48 h at 1% and at 5% of rows, and judged on 100 others, as are the false alarms that it predicts.
+- *unknown*: each fault in turn is left out of training and calibration; all rows of its 20 runs are judged.
+
+Finished draws stand in the result file and are not run again; all take about an hour on one core.
+
+    python bench/promises.py --cache FOLDER [--minutes 18]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from faultwise import Diagnoser
+from faultwise.data.simulate import simulate
+from faultwise.data.stretches import stretches
+from faultwise.data.table import Roles, Table
+from faultwise.evaluate.alarms import Debounce, detection, predicted_false_alarms
+from faultwise.experts.calibration import standings
+from recipe import RESULTS, write_result
+
+DRAWS, CLASSES, NORMAL = 20, [str(fault) for fault in range(21)], "0"
+COVERAGES, RATES, DEBOUNCES = (0.8, 0.9, 0.95), (0.01, 0.05), (Debounce(1, 1), Debounce(2, 3))
+FIT: dict[str, Any] = {
+    "window": 20,
+    "experts": ("extra-trees", "logistic-regression"),
+    "folds": 2,
+    "most_rows": 26_000,
+    "calibration": 1 / 3,
+}
+SETS: dict[str, dict[str, Any]] = {
+    "promises-judge": {"faults": range(21), "runs": 20, "hours": 8.0, "seed": 52},
+    "monitor-train": {"faults": [0], "runs": 220, "hours": 48.0, "seed": 31},
+    "monitor-normal": {"faults": [0], "runs": 100, "hours": 48.0, "seed": 42},
+}
+MINUTES = 3.0
+
+
+def pool(name: str, cache: Path) -> pd.DataFrame:
+    """Return a set of runs, simulated if it is not in the cache."""
+    path = cache / f"{name}.parquet"
+    if not path.exists():
+        cache.mkdir(parents=True, exist_ok=True)
+        simulate(progress=True, **SETS[name]).to_parquet(path)
+    frame = pd.read_parquet(path)
+    return frame.assign(fault=frame["fault"].astype(str), kind=frame["run"].str.split("-").str[0])
+
+
+def table(frame: pd.DataFrame) -> Table:
+    """Return rows as a labelled table."""
+    return Table(frame.drop(columns="kind").reset_index(drop=True), Roles("fault", "run", None, ("hour",)), "simulated")
+
+
+def some_runs(frame: pd.DataFrame, count: int, rng: np.random.Generator) -> np.ndarray:
+    """Draw the names of `count` runs of each kind."""
+    runs = frame[["kind", "run"]].drop_duplicates().groupby("kind")["run"]
+    return np.concatenate([rng.permutation(names.to_numpy())[:count] for _, names in runs])
+
+
+def judged(made: Diagnoser, rows: Table, within: bool = True) -> dict[str, np.ndarray]:
+    """Return novelty, probabilities, labels, runs and positions of rows with a full window (within one label)."""
+    fitted = made.fitted_
+    pieces = stretches(rows.runs, rows.y) if within else stretches(rows.runs)
+    features = fitted.encoder.transform(rows.X, pieces)
+    p = fitted.ensemble.classical(features.frame)
+    at = features.rows
+    return {
+        "strange": fitted.novelty.scores(features.frame),
+        "p": p,
+        "y": rows.y[at].astype(str),
+        "runs": rows.runs[at],
+        "at": at,
+    }
+
+
+def standing_shares(made: Diagnoser, rows: dict[str, np.ndarray], coverage: float) -> tuple[pd.DataFrame, np.ndarray]:
+    """Return per row: true label, verdict, whether the set covers it, the set's size, and how the verdict stands."""
+    fitted = made.fitted_
+    assert fitted.calibration is not None
+    calibration = replace(fitted.calibration, coverage=coverage)
+    classes = fitted.ensemble.classes
+    labels = fitted.ensemble.detector.decide(rows["p"], classes)
+    members = calibration.members(rows["p"], classes, labels)
+    standing = standings(members, calibration.novel(rows["strange"]), calibration.novel_rate)
+    known = np.isin(rows["y"], classes)
+    column = np.where(known, np.minimum(np.searchsorted(classes, rows["y"]), len(classes) - 1), 0)
+    covered = members[np.arange(len(column)), column] & known
+    frame = pd.DataFrame({"y": rows["y"], "label": labels, "covered": covered, "size": members.sum(axis=1)})
+    return frame.assign(standing=standing, right=(standing == "named") & (labels == rows["y"])), labels
+
+
+def shares(frame: pd.DataFrame) -> dict[str, float]:
+    """Return the shares of a set of rows that the issue is about."""
+    stand = frame["standing"]
+    return {
+        "covered": float(frame["covered"].mean()),
+        "size": float(frame["size"].mean()),
+        "empty": int((frame["size"] == 0).sum()),
+        "single_right": float(frame["right"].mean()),
+        **{name: float((stand == name).mean()) for name in ("named", "several", "unknown", "undecided")},
+    }
+
+
+def rates(made: Diagnoser, normal: pd.DataFrame, rng: np.random.Generator) -> dict[str, Any]:
+    """Calibrate the threshold on 100 normal runs and judge it, and what it predicts, on 100 others."""
+    drawn = rng.permutation(normal["run"].unique())[:200]
+    parts = [judged(made, table(normal[normal["run"].isin(some)])) for some in (drawn[:100], drawn[100:])]
+    ensemble, found = made.fitted_.ensemble, {}
+    scores = [ensemble.detector.scores(part["p"], ensemble.classes) for part in parts]
+    for rate in RATES:
+        detector = replace(ensemble.detector, false_alarm_rate=rate)
+        detector.fit(scores[0])
+        flags = [detector.decide(part["p"], ensemble.classes) != NORMAL for part in parts]
+        found[str(rate)] = one = {"far": float(flags[1].mean())}
+        for debounce in DEBOUNCES:
+            told, seen = (
+                predicted_false_alarms(flag, part["runs"], MINUTES, debounce)
+                for flag, part in zip(flags, parts, strict=True)
+            )
+            expected = told["per_day"] * seen["machine_days"]
+            one[str(debounce)] = {"expected": expected, "found": seen["alarms"], "days": seen["machine_days"]}
+    return found
+
+
+def draw(number: int, runs: pd.DataFrame, normal: pd.DataFrame) -> dict[str, Any]:
+    """Fit on one draw of runs and judge sets, false-alarm rates and delays."""
+    rng = np.random.default_rng([52, number])
+    test = some_runs(runs, 5, rng)
+    made = Diagnoser(**FIT, seed=number).fit_table(table(runs[~runs["run"].isin(test)]))
+    unseen = table(runs[runs["run"].isin(test)])
+    rows = judged(made, unseen)
+    result: dict[str, Any] = {"draw": number, "sets": {}}
+    for coverage in COVERAGES:
+        frame, labels = standing_shares(made, rows, coverage)
+        result["sets"][str(coverage)] = one = shares(frame)
+        by_class = frame.groupby("y")[["covered", "size", "right"]].mean()
+        one["by_class"] = {str(k): {n: float(v) for n, v in row.items()} for k, row in by_class.iterrows()}
+    result["verdict_accuracy"] = float((frame["label"] == frame["y"]).mean())
+    result["top_accuracy"] = float((made.classes_[rows["p"].argmax(axis=1)] == rows["y"]).mean())
+    result["normal_called_fault"] = float((labels[rows["y"] == NORMAL] != NORMAL).mean())
+    calibration = made.fitted_.calibration
+    assert calibration is not None
+    result["said"] = calibration.note()
+    result["said_by_class"] = replace(calibration, per="class").note()
+    by_class = replace(made.fitted_, calibration=replace(calibration, per="class"))
+    made.fitted_, whole = by_class, made.fitted_
+    result["sets_by_class"] = shares(standing_shares(made, rows, 0.9)[0])
+    made.fitted_ = whole
+    every = judged(made, unseen, within=False)
+    labels = made.fitted_.ensemble.detector.decide(every["p"], made.classes_)
+    flags, has = np.zeros(len(unseen.y), bool), np.zeros(len(unseen.y), bool)
+    flags[every["at"]], has[every["at"]] = labels != NORMAL, True
+    result["alarms"] = {
+        str(d): detection(flags, unseen.y.astype(str), unseen.runs, NORMAL, MINUTES, d, has) for d in DEBOUNCES
+    }
+    result["rates"] = rates(made, normal, rng)
+    return result
+
+
+def left_out(fault: str, runs: pd.DataFrame) -> dict[str, Any]:
+    """Leave a fault out of the fit; judge all its rows, and unseen runs of the other classes."""
+    rng = np.random.default_rng([53, int(fault)])
+    kind = f"fault{int(fault):02d}"
+    others = runs[runs["kind"] != kind]
+    test = some_runs(others, 5, rng)
+    made = Diagnoser(**FIT, seed=int(fault)).fit_table(table(others[~others["run"].isin(test)]))
+    of_fault = runs[(runs["kind"] == kind)]
+    rows = judged(made, table(of_fault))
+    mine = rows["y"] == fault
+    unknown, _ = standing_shares(made, {key: value[mine] for key, value in rows.items()}, 0.9)
+    known, _ = standing_shares(made, judged(made, table(others[others["run"].isin(test)])), 0.9)
+    told = shares(unknown)
+    told["noticed"] = told["several"] + told["unknown"] + told["undecided"]
+    told["called_normal"] = float(((unknown["standing"] == "named") & (unknown["label"] == NORMAL)).mean())
+    return {"fault": fault, "unknown": told, "known": shares(known)}
+
+
+def main() -> None:
+    """Run what is missing, within the minutes given, and write results/promises.json after each."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--cache", type=Path, required=True)
+    parser.add_argument("--minutes", type=float, default=18.0, help="start nothing new after so many minutes")
+    args = parser.parse_args()
+    end = time.monotonic() + 60 * args.minutes
+    runs = pool("promises-judge", args.cache)
+    normal = pd.concat(
+        [pool(name, args.cache).assign(run=lambda f, n=name: n + f["run"]) for name in SETS if "mon" in name]
+    )
+    config = json.loads(json.dumps({"fit": FIT, "sets": {k: str(v) for k, v in SETS.items()}}))
+    path = RESULTS / "promises.json"
+    before = json.loads(path.read_text()) if path.exists() else {}
+    same = before.get("config") == config
+    draws, faults = (before.get(key, []) if same else [] for key in ("draws", "left_out"))
+    jobs = [(n, None) for n in range(DRAWS) if n not in [d["draw"] for d in draws]]
+    # The six faults that matter most first, and draws and faults in turn.
+    order = sorted(CLASSES[1:], key=lambda f: f not in ("1", "2", "7", "8", "13", "17"))
+    jobs += [(None, f) for f in order if f not in [d["fault"] for d in faults]]
+    jobs.sort(key=lambda job: job[0] if job[0] is not None else order.index(job[1]))
+    for number, fault in jobs:
+        if time.monotonic() > end:
+            print(f"{len(draws)} draws, {len(faults)} faults left out; run it again for the rest")
+            return
+        if number is not None:
+            draws.append(draw(number, runs, normal))
+            print(
+                number,
+                {c: round(v["covered"], 3) for c, v in draws[-1]["sets"].items()},
+                draws[-1]["rates"],
+                flush=True,
+            )
+        else:
+            faults.append(left_out(fault, runs))
+            print(fault, faults[-1]["unknown"], faults[-1]["known"], flush=True)
+        write_result("promises", config, table(runs).hash(), {"draws": draws, "left_out": faults})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,59 @@
+"""`faultwise faithfulness`: do the cited findings carry the verdicts? Deletion and sufficiency on right verdicts.
+
+The variables of the first findings of a verdict are replaced by normal rows (deletion), or all others are
+(sufficiency); the same is done to variables that were not cited. Needs unseen labelled runs, faults and normal ones.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from faultwise.cli.out import print_json, print_table, say, say_notes, watched
+
+__all__ = ["add", "run"]
+
+
+def add(commands: Any) -> None:
+    """Register the command."""
+    words = "test whether findings carry their verdicts"
+    parser = commands.add_parser("faithfulness", help=words, description=__doc__)
+    parser.add_argument("run_folder", type=Path, metavar="RUN", help="run folder made by fit")
+    parser.add_argument("source", help="labelled file or folder with the columns of the fit, unseen runs")
+    parser.add_argument("--target", metavar="COL", help="column with the label (default: that of the fit)")
+    parser.add_argument("--verdicts", type=int, default=200, metavar="N", help="right verdicts (default: 200)")
+    parser.add_argument("--cited", type=int, default=5, metavar="N", help="variables deleted or kept (default: 5)")
+    parser.add_argument("--draws", type=int, default=20, metavar="N", help="draws of uncited ones (default: 20)")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of all draws (default: 0)")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="write a page or chart: .html, .png or .json")
+    parser.add_argument("--json", action="store_true", help="print all figures as JSON")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Test, print, and write what was asked for."""
+    from faultwise.diagnoser import Diagnoser
+    from faultwise.errors import UserError
+    from faultwise.evaluate.faithfulness import faithfulness
+    from faultwise.report.faithfulness import check_ending, said, save_faithfulness
+
+    if args.out:
+        check_ending(args.out)
+    if args.seed < 0:
+        raise UserError(f"--seed is {args.seed}: choose 0 or more.")
+    diagnoser = Diagnoser.load(args.run_folder, progress=watched(args))
+    table = diagnoser.read(args.source, labelled=True, target=args.target)
+    result = faithfulness(
+        diagnoser.fitted_, table, args.verdicts, args.cited, args.draws, args.seed, progress=watched(args)
+    )
+    say_notes(result["notes"])
+    if args.json:
+        print_json(result)
+    else:
+        print_table([{"label": label, **line} for label, line in result["by_label"].items()])
+        print(said(result))
+    if args.out:
+        save_faithfulness(result, args.out)
+        say(f"Faithfulness: {args.out}")
+    return 0
