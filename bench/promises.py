@@ -8,9 +8,10 @@ of extra trees and logistic regression, asked for 2% false alarms.
   100 normal runs of 48 h at 1% and at 5% of rows, and judged on 100 others, as are the false alarms that it predicts.
 - *unknown*: each fault in turn is left out of training and calibration; all rows of its 20 runs are judged.
 
-Finished draws stand in the result file and are not run again; all take about an hour on one core.
+Finished parts stand in `promises-draws.json` and `promises-unknown.json` in the cache and are not run again; all take
+about an hour on one core. The result file has their means. `--part` lets two processes share the work.
 
-    python bench/promises.py --cache FOLDER [--minutes 18]
+    python bench/promises.py --cache FOLDER [--minutes 18] [--part draws|unknown]
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from faultwise.data.stretches import stretches
 from faultwise.data.table import Roles, Table
 from faultwise.evaluate.alarms import Debounce, detection, predicted_false_alarms
 from faultwise.experts.calibration import standings
-from recipe import RESULTS, write_result
+from recipe import write_result
 
 DRAWS, CLASSES, NORMAL = 20, [str(fault) for fault in range(21)], "0"
 COVERAGES, RATES, DEBOUNCES = (0.8, 0.9, 0.95), (0.01, 0.05), (Debounce(1, 1), Debounce(2, 3))
@@ -189,43 +190,95 @@ def left_out(fault: str, runs: pd.DataFrame) -> dict[str, Any]:
     return {"fault": fault, "unknown": told, "known": shares(known)}
 
 
+def told(draws: list[dict[str, Any]], faults: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return means over the draws, and what was found of each fault left out."""
+    made: dict[str, Any] = {"draws": len(draws), "sets": {}, "rates": {}, "alarms": {}}
+    for coverage in map(str, COVERAGES):
+        of = [draw["sets"][coverage] for draw in draws]
+        made["sets"][coverage] = one = {key: _mean(of, key) for key in of[0] if key != "by_class"}
+        covered = [draw["covered"] for draw in of]
+        one |= {"covered_lowest": round(min(covered), 4), "covered_highest": round(max(covered), 4)}
+        one["by_class"] = {
+            label: {key: _mean([draw["by_class"][label] for draw in of], key) for key in of[0]["by_class"][label]}
+            for label in CLASSES
+        }
+    for key in ("verdict_accuracy", "top_accuracy", "normal_called_fault"):
+        made[key] = _mean(draws, key)
+    made["sets_by_class"] = {key: _mean([d["sets_by_class"] for d in draws], key) for key in draws[0]["sets_by_class"]}
+    made |= {key: draws[0][key] for key in ("said", "said_by_class")}
+    for rate in map(str, RATES):
+        of = [draw["rates"][rate] for draw in draws]
+        made["rates"][rate] = {"far": _mean(of, "far")}
+        for debounce in map(str, DEBOUNCES):
+            pairs = [(one[debounce]["expected"], one[debounce]["found"]) for one in of]
+            many = [found / expected for expected, found in pairs if expected >= 60]
+            near = [ratio for ratio in many if 1 / 1.5 <= ratio <= 1.5]
+            made["rates"][rate][debounce] = {
+                "draws_with_60": len(many),
+                "within_1.5": round(len(near) / len(many), 4) if many else None,
+                "found_over_expected": [round(min(many), 3), round(max(many), 3)] if many else None,
+                "expected": round(float(np.mean([expected for expected, _ in pairs])), 1),
+                "machine_days": round(of[0][debounce]["days"], 1),
+            }
+    for debounce in map(str, DEBOUNCES):
+        of = [draw["alarms"][debounce] for draw in draws]
+        keys = ("fdr", "far", "episode_recall", "delay_min", "delay_min_restricted", "arl0", "arl1")
+        made["alarms"][debounce] = one = {key: _mean(of, key) for key in (*keys, "false_alarms_per_day")}
+        one["by_fault"] = {
+            label: {key: _mean([draw["by_fault"][label] for draw in of], key) for key in (*keys[:5], "chance_recall")}
+            for label in CLASSES[1:]
+        }
+    known = [fault["known"] for fault in faults]
+    for fault in known:
+        fault["novel_or_abstained"] = fault["unknown"] + fault["undecided"]
+    made["left_out"] = {fault["fault"]: fault["unknown"] for fault in sorted(faults, key=lambda f: int(f["fault"]))}
+    made["known_beside"] = {
+        "mean": {key: _mean(known, key) for key in known[0]},
+        "fewest_single_right": round(min(one["single_right"] for one in known), 4),
+        "most_novel_or_abstained": round(max(one["novel_or_abstained"] for one in known), 4),
+    }
+    return made
+
+
+def _mean(of: list[dict[str, Any]], key: str) -> float | None:
+    values = [one[key] for one in of if one.get(key) is not None]
+    return round(float(np.mean(values)), 4) if values else None
+
+
+def finished(path: Path, config: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return what a file of finished parts has, none if it was made in another way."""
+    before = json.loads(path.read_text()) if path.exists() else {}
+    return before["parts"] if before.get("config") == config else []
+
+
 def main() -> None:
-    """Run what is missing, within the minutes given, and write results/promises.json after each."""
+    """Run what is missing, within the minutes given, keep each part, and write results/promises.json at the end."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cache", type=Path, required=True)
     parser.add_argument("--minutes", type=float, default=18.0, help="start nothing new after so many minutes")
+    parser.add_argument("--part", choices=("draws", "unknown"))
     args = parser.parse_args()
     end = time.monotonic() + 60 * args.minutes
     runs = pool("promises-judge", args.cache)
-    normal = pd.concat(
-        [pool(name, args.cache).assign(run=lambda f, n=name: n + f["run"]) for name in SETS if "mon" in name]
-    )
+    history = [pool(name, args.cache).assign(run=lambda f, n=name: n + f["run"]) for name in SETS if "monitor" in name]
+    normal = pd.concat(history)
     config = json.loads(json.dumps({"fit": FIT, "sets": {k: str(v) for k, v in SETS.items()}}))
-    path = RESULTS / "promises.json"
-    before = json.loads(path.read_text()) if path.exists() else {}
-    same = before.get("config") == config
-    draws, faults = (before.get(key, []) if same else [] for key in ("draws", "left_out"))
-    jobs = [(n, None) for n in range(DRAWS) if n not in [d["draw"] for d in draws]]
-    # The six faults that matter most first, and draws and faults in turn.
-    order = sorted(CLASSES[1:], key=lambda f: f not in ("1", "2", "7", "8", "13", "17"))
-    jobs += [(None, f) for f in order if f not in [d["fault"] for d in faults]]
-    jobs.sort(key=lambda job: job[0] if job[0] is not None else order.index(job[1]))
-    for number, fault in jobs:
+    files = {name: args.cache / f"promises-{name}.json" for name in ("draws", "unknown")}
+    parts = {name: finished(file, config) for name, file in files.items()}
+    # The six faults that matter most first.
+    order = sorted(CLASSES[1:], key=lambda fault: fault not in ("1", "2", "7", "8", "13", "17"))
+    jobs: list[tuple[str, Any]] = [("unknown", f) for f in order if f not in [p["fault"] for p in parts["unknown"]]]
+    jobs += [("draws", n) for n in range(DRAWS) if n not in [p["draw"] for p in parts["draws"]]]
+    jobs = [job for job in jobs if args.part in (None, job[0])]
+    for name, which in jobs:
         if time.monotonic() > end:
-            print(f"{len(draws)} draws, {len(faults)} faults left out; run it again for the rest")
+            print("Run it again for the rest.")
             return
-        if number is not None:
-            draws.append(draw(number, runs, normal))
-            print(
-                number,
-                {c: round(v["covered"], 3) for c, v in draws[-1]["sets"].items()},
-                draws[-1]["rates"],
-                flush=True,
-            )
-        else:
-            faults.append(left_out(fault, runs))
-            print(fault, faults[-1]["unknown"], faults[-1]["known"], flush=True)
-        write_result("promises", config, table(runs).hash(), {"draws": draws, "left_out": faults})
+        parts[name].append(draw(which, runs, normal) if name == "draws" else left_out(which, runs))
+        files[name].write_text(json.dumps({"config": config, "parts": parts[name]}))
+        print(name, which, flush=True)
+    if len(parts["draws"]) == DRAWS and len(parts["unknown"]) == len(order):
+        write_result("promises", config, table(runs).hash(), told(parts["draws"], parts["unknown"]))
 
 
 if __name__ == "__main__":

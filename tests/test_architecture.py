@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib
 import json
+import re
 import subprocess
 import sys
 import textwrap
@@ -44,6 +45,7 @@ RANKS = {
     "evaluate.comparison": 8,
     "evaluate.standing": 9,
     "monitoring": 8,
+    "calibrating": 8,
     "judging": 8,
     "storing": 8,
     "diagnosis": 9,
@@ -145,6 +147,16 @@ def test_public_names_are_sorted_and_exist() -> None:
                 assert names == order, name
                 module = importlib.import_module(f"faultwise.{name}".rstrip("."))
                 assert [n for n in names if not hasattr(module, n)] == [], name
+
+
+def test_what_others_use_is_public() -> None:
+    wrong = []
+    for name, tree in _trees().items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("faultwise"):
+                hidden = [alias.name for alias in node.names if re.match(r"_(?!_)", alias.name)]
+                wrong += [f"{name}:{node.lineno} imports {node.module}.{one}" for one in hidden]
+    assert wrong == []
 
 
 def test_files_stay_small() -> None:

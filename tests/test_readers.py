@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 
+from faultwise.data import batches
 from faultwise.data.about import About, Variable
 from faultwise.data.cleaning import clean, unique_names
 from faultwise.data.delimited import read_delimited
-from faultwise.data.parquet import read_parquet
+from faultwise.data.parquet import read_parquet, read_parquet_batches
 from faultwise.data.readers import read_source
+from faultwise.data.sampling import read_sample
 from faultwise.errors import DataError
 
 
@@ -204,6 +208,47 @@ def test_truth_values_are_the_same_labels_in_every_format(tmp_path: Path, values
         words = [None if pd.isna(label) else label for label in table.frame["broken"]]
         assert words == [None if value is None else str(value) for value in values]
         assert read_source(tmp_path / name).frame["broken"].dropna().tolist() == [v for v in values if v is not None]
+
+
+@pytest.mark.parametrize("levels", [1, 2])
+def test_an_index_without_a_name_is_left_out_of_parquet(
+    tmp_path: Path, plant: Callable[..., pd.DataFrame], levels: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows are sorted by label here, so where a row stood before some were filtered out tells its label."""
+    path, rows = tmp_path / "a.parquet", plant()
+    rows = rows[rows["temp"] > 300]
+    stored = rows.set_index([rows.index, rows["run"]], drop=False).rename_axis([None, None]) if levels == 2 else rows
+    stored.to_parquet(path)
+    index = [f"__index_level_{level}__" for level in range(levels)]
+    assert pd.read_parquet(path).index.nlevels == levels
+    assert set(pq.read_schema(path).names) == {*rows, *index}
+    whole = read_source(path, target="fault", group="run")
+    monkeypatch.setattr(batches, "_LARGE_CELLS", 10)
+    pieces = batches.open_batches(path, 10, as_text=["fault", "run"])
+    sample = read_sample(path, len(rows), target="fault", group="run")
+    for found in (whole.frame, pd.concat(pieces), pd.concat(read_parquet_batches(path, 7)), sample.frame):
+        assert list(found) == list(rows)
+        assert found["flow"].tolist() == rows["flow"].tolist()
+    assert pieces.columns == list(rows)
+    for notes in (whole.notes, pieces.notes, sample.notes):
+        assert sum("stored" in note and all(name in note for name in index) for note in notes) == 1
+
+
+def test_an_index_with_a_name_is_a_column(tmp_path: Path, plant: Callable[..., pd.DataFrame]) -> None:
+    path, rows = tmp_path / "a.parquet", plant().set_index("run")
+    rows.to_parquet(path)
+    whole, notes = read_parquet(path)
+    assert whole["run"].tolist() == rows.index.tolist()
+    assert notes == ["Parquet."]
+    pd.testing.assert_frame_equal(pd.concat(read_parquet_batches(path, 10), ignore_index=True), whole)
+
+
+@pytest.mark.parametrize("frame", [pd.DataFrame({"a": []}), pd.DataFrame(index=[3, 7])])
+def test_parquet_without_rows_or_columns(tmp_path: Path, frame: pd.DataFrame) -> None:
+    frame.to_parquet(tmp_path / "a.parquet")
+    for read in (read_parquet, lambda path: list(read_parquet_batches(path, 10))):
+        with pytest.raises(DataError, match=rf"{len(frame)} rows and {len(frame.columns)} columns"):
+            read(tmp_path / "a.parquet")
 
 
 def test_bad_parquet(tmp_path: Path) -> None:

@@ -199,7 +199,7 @@ def test_html_says_the_verdict_first_and_everything_else() -> None:
     assert page.tags.count("h1") == 1
     assert '<h1 class="verdict">Fault 4: step in the cooling water temperature — 93%</h1>' in html
     assert "The fault score is 99%, above the threshold of 62%" in page.text
-    assert "false-alarm rate of 1% on validation rows" in page.text
+    assert "false-alarm rate of 1% on rows that were held out" in page.text
     for expected in (
         "Cooling water flow",
         "45.6 %",

@@ -39,7 +39,7 @@ SUFFIXES = (".parquet", ".csv")
 _MOST_ROWS = 65_536
 _MOST_CELLS = 8_000_000  # encoded numbers per piece: about 64 MB, of which a few copies live at once
 _MOST_RUNS = 100_000  # a file has an end, so more can be remembered than in a stream
-_TEXT = ("run", "time", "label", "rules")
+_TEXT = ("run", "time", "label", "standing", "fault_set", "rules")
 
 
 def diagnose_file(

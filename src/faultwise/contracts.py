@@ -65,6 +65,7 @@ class Finding:
 
     A finding of one of the user's rules carries it as `rule`: the normal range is then what the rule allows (of the
     value or, with measure "change", of its change over the interval), and `contribution` is 0: nothing was weighed.
+    One of a sensor that looks broken over the interval says so as `sensor`.
     """
 
     id: str
@@ -82,6 +83,7 @@ class Finding:
     unit: str | None = None
     description: str | None = None
     rule: str | None = None
+    sensor: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +92,10 @@ class FaultSet:
 
     labels: tuple[str, ...]
     coverage: float | None = None
-    note: str = "No coverage is promised yet: these are the labels that make up 90% of the probability."
+    note: str = (
+        "No coverage is promised, because no runs were set aside to calibrate it: these are the labels that make up "
+        "90% of the probability."
+    )
 
 
 @dataclass(frozen=True, slots=True)

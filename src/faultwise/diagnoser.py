@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator, ClassifierMixin
 
+from faultwise.calibrating import recalibrated
 from faultwise.contracts import Diagnosis
 from faultwise.data.about import About, read_about
 from faultwise.data.answers import without_answers
@@ -230,6 +231,15 @@ class Diagnoser(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             table = table.up_to(row, most)
         budget = self.lm_score_rows if lm_score_rows is None else lm_score_rows
         return diagnose_table(self.fitted_, table, self.about_, budget, row, cases, self.provenance())
+
+    def calibrate(self, table: Table) -> list[str]:
+        """Calibrate threshold, fault sets and novelty anew on a labelled table (see `calibrating`); return what to say.
+
+        The settings false_alarm_rate, coverage, coverage_per and novel_rate hold as they are now. Raises DataError.
+        """
+        self._check_fitted()
+        self.fitted_, notes = recalibrated(self.fitted_, table, self.settings)
+        return notes
 
     def label_rows(self, table: Table) -> pd.DataFrame:
         """Return one line per judged row: row (from 1), run, label, its probability, fault score."""

@@ -28,7 +28,7 @@ from faultwise.contracts import (
 from faultwise.data.about import About, Variable
 from faultwise.data.rules import Reason
 from faultwise.data.table import Table
-from faultwise.errors import DataError
+from faultwise.errors import DataError, listing
 from faultwise.evidence.attribution import contributions
 from faultwise.evidence.findings import variable_findings
 from faultwise.evidence.separation import tell_apart
@@ -76,6 +76,8 @@ def diagnose_table(
     times = table.times
     made = tuple(_case(fitted, table, about, judged, int(at), times) for at in chosen)
     notes = [*table.notes, *judged.features.notes]
+    if unlike := fitted.incoming.note(table.X):
+        notes.append(unlike)
     short = rows_of_file - len(judged.labels)
     if alone:
         notes.append(f"Only the {len(judged.labels)} rows that the language model scored got a verdict.")
@@ -109,9 +111,14 @@ def _case(fitted: Fitted, table: Table, about: About, judged: Judged, at: int, t
     contribution = contributions_of(fitted, row, label)
     raw = {str(k): v for k, v in table.frame.iloc[int(judged.features.rows[at])].items()}
     findings = variable_findings(row, fitted.encoder.origin, fitted.band, contribution, raw, interval, about)
-    findings = (*_rule_findings(fitted, table, about, judged, at, of_run), *findings)
+    up_to = table.X.iloc[of_run[: last - gone]]
+    suspects = fitted.incoming.suspects(up_to, run, about, gone)
+    findings = (*suspects, *_rule_findings(fitted, table, about, judged, at, of_run), *findings)
     missing = {finding.variable for finding in findings if finding.direction == "missing"}
     verdict = _verdict(fitted, about, judged, at, label, missing)
+    if suspects:
+        names = listing(dict.fromkeys(finding.variable for finding in suspects))
+        verdict = replace(verdict, reason=f"Sensor or machine? Look at {names} first. {verdict.reason}".strip())
     shown = list(dict.fromkeys(finding.variable for finding in findings))[:_PLOTS]
     series = tuple(_series(fitted, table, about, of_run, variable, gone) for variable in shown)
     position = int(table.row_numbers[judged.features.rows[at]])
@@ -154,7 +161,9 @@ def _standing(fitted: Fitted, about: About, judged: Judged, at: int, verdict: Ve
     calibration, classes, stand = fitted.calibration, fitted.ensemble.classes, judged.stand
     if calibration is None or fitted.novelty is None or stand is None:
         return verdict
-    possible = tuple(label for label in verdict.probabilities if stand.members[at][np.searchsorted(classes, label)])
+    others = [label for label in verdict.probabilities if label != verdict.label]
+    members = [label for label in others if stand.members[at][np.searchsorted(classes, label)]]
+    possible = (str(verdict.label), *members)
     standing, p_known = str(stand.standing[at]), float(stand.p_known[at])
     reason = {
         "unknown": f"The row resembles no known class: {p_known:.1%} of rows of known classes lie as far out.",

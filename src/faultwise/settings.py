@@ -85,6 +85,8 @@ class FitSettings:
             errors.append("false_alarm_per is `run` (--false-alarm-per run), which needs normal_only (--normal-only)")
         if self.calibration is not None and not 0 <= self.calibration <= 0.8:
             errors.append(f"calibration is {self.calibration:g}, expected 0 (none) to 0.8")
+        if self.calibration and self.normal_only:
+            errors.append("calibration (--calibration) sets labelled runs aside, and normal_only knows no labels")
         if self.coverage_per not in COVERAGES:
             errors.append(f"coverage_per is `{self.coverage_per}`, expected {' or '.join(COVERAGES)}")
         for name in ("coverage", "novel_rate"):

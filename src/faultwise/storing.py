@@ -17,6 +17,7 @@ from faultwise.data.table import Roles
 from faultwise.encoders.columns import ColumnEncoder
 from faultwise.encoders.windows import WindowEncoder
 from faultwise.errors import RunFolderError, UserError
+from faultwise.evidence.incoming import Incoming
 from faultwise.evidence.normal import NormalBand
 from faultwise.experts.calibration import Calibration
 from faultwise.experts.detection import Detector
@@ -41,7 +42,11 @@ def write_fitted(folder: Path, fitted: Fitted, about: About, roles: Roles) -> No
     if fitted.novelty is not None:
         novelty = {key: np.ascontiguousarray(value) for key, value in asdict(fitted.novelty).items()}
         save_file(novelty, folder / "novelty.safetensors")
+    arrays, incoming = fitted.incoming.state()
+    if arrays:
+        save_file({key: np.ascontiguousarray(value) for key, value in arrays.items()}, folder / "sensors.safetensors")
     state = {
+        "incoming": incoming,
         "encoder": {"window": fitted.encoder.window, "columns": fitted.encoder.learnt.to_dict()},
         "fusion": fitted.ensemble.fusion.to_dict(),
         "detector": asdict(fitted.ensemble.detector),
@@ -73,6 +78,8 @@ def read_fitted(folder: Path, manifest: dict[str, Any], context: ExpertContext) 
         rules = Rules.from_dict(state["rules"]) if state["rules"]["rules"] else Rules()
         known = folder / "novelty.safetensors"
         novelty = Novelty(**load_file(known)) if known.exists() else None
+        sensors = folder / "sensors.safetensors"
+        incoming = Incoming.restored(load_file(sensors) if sensors.exists() else {}, state["incoming"])
         calibration = state["calibration"] and Calibration.from_dict(state["calibration"])
         roles = Roles(**{**state["roles"], "ignored": tuple(state["roles"]["ignored"])})
     except (KeyError, TypeError, ValueError) as error:
@@ -80,6 +87,16 @@ def read_fitted(folder: Path, manifest: dict[str, Any], context: ExpertContext) 
             raise
         raise RunFolderError(f"`{folder}` cannot be understood ({error}): fit again.") from error
     fitted = Fitted(
-        encoder, ensemble, band, reference, rows["seen"], state["notes"], manifest, rules, novelty, calibration
+        encoder,
+        ensemble,
+        band,
+        reference,
+        rows["seen"],
+        state["notes"],
+        manifest,
+        rules,
+        novelty,
+        calibration,
+        incoming,
     )
     return fitted, about, roles

@@ -22,6 +22,7 @@ from faultwise.data.table import Table
 from faultwise.encoders.windows import WindowEncoder
 from faultwise.errors import DataError, HubError, UserError, listing
 from faultwise.evaluate.metrics import metrics
+from faultwise.evidence.incoming import Incoming
 from faultwise.evidence.normal import NormalBand
 from faultwise.experts.calibration import Calibration, calibrate
 from faultwise.experts.detection import Detector
@@ -32,7 +33,15 @@ from faultwise.experts.registry import LANGUAGE_MODEL, ExpertContext, make
 from faultwise.experts.settings import LanguageSettings
 from faultwise.settings import FitSettings
 
-__all__ = ["REFERENCE_ROWS", "Fitted", "fit_table", "normal_label"]
+__all__ = [
+    "REFERENCE_ROWS",
+    "Fitted",
+    "every_class",
+    "fit_table",
+    "language_settings",
+    "normal_label",
+    "split_kind",
+]
 
 _CALIBRATION, _RUNS_TO_SET_ASIDE = 0.25, 8
 _NORMAL_WORDS = ("0", "normal", "ok", "healthy", "good", "none", "no fault", "no failure", "no_fault", "false")
@@ -57,6 +66,7 @@ class Fitted:
     rules: Rules = field(default_factory=Rules)
     novelty: Novelty | None = None
     calibration: Calibration | None = None
+    incoming: Incoming = field(default_factory=Incoming)
 
     @property
     def monitored(self) -> bool:
@@ -90,7 +100,7 @@ def fit_table(table: Table, settings: FitSettings, progress: bool = False) -> Fi
     y = table.y
     normal, note = normal_label(set(y), settings, table.about.normal)
     notes += [note] if note else []
-    kind = _split_kind(settings, table)
+    kind = split_kind(settings, table)
     encoder, data, splits, aside = _prepared(table, settings, kind, notes)
     _have_language_model(settings)
     classes = np.array(sorted(set(y)), dtype=str)
@@ -98,10 +108,13 @@ def fit_table(table: Table, settings: FitSettings, progress: bool = False) -> Fi
     validation = ensemble.fit(data, splits, settings.experts, context)
     logged = np.array([measure in ("spread", "jitter") for _, measure in encoder.origin])
     novelty = Novelty.fit(data.X, data.y, logged, settings.seed)
+    # Before the threshold is set anew: that one belongs to the final experts, and these rows to those of the folds.
+    figures = _figures(validation, data, ensemble, kind)
     calibration, said = None, validation.note
     if aside is not None:
         promise = (settings.coverage, settings.coverage_per, settings.novel_rate)
-        calibration, said = calibrate(ensemble, aside, novelty, *promise, settings.seed)
+        calibration, threshold_note = calibrate(ensemble, aside, novelty, *promise, settings.seed)
+        said = said if threshold_note is None else threshold_note
         notes.append(calibration.note())
     notes += [said] if said else []
     healthy = data.X[data.y == normal] if normal is not None else data.X
@@ -119,7 +132,7 @@ def fit_table(table: Table, settings: FitSettings, progress: bool = False) -> Fi
         "calibration_rows": 0 if aside is None else len(aside.y),
         "calibration_runs": 0 if calibration is None else calibration.runs,
         "seconds": {name: round(value, 2) for name, value in ensemble.seconds.items()},
-        **_figures(validation, data, ensemble, kind),
+        **figures,
     }
     language = ensemble.experts.get(LANGUAGE_MODEL)
     if language is not None:
@@ -131,6 +144,8 @@ def fit_table(table: Table, settings: FitSettings, progress: bool = False) -> Fi
                 f"over {len(classes)} labels): give it more time with --lm-minutes, or leave it out with --no-lm."
             )
     seen = np.unique(row_hashes(table, encoder.learnt.used))
+    sound = None if normal is None else y == normal
+    incoming = Incoming.fit(table.X[encoder.learnt.used], None if kind == "row" else table.runs, sound, settings.seed)
     return Fitted(
         encoder,
         ensemble,
@@ -141,6 +156,7 @@ def fit_table(table: Table, settings: FitSettings, progress: bool = False) -> Fi
         record,
         novelty=novelty,
         calibration=calibration,
+        incoming=incoming,
     )
 
 
@@ -189,7 +205,7 @@ def _prepared(
     full = full[part[full] > 0]
     kept = full[np.isin(full, aside)]
     full = full[np.isin(full, fitting)]
-    _every_class(y, full, settings.window)
+    every_class(y, full, settings.window)
     fewest = 10 * len(set(y))
     if len(full) > settings.most_rows and settings.most_rows < fewest:
         raise UserError(f"--most-rows is {settings.most_rows}: with {len(set(y))} labels choose {fewest} or more.")
@@ -219,18 +235,22 @@ def _set_aside(
     possible = kind == "group" and groups is not None and not set(settings.experts) <= {LANGUAGE_MODEL}
     if share is None and possible:
         runs_of = pd.DataFrame({"y": y, "g": groups}).drop_duplicates().groupby("y").size()
-        # Without enough of them for the coverage, the runs serve better for learning.
-        enough = most_coverage(round(_CALIBRATION * pd.Series(groups).nunique())) >= settings.coverage
-        share = _CALIBRATION if enough and runs_of.min() >= _RUNS_TO_SET_ASIDE else 0.0
+        share = _CALIBRATION if runs_of.min() >= _RUNS_TO_SET_ASIDE else 0.0
     if not share:
         return everything, nothing
     if not possible:
         raise UserError(
-            "Promises are calibrated on whole runs, with an expert beside the language model: pass --group COL and "
-            "another expert, or leave --calibration out."
+            "Promises are calibrated on whole runs, with an expert beside the language model: pass --group COL (and "
+            "--split group) and another expert, or leave --calibration out."
         )
     fitting, aside, _ = split(y, groups, "group", share, settings.seed)
     assert groups is not None
+    if settings.calibration is None:
+        # Without enough of them for the coverage, the runs serve better for learning.
+        pairs = pd.DataFrame({"y": y[aside], "g": groups[aside]}).drop_duplicates()
+        fewest = pairs.groupby("y").size().min() if settings.coverage_per == "class" else pairs["g"].nunique()
+        if most_coverage(int(fewest)) < settings.coverage:
+            return everything, nothing
     notes.append(f"{len(set(groups[aside]))} runs were set aside to calibrate threshold, fault sets and novelty.")
     return fitting, aside
 
@@ -244,7 +264,11 @@ def _have_language_model(settings: FitSettings) -> None:
             raise HubError(f"{error} Or fit without the language model: --no-lm.") from error
 
 
-def _split_kind(settings: FitSettings, table: Table) -> str:
+def split_kind(settings: FitSettings, table: Table) -> str:
+    """Return how rows are split: as the settings say, else as the data says, else by whole runs.
+
+    Raises DataError where nothing says it and the table has no runs.
+    """
     if settings.split != "auto":
         return settings.split
     if table.split:
@@ -262,7 +286,11 @@ def _joint(y: np.ndarray, part: np.ndarray) -> np.ndarray:
     return pd.MultiIndex.from_arrays([y, part]).factorize()[0]
 
 
-def _every_class(y: np.ndarray, rows: np.ndarray, window: int) -> None:
+def every_class(y: np.ndarray, rows: np.ndarray, window: int) -> None:
+    """Check that every label of y (rows,) stands at one of these positions, those of rows with a full window.
+
+    Raises DataError with the labels that are missing.
+    """
     missing = sorted(set(y) - set(y[rows]))
     if missing:
         raise DataError(

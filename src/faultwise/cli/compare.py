@@ -82,12 +82,10 @@ def run(args: argparse.Namespace) -> int:
 
     from faultwise.evaluate.record import LANGUAGE_KEYS, read_record
     from faultwise.experts.registry import LANGUAGE_MODEL
-    from faultwise.report.comparison import check_ending, save_comparison, shown
+    from faultwise.report.comparison import save_comparison, shown
     from faultwise.runs import commit
     from faultwise.training import language_settings
 
-    if args.out:
-        check_ending(args.out)
     experts = tuple(dict.fromkeys(settings.experts))
     protocol: Protocol = getattr(protocols, args.protocol)(args, settings, experts)
     record: dict[str, Any] = {**protocol.record, "commit": commit()}
@@ -156,6 +154,8 @@ def _light(record: dict[str, Any]) -> dict[str, Any]:
 def _check(args: argparse.Namespace, settings: Any) -> None:
     """Refuse what the protocol does not know, before anything is read. Raises UserError."""
     from faultwise.errors import UserError, closest
+    from faultwise.report.comparison import ENDINGS
+    from faultwise.report.save import check_place
 
     if args.protocol not in PROTOCOLS:
         near = closest(args.protocol, PROTOCOLS)
@@ -180,6 +180,6 @@ def _check(args: argparse.Namespace, settings: Any) -> None:
             raise UserError(f"The thesis's protocol knows no --{given[0].replace('_', '-')}: leave it out.")
     if args.report and args.report.suffix.lower() != ".html":
         raise UserError(f"`{args.report}` is to be a report: give it the ending .html.")
-    for path in (args.out, args.report):
-        if path and not path.absolute().parent.is_dir():
-            raise UserError(f"There is no folder `{path.parent}` to write `{path.name}` to: create it first.")
+    for path, endings in ((args.out, ENDINGS), (args.report, ())):
+        if path:
+            check_place(path, endings)

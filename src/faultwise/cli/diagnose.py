@@ -74,16 +74,15 @@ def run(args: argparse.Namespace) -> int:
 def _check(args: argparse.Namespace) -> None:
     """Refuse what cannot be done before anything is loaded. Raises UserError."""
     from faultwise.errors import UserError
-    from faultwise.report.save import SUFFIXES
+    from faultwise.report.save import SUFFIXES, check_place
 
-    if args.report and args.report.suffix.lower() not in SUFFIXES:
-        raise UserError(f"`{args.report}` has no known ending: use one of {', '.join(SUFFIXES)}.")
+    if args.report:
+        check_place(args.report, SUFFIXES)
     if args.cases < 1:
         raise UserError(f"--cases is {args.cases}: choose 1 or more.")
     check_score_rows(args)
-    for out in filter(None, (args.report, args.out, args.state)):
-        if not out.absolute().parent.is_dir():
-            raise UserError(f"There is no folder `{out.parent}` to write `{out.name}` to: create it first.")
+    for out in filter(None, (args.out, args.state)):
+        check_place(out)
     wanted = (".csv",) if args.follow else (".parquet", ".csv")
     if args.out and args.out.suffix not in wanted:
         raise UserError(f"`{args.out}` ends in `{args.out.suffix}`: choose {' or '.join(wanted)}.")

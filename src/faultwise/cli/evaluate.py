@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Any
 
-from faultwise.cli.flags import check_score_rows
+from faultwise.cli.flags import add_run_arguments, check_score_rows
 from faultwise.cli.out import print_json, print_table, say, say_notes, watched
 
 __all__ = ["add", "run"]
@@ -15,9 +14,7 @@ __all__ = ["add", "run"]
 def add(commands: Any) -> None:
     """Register the command."""
     parser = commands.add_parser("evaluate", help="judge a run on unseen labelled rows", description=__doc__)
-    parser.add_argument("run_folder", type=Path, metavar="RUN", help="run folder made by fit")
-    parser.add_argument("source", help="labelled file or folder with the columns of the fit")
-    parser.add_argument("--target", metavar="COL", help="column with the label (default: that of the fit)")
+    add_run_arguments(parser, "labelled file or folder with the columns of the fit")
     parser.add_argument("--lm-score-rows", type=int, metavar="N", help="rows the language model scores (0: none)")
     parser.add_argument("--json", action="store_true", help="print all figures as JSON")
     parser.set_defaults(run=run)
@@ -38,6 +35,13 @@ def run(args: argparse.Namespace) -> int:
         print_json(result)
         return 0
     print_table(leaderboard(result))
+    calibration, told = diagnoser.fitted_.calibration, result["verdict"]
+    if calibration is not None and "coverage" in told:
+        say(
+            f"Fault sets hold the true label in {told['coverage']:.1%} of rows (promised: {calibration.promised:.1%}), "
+            f"with {told['set_size']:.2f} labels on average; unknown {told['unknown']:.1%}, undecided "
+            f"{told['abstained']:.1%}."
+        )
     say(
         "Recall by label (fused verdict): "
         + ", ".join(f"{k} {v:.2f}" for k, v in result["recall_by_class"]["verdict"].items())

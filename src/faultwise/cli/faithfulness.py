@@ -10,6 +10,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from faultwise.cli.flags import add_run_arguments
 from faultwise.cli.out import print_json, print_table, say, say_notes, watched
 
 __all__ = ["add", "run"]
@@ -19,9 +20,7 @@ def add(commands: Any) -> None:
     """Register the command."""
     words = "test whether findings carry their verdicts"
     parser = commands.add_parser("faithfulness", help=words, description=__doc__)
-    parser.add_argument("run_folder", type=Path, metavar="RUN", help="run folder made by fit")
-    parser.add_argument("source", help="labelled file or folder with the columns of the fit, unseen runs")
-    parser.add_argument("--target", metavar="COL", help="column with the label (default: that of the fit)")
+    add_run_arguments(parser, "labelled file or folder with the columns of the fit, unseen runs")
     parser.add_argument("--verdicts", type=int, default=200, metavar="N", help="right verdicts (default: 200)")
     parser.add_argument("--cited", type=int, default=5, metavar="N", help="variables deleted or kept (default: 5)")
     parser.add_argument("--draws", type=int, default=20, metavar="N", help="draws of uncited ones (default: 20)")
@@ -36,10 +35,11 @@ def run(args: argparse.Namespace) -> int:
     from faultwise.diagnoser import Diagnoser
     from faultwise.errors import UserError
     from faultwise.evaluate.faithfulness import faithfulness
-    from faultwise.report.faithfulness import check_ending, said, save_faithfulness
+    from faultwise.report.faithfulness import ENDINGS, said, save_faithfulness
+    from faultwise.report.save import check_place
 
     if args.out:
-        check_ending(args.out)
+        check_place(args.out, ENDINGS)
     if args.seed < 0:
         raise UserError(f"--seed is {args.seed}: choose 0 or more.")
     diagnoser = Diagnoser.load(args.run_folder, progress=watched(args))

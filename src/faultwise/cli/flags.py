@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 import dataclasses
 from collections.abc import Collection
+from pathlib import Path
 from typing import Any
 
 from faultwise.errors import UserError
 from faultwise.settings import FitSettings, from_mapping, read_settings
 
-__all__ = ["add_fit_flags", "add_role_flags", "check_score_rows", "fit_settings"]
+__all__ = ["add_fit_flags", "add_role_flags", "add_run_arguments", "check_score_rows", "fit_settings"]
 
 _KINDS = {"int": int, "float": float}
 
@@ -52,7 +53,15 @@ def add_fit_flags(parser: argparse.ArgumentParser, only: Collection[str] = (), /
             metavar=field.metadata["metavar"],
             help=words.replace("%", "%%"),
         )
-    group.add_argument("--no-lm", action="store_true", help="leave the language model out")
+    if not only or "experts" in only:
+        group.add_argument("--no-lm", action="store_true", help="leave the language model out")
+
+
+def add_run_arguments(parser: argparse.ArgumentParser, source: str) -> None:
+    """Add what commands that judge with a fitted run take: its folder, the rows (in these words), and their label."""
+    parser.add_argument("run_folder", type=Path, metavar="RUN", help="run folder made by fit")
+    parser.add_argument("source", help=source)
+    parser.add_argument("--target", metavar="COL", help="column with the label (default: that of the fit)")
 
 
 def check_score_rows(args: argparse.Namespace) -> None:
@@ -70,7 +79,7 @@ def fit_settings(args: argparse.Namespace, **defaults: Any) -> FitSettings:
             several = str(field.type).startswith("tuple")
             values[field.name] = [p.strip() for p in given.split(",") if p.strip()] if several else given
     settings = from_mapping(values, str(args.config or "settings"))
-    if args.no_lm:
+    if getattr(args, "no_lm", False):
         left = tuple(name for name in settings.experts if name != "language-model")
         settings = dataclasses.replace(settings, experts=left)
     return settings

@@ -36,11 +36,7 @@ def answer_columns(table: Table, normal: str | None = None) -> dict[str, str]:
     >>> answer_columns(Table(frame, Roles(target="fault")))
     {'alarm': 'is `1` in 15 rows, all of them labelled `leak`'}
     """
-    if table.roles.target is None:
-        return {}
-    labels = label_text(table.frame[table.roles.target])
-    known = labels.notna().to_numpy()
-    codes, names = pd.factorize(labels[known])
+    known, codes, names = _labels(table)
     if len(codes) < _FEWEST_ROWS or len(names) < 2:
         return {}
     found = {}
@@ -66,11 +62,7 @@ def almost_answers(table: Table, normal: str | None = None) -> dict[str, str]:
     >>> almost_answers(Table(frame, Roles(target="fault")))
     {'alarm': 'tells `leak` from the rest in all but 1 of 100 rows'}
     """
-    if table.roles.target is None:
-        return {}
-    labels = label_text(table.frame[table.roles.target])
-    known = labels.notna().to_numpy()
-    codes, names = pd.factorize(labels[known])
+    known, codes, names = _labels(table)
     if len(codes) < _FEWEST_ROWS or len(names) < 2:
         return {}
     certain = answer_columns(table, normal)
@@ -94,6 +86,15 @@ def almost_answers(table: Table, normal: str | None = None) -> dict[str, str]:
                 found[name] = f"tells {said} in all but {wrong:,} of {len(codes):,} rows"
                 break
     return found
+
+
+def _labels(table: Table) -> tuple[np.ndarray, np.ndarray, pd.Index]:
+    """Return which rows have a label (rows,), its number for each that has one, and the labels by their numbers."""
+    if table.roles.target is None:
+        return np.zeros(len(table.frame), bool), np.empty(0, int), pd.Index([])
+    labels = label_text(table.frame[table.roles.target])
+    known = labels.notna().to_numpy()
+    return known, *pd.factorize(labels[known])
 
 
 def without_answers(table: Table, keep: Collection[str] = (), normal: str | None = None) -> Table:

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from faultwise.data.benchmarks import Layout, recognise
 from faultwise.data.delimited_batches import read_delimited_batches
 from faultwise.data.folders import PARQUET, TEXT, ending, free_name, run_names, same_columns, tables_among
-from faultwise.data.parquet import read_parquet_batches
+from faultwise.data.parquet import column_notes, read_parquet_batches
 from faultwise.data.readers import read_source
 from faultwise.data.rieth import rieth_files
 from faultwise.data.table import Roles, Table, run_text
@@ -87,6 +87,7 @@ def open_batches(
     columns = list(known.apply(_first(files[0], as_text)).columns) if known is not None else names
     by_file = free_name(columns) if path.is_dir() and named.group is None and group not in columns else None
     runs = run_names([one.name for one in files])
+    said = [note for one in files if ending(one.name, PARQUET) for note in column_notes(one)]
 
     def read() -> Iterator[tuple[float, pd.DataFrame]]:
         for number, (one, layout) in enumerate(zip(files, layouts, strict=True)):
@@ -100,7 +101,7 @@ def open_batches(
     return Batches(
         named if by_file is None else replace(named, group=by_file),
         columns if by_file is None else [by_file, *columns],
-        () if known is None else known.notes,
+        (*dict.fromkeys(said), *(() if known is None else known.notes)),
         known,
         _pieces=read,
     )

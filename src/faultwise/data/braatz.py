@@ -21,7 +21,7 @@ from faultwise.data.about import About
 from faultwise.data.table import Roles, Table
 from faultwise.errors import DataError, listing
 
-__all__ = ["BRAATZ_COLUMNS", "ONSET", "braatz_fault", "read_braatz", "read_braatz_file"]
+__all__ = ["BRAATZ_COLUMNS", "ONSET", "braatz_fault", "read_braatz", "read_braatz_file", "shipped_about"]
 
 BRAATZ_COLUMNS = tuple([f"XMEAS({i})" for i in range(1, 42)] + [f"XMV({i})" for i in range(1, 12)])
 # Samples of a test file before the fault sets in (8 h at one sample in 3 min).
@@ -139,13 +139,13 @@ def _table(frames: list[pd.DataFrame], source: str, part: str, faults: list[int]
         roles=Roles(target="fault", group="run", time="sample"),
         source=source,
         notes=tuple(notes),
-        about=_shipped_about(),
+        about=shipped_about(),
         split="block",
     )
 
 
-def _shipped_about() -> About:
-    """Read the companion that travels with the package; without it there are simply no descriptions."""
+def shipped_about() -> About:
+    """Return the companion that travels with the package; without it there are simply no descriptions."""
     shipped = resources.files("faultwise.data") / "shipped" / "tep.yaml"
     try:
         raw = yaml.safe_load(shipped.read_text(encoding="utf-8"))

@@ -1,11 +1,14 @@
 """Read one Parquet file into a data frame of numbers and text.
 
 It reads one file with flat columns. It takes no partitioned folders apart, unpacks no nested columns, and
-restores no pandas index: rows are numbered from 0.
+restores no pandas index: rows are numbered from 0. An index that pandas stored under a name is a column as any other,
+one without a name is left out: it numbers the rows as they were before some were taken away, and so tells the place of
+a row in the file.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,12 +17,14 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from faultwise.data.cleaning import clean, unique_names, without_counters
+from faultwise.data.cleaning import clean, unique_names
 from faultwise.errors import DataError, listing
 
-__all__ = ["opened", "read_parquet", "read_parquet_batches"]
+__all__ = ["column_notes", "opened", "read_parquet", "read_parquet_batches"]
 
 _BUFFER = 1 << 18
+# What pandas calls an index without a name in a file, level by level.
+_INDEX = re.compile(r"__index_level_\d+__")
 
 
 def read_parquet(path: str | Path, *, as_text: Collection[str] = ()) -> tuple[pd.DataFrame, list[str]]:
@@ -30,33 +35,51 @@ def read_parquet(path: str | Path, *, as_text: Collection[str] = ()) -> tuple[pd
     """
     path = Path(path)
     with opened(path) as file:
-        table = file.read()
-        names, _, notes = unique_names(table.column_names)
-        frame = table.rename_columns(names).to_pandas(ignore_metadata=True)
-    if frame.empty:
-        raise DataError(
-            f"`{path}` has {len(frame)} rows and {len(frame.columns)} columns; expected at least one of "
-            "each: check how it was written."
-        )
+        names, kept, notes = _columns(file, path)
+        frame = file.read().rename_columns(names).select(kept).to_pandas(ignore_metadata=True)
     frame, cleaned = clean(frame, as_text=as_text)
-    index = [name for name in frame.columns if str(name).startswith("__index_level_")]
-    frame, dropped = without_counters(frame, index)
-    return frame, ["Parquet.", *notes, *cleaned, *dropped]
+    return frame, ["Parquet.", *notes, *cleaned]
 
 
 def read_parquet_batches(path: str | Path, rows: int, *, as_text: Collection[str] = ()) -> Iterator[pd.DataFrame]:
-    """Yield frames of about `rows` rows. Memory does not grow with the file, nor with its row groups.
+    """Yield frames of about `rows` rows and the columns of `read_parquet`. Memory does not grow with the file, nor with
+    its row groups.
 
     Raises DataError as `read_parquet` does, in the middle if that is where the file is broken.
     """
+    path = Path(path)
     # Buffered reading, because a file may be one row group of millions of rows.
-    with opened(Path(path), buffer_size=_BUFFER) as file:
-        names, _, _ = unique_names(file.schema_arrow.names)
-        index = [name for name in names if name.startswith("__index_level_")]
+    with opened(path, buffer_size=_BUFFER) as file:
+        names, kept, _ = _columns(file, path)
         for groups in _groups(file.metadata, rows):
             for batch in file.iter_batches(rows, row_groups=groups):
-                frame, _ = clean(batch.rename_columns(names).to_pandas(), as_text=as_text)
-                yield frame.drop(columns=index)
+                read = batch.rename_columns(names).select(kept).to_pandas(ignore_metadata=True)
+                yield clean(read, as_text=as_text)[0]
+
+
+def column_notes(path: str | Path) -> list[str]:
+    """Return what there is to say of the columns of a file before its rows are read. Raises DataError."""
+    path = Path(path)
+    with opened(path) as file:
+        return _columns(file, path)[2]
+
+
+def _columns(file: pq.ParquetFile, path: Path) -> tuple[list[str], list[str], list[str]]:
+    """Return unique names of all columns, those of them that are read, and sentences about both."""
+    names, _, notes = unique_names(file.schema_arrow.names)
+    index = [name for name in names if _INDEX.fullmatch(name)]
+    kept = [name for name in names if name not in index]
+    if not file.metadata.num_rows or not kept:
+        raise DataError(
+            f"`{path}` has {file.metadata.num_rows} rows and {len(kept)} columns; expected at least one of "
+            "each: check how it was written."
+        )
+    if index:
+        notes.append(
+            f"The index without a name that pandas stored ({listing(index)}) was left out: if it says something, name "
+            "it when writing the file."
+        )
+    return names, kept, notes
 
 
 def _groups(metadata: pq.FileMetaData, rows: int) -> Iterator[list[int]]:

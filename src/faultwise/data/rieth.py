@@ -13,7 +13,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from faultwise.data.braatz import BRAATZ_COLUMNS, _shipped_about
+from faultwise.data.braatz import BRAATZ_COLUMNS, shipped_about
 from faultwise.data.layout import Layout
 from faultwise.data.table import Roles
 from faultwise.errors import DataError, listing
@@ -66,7 +66,7 @@ def rieth_layout(columns: Iterable[object], onset: int | None = None) -> Layout 
     return Layout(
         name=RIETH,
         roles=Roles(target="fault", group="run", time="sample"),
-        about=_shipped_about(),
+        about=shipped_about(),
         notes=tuple(notes),
         renamed={source: own.get(official) or _OURS[official] for official, source in found.items()},
         dropped=tuple(index),

@@ -261,7 +261,7 @@ def _in_time(found: dict[str, np.ndarray], minutes: float | None, pace: float | 
         "detected": hits,
         "missed": count - hits,
         "episode_recall": hits / count if count else None,
-        "chance_recall": None if pace is None or not count else float(-np.expm1(-pace * found["length"]).mean()),
+        "chance_recall": None if pace is None or not count else float(0.0 - np.expm1(-pace * found["length"]).mean()),
         "standing_at_onset": int(found["stood"].sum()),
         "arl1": float((delays + detected).sum() / hits) if hits else None,
     }

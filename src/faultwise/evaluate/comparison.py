@@ -33,7 +33,7 @@ from faultwise.evaluate.risk import aurc, risk_curve
 from faultwise.experts.ensemble import aligned
 from faultwise.experts.registry import LANGUAGE_MODEL, ExpertContext, make
 from faultwise.settings import FitSettings
-from faultwise.training import _every_class, _split_kind, language_settings, normal_label
+from faultwise.training import every_class, language_settings, normal_label, split_kind
 
 __all__ = ["FOLDS", "Plan", "Split", "check_results", "compared", "doubts", "plan", "predictions"]
 
@@ -122,7 +122,7 @@ def plan(table: Table, settings: FitSettings, repeats: int = 5) -> Plan:
     y = table.y.astype(str)
     normal, note = normal_label(set(y), settings, table.about.normal)
     notes += [note] if note else []
-    kind = _split_kind(settings, table)
+    kind = split_kind(settings, table)
     if kind == "row" and settings.window > 1:
         raise UserError("Windows over rows that were split one by one would overlap: pass --group COL or --window 1.")
     encoder = WindowEncoder(settings.window).fit(table.X)
@@ -141,7 +141,7 @@ def plan(table: Table, settings: FitSettings, repeats: int = 5) -> Plan:
             full = encoder.full(pieces)
             sides = full[part[full] == 1], full[part[full] == 2]
             for rows in sides:
-                _every_class(y, rows, settings.window)
+                every_class(y, rows, settings.window)
             splits[seed, fold] = Split(seed, fold, *sides, pieces)
     return Plan(table, y, np.array(sorted(set(y))), normal, kind, settings, splits, (*notes, *said))
 

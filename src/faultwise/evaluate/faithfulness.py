@@ -25,11 +25,11 @@ from tqdm import tqdm
 from faultwise.contracts import Interval
 from faultwise.data.about import About
 from faultwise.data.drawing import draw_evenly
-from faultwise.data.splits import row_hashes
 from faultwise.data.stretches import stretches
 from faultwise.data.table import Table
 from faultwise.diagnosis import contributions_of
 from faultwise.errors import DataError, UserError, listing
+from faultwise.evaluate.protocol import seen_again
 from faultwise.evidence.findings import variable_findings
 from faultwise.training import Fitted
 
@@ -237,11 +237,8 @@ def _check(fitted: Fitted, verdicts: int, cited: int, draws: int) -> None:
 
 def _notes(fitted: Fitted, table: Table, faults: list[str], cases: list[Trial]) -> list[str]:
     """Say which faults have no right verdict, and whether the rows were in the fit."""
-    made = []
+    made = seen_again(fitted, table)
     without = sorted(set(faults) - {case.label for case in cases}, key=_in_order)
     if without:
         made.append(f"No verdict of {listing(without)} was right, or drawn: nothing is said of their findings.")
-    again = int(np.isin(row_hashes(table, fitted.encoder.learnt.used), fitted.seen).sum())
-    if again:
-        made.append(f"{again} of {len(table.frame)} rows were in the fit, value for value: judge unseen runs instead.")
     return made

@@ -21,7 +21,7 @@ from faultwise.experts.registry import LANGUAGE_MODEL
 from faultwise.settings import FitSettings
 from faultwise.training import Fitted, normal_label
 
-__all__ = ["evaluate_table", "leaderboard"]
+__all__ = ["evaluate_table", "leaderboard", "normal_in", "seen_again"]
 
 
 def evaluate_table(fitted: Fitted, table: Table, score_rows: int = 128, seed: int = 0) -> dict[str, Any]:
@@ -39,7 +39,7 @@ def evaluate_table(fitted: Fitted, table: Table, score_rows: int = 128, seed: in
         raise DataError(f"`{table.source}` has no stretch of {fitted.encoder.window} samples with one label.")
     named = truth = y[made.rows].astype(str)
     if fitted.monitored:
-        truth = _as_monitored(fitted, table, truth)
+        truth = np.where(truth == normal_in(fitted, table), NORMAL, ABNORMAL).astype(str)
     if ensemble.language_only:  # the language model alone: only what it scores is judged
         few = np.sort(np.random.default_rng(seed).permutation(len(truth))[: max(1, score_rows)])
         made = Features(made.frame.iloc[few].reset_index(drop=True), made.rows[few], made.notes)
@@ -72,13 +72,14 @@ def evaluate_table(fitted: Fitted, table: Table, score_rows: int = 128, seed: in
         everyone[name] = p
     fused = ensemble.fuse(everyone, scored)
     labels = ensemble.detector.decide(fused, ensemble.classes)
+    verdict = metrics(truth, labels, fused, ensemble.classes, normal, inside)
     return {
         "source": table.source,
         "rows": len(truth),
         "rows_without_full_window": len(y) - len(truth),
         "labels_never_trained": unknown,
         "experts": figures,
-        "verdict": metrics(truth, labels, fused, ensemble.classes, normal, inside),
+        "verdict": verdict | _promises(fitted, made, fused, labels, truth),
         "chosen": fitted.record.get("chosen"),
         "recall_by_class": {
             "verdict": recall_by_class(truth, labels),
@@ -89,7 +90,25 @@ def evaluate_table(fitted: Fitted, table: Table, score_rows: int = 128, seed: in
                 if name == fitted.record.get("chosen")
             },
         },
-        "notes": [*table.notes, *made.notes, *_not_judged(fitted, runs, len(truth)), *_seen_again(fitted, table)],
+        "notes": [*table.notes, *made.notes, *_not_judged(fitted, runs, len(truth)), *seen_again(fitted, table)],
+    }
+
+
+def _promises(
+    fitted: Fitted, made: Features, fused: np.ndarray, labels: np.ndarray, truth: np.ndarray
+) -> dict[str, float]:
+    """Return how often fault sets hold the truth, their mean size, and the shares of verdicts that name nothing."""
+    calibration, classes = fitted.calibration, fitted.ensemble.classes
+    if calibration is None or fitted.novelty is None:
+        return {}
+    stand = calibration.stand(fused, classes, labels, fitted.novelty.scores(made.frame))
+    known = np.isin(truth, classes)
+    held = stand.members[known, np.searchsorted(classes, truth[known])].sum() / len(truth)
+    shares = {"abstained": "undecided", "unknown": "unknown", "several": "several"}
+    return {
+        "coverage": float(held),
+        "set_size": float(stand.members.sum(axis=1).mean()),
+        **{key: float((stand.standing == name).mean()) for key, name in shares.items()},
     }
 
 
@@ -102,12 +121,18 @@ def _not_judged(fitted: Fitted, runs: np.ndarray, judged: int) -> list[str]:
     return [f"{possible - judged} windows that reach over a change of label were not judged: no one label is right."]
 
 
-def _as_monitored(fitted: Fitted, table: Table, truth: np.ndarray) -> np.ndarray:
-    """Return the labels as a monitor of normal rows knows them: normal, or not."""
-    normal = fitted.record.get("label_of_normal") or normal_label(set(truth), FitSettings(), table.about.normal)[0]
+def normal_in(fitted: Fitted, table: Table) -> str:
+    """Return the label that means normal in a labelled table; a monitor of normal rows has another word for it.
+
+    Raises DataError for a monitor that was fitted without labels, where neither the table nor its companion tells.
+    """
+    if not fitted.monitored:
+        return str(fitted.ensemble.detector.normal)
+    labels = set(table.y.astype(str))
+    normal = fitted.record.get("label_of_normal") or normal_label(labels, FitSettings(), table.about.normal)[0]
     if normal is None:
-        raise DataError(f"`{table.source}`: which of {listing(sorted(set(truth)))} is normal? Say it in --about.")
-    return np.where(truth == normal, NORMAL, ABNORMAL).astype(str)
+        raise DataError(f"`{table.source}`: which of {listing(sorted(labels))} is normal? Say it in --about.")
+    return str(normal)
 
 
 def _detected_by_label(named: np.ndarray, labels: np.ndarray) -> dict[str, float]:
@@ -115,11 +140,12 @@ def _detected_by_label(named: np.ndarray, labels: np.ndarray) -> dict[str, float
     return {str(name): float((labels[named == name] == ABNORMAL).mean()) for name in sorted(set(named))}
 
 
-def _seen_again(fitted: Fitted, table: Table) -> list[str]:
+def seen_again(fitted: Fitted, table: Table) -> list[str]:
+    """Return a sentence that says how many rows of the table were in the fit, and none if there are none."""
     again = int(np.isin(row_hashes(table, fitted.encoder.learnt.used), fitted.seen).sum())
     if not again:
         return []
-    return [f"Leak: {again} of {len(table.frame)} rows were in the fit, value for value: the figures flatter it."]
+    return [f"Leak: {again:,} of {len(table.frame):,} rows were in the fit, value for value: the figures flatter it."]
 
 
 def leaderboard(evaluated: dict[str, Any]) -> list[dict[str, Any]]:

@@ -66,19 +66,24 @@ class Calibration:
         few = min(self.runs_by_class.values(), default=0)
         unit = "of each class" if self.per == "class" else "of all classes together"
         said = (
-            f"Fault sets hold the true label in {self.promised:.0%} of rows {unit}, for new runs like the {self.runs} "
-            "that they were calibrated on."
+            f"Fault sets hold the true label in {_percent(self.promised)} of rows {unit}, for new runs like the "
+            f"{self.runs} that they were calibrated on."
         )
         if self.promised < self.coverage:
-            said += f" {self.coverage:.0%} was asked for: {self._too_few(few if self.per == 'class' else self.runs)}"
+            said += (
+                f" {_percent(self.coverage)} was asked for: {self._too_few(few if self.per == 'class' else self.runs)}"
+            )
         elif self.per == "all" and most_coverage(few) < self.coverage:
             said += f" Class by class that is not promised: {self._too_few(few)}"
+        if 1 / (self.runs + 1) > self.novel_rate + 1e-12:
+            needed = int(np.ceil(1 / self.novel_rate - 1 - 1e-9))
+            said += f" Nothing can be called unknown at a rate of {self.novel_rate:g}: that needs {needed} runs."
         return said
 
     def _too_few(self, few: int) -> str:
         needed = int(np.ceil(self.coverage / (1 - self.coverage) - 1e-9))
         which = "the fewest calibration runs of a class" if few < self.runs else "the calibration runs"
-        return f"{which} are {few}, which can promise {most_coverage(few):.0%} at most; it needs {needed}."
+        return f"{which} are {few}, which can promise {_percent(most_coverage(few))} at most; it needs {needed}."
 
     def stand(self, p: np.ndarray, classes: np.ndarray, labels: np.ndarray, strange: np.ndarray) -> Stand:
         """Return how verdicts stand: probabilities p (rows, classes), `labels` and novelty scores `strange` (rows,)."""
@@ -102,8 +107,9 @@ class Calibration:
 
 def calibrate(
     ensemble: Ensemble, data: Labelled, novelty: Novelty, coverage: float, per: str, novel_rate: float, seed: int
-) -> tuple[Calibration, str]:
-    """Set the ensemble's thresholds by calibration rows, and return what sets and novelty rest on, with a note.
+) -> tuple[Calibration, str | None]:
+    """Set the ensemble's thresholds by calibration rows, and return what sets and novelty rest on, with a note on the
+    thresholds: None where no row is normal, and they stay as they were.
 
     The language model is not asked: it would take minutes, and few rows of a diagnosis are scored by it. Its fused
     verdicts use the sets of the others.
@@ -111,12 +117,17 @@ def calibrate(
     classical = [name for name in ensemble.experts if name != LANGUAGE_MODEL]
     p = {name: ensemble.ask(name, data.X) for name in classical}
     fused = ensemble.fuse({name: q for name, q in p.items() if name in ensemble.fusion.weights_without})
-    note = ensemble.set_thresholds(p, fused, data.y) if (data.y == ensemble.detector.normal).any() else ""
+    note = ensemble.set_thresholds(p, fused, data.y) if (data.y == ensemble.detector.normal).any() else None
     strange = strangeness(fused, ensemble.classes, ensemble.detector.decide(fused, ensemble.classes))
     sets = FaultSets().fit(strange, data.y, ensemble.classes, data.groups, seed)
     novel = PValues().fit(novelty.scores(data.X), data.groups, seed)
     counts = {str(label): len(set(data.groups[data.y == label])) for label in ensemble.classes}
     return Calibration(sets, novel, coverage, per, novel_rate, counts), note
+
+
+def _percent(share: float) -> str:
+    """Write a share as a percentage, rounded down: 94.7% is not the 95% that was asked for."""
+    return f"{np.floor(1000 * share + 1e-9) / 10:g}%"
 
 
 def standings(members: np.ndarray, p_known: np.ndarray, novel_rate: float) -> np.ndarray:
@@ -130,5 +141,6 @@ def standings(members: np.ndarray, p_known: np.ndarray, novel_rate: float) -> np
     """
     size = members.sum(axis=1)
     most = max(2, int(_TOO_MANY * members.shape[1]))
-    made = np.select([p_known <= novel_rate, size > most, size > 1], ["unknown", "undecided", "several"], "named")
+    unlike = p_known <= novel_rate + 1e-12  # the mean of many equal p-values may differ from them in its last digit
+    made = np.select([unlike, size > most, size > 1], ["unknown", "undecided", "several"], "named")
     return np.asarray(made)

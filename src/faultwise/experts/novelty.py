@@ -11,6 +11,8 @@ import numpy as np
 import pandas as pd
 from sklearn.covariance import ledoit_wolf
 
+from faultwise.data.drawing import draw_evenly
+
 __all__ = ["Novelty"]
 
 _MOST_ROWS = 30_000
@@ -43,7 +45,7 @@ class Novelty:
         """Learn from encoded rows (rows, features) and labels y (rows,)."""
         X = frame.to_numpy()
         if len(X) > _MOST_ROWS:
-            drawn = np.random.default_rng(seed).permutation(len(X))[:_MOST_ROWS]
+            drawn = draw_evenly(y, np.zeros(len(y), int), _MOST_ROWS, seed)  # no class may be lost
             X, y = X[drawn], y[drawn]
         floor = 1e-3 * np.median(np.abs(X), axis=0).astype(float) + 1e-9
         made = cls(logged, floor, np.ones(X.shape[1]), *(np.empty(0),) * 3)

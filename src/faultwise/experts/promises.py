@@ -66,7 +66,12 @@ class PValues:
         return self
 
     def usual(self, scores: np.ndarray, coverage: float) -> np.ndarray:
-        """Return which scores are usual at a coverage, or at the largest one that the runs can promise; same shape."""
+        """Return which scores are usual at a coverage, or at the largest one that the runs can promise; same shape.
+
+        Without any run every score is.
+        """
+        if not self.runs:
+            return np.ones(np.shape(scores), bool)
         return np.asarray(self(scores) > 1 - min(coverage, most_coverage(self.runs)) + 1e-12)
 
     def __call__(self, scores: np.ndarray) -> np.ndarray:

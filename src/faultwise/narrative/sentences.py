@@ -19,6 +19,7 @@ def narrate(verdict: Verdict, findings: tuple[Finding, ...]) -> tuple[Sentence, 
     made = [Sentence(_verdict_text(verdict))]
     if verdict.label is None:
         return tuple(made)
+    made += [Sentence(finding.sensor, (finding.id,)) for finding in findings if finding.sensor]
     made += [Sentence(_rule_text(finding), (finding.id,)) for finding in findings if finding.rule]
     least = _SLIGHT * max((finding.contribution for finding in findings), default=0.0)
     telling = [f for f in findings if f.contribution > 0 and (f.direction != "within" or f.contribution >= least)]

@@ -5,11 +5,10 @@ Labels of faults are data: they are cleaned, never read as formulas, and escaped
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from faultwise.report.plots import drawn_svg
+from faultwise.report.plots import COLOURS, drawn_png, drawn_svg, plain_axes
 from faultwise.report.values import clean
 
 if TYPE_CHECKING:
@@ -18,13 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["MOST_FAULTS", "alarms_figure", "alarms_png", "alarms_svg"]
 
 MOST_FAULTS = 60
-_INK, _MUTED, _RULE, _OUT = (
-    "#1b2026",
-    "#59636e",
-    "#c9cfd6",
-    "#b3261e",
-)  # as in `plots`: a page has them in the dark, too
-_BAR, _ACCENT = "#9db9d6", "#1d5fa6"
+_INK, _RULE, _OUT, _BAR, _ACCENT = (COLOURS[name] for name in ("ink", "rule", "out", "bar", "accent"))
 
 
 def alarms_figure(result: Mapping[str, Any]) -> Figure:
@@ -74,10 +67,7 @@ def alarms_figure(result: Mapping[str, Any]) -> Figure:
     late.set_yticks(at, [clean(label, 24) for label, _ in faults])
     late.set_ylim(len(faults) - 0.4, -0.6)
     for axes in (late, often):
-        axes.patch.set_visible(False)
-        axes.spines[["top", "right", "left"]].set_visible(False)
-        axes.spines["bottom"].set_color(_RULE)
-        axes.tick_params(colors=_MUTED, labelsize=9, length=3, width=0.6, pad=2)
+        plain_axes(axes, 9, pad=2)
         axes.tick_params(axis="y", length=0, pad=6)
         axes.grid(axis="x", color=_RULE, lw=0.4, zorder=0)
     for text in late.get_yticklabels():
@@ -104,12 +94,7 @@ def _said(value: float, unit: str) -> str:
 
 def alarms_png(result: Mapping[str, Any]) -> bytes:
     """Return the chart as PNG on white."""
-    import matplotlib
-
-    buffer = io.BytesIO()
-    with matplotlib.rc_context({"text.usetex": False, "font.family": ["DejaVu Sans"]}):
-        alarms_figure(result).savefig(buffer, format="png", dpi=150, facecolor="white", metadata={"Software": None})
-    return buffer.getvalue()
+    return drawn_png(lambda: alarms_figure(result), 150)
 
 
 def alarms_svg(result: Mapping[str, Any]) -> str:

@@ -8,19 +8,16 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Callable, Mapping
-from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from faultwise.errors import UserError
 from faultwise.evaluate.alarm_load import ACCEPTABLE_A_DAY, FLOOD, FLOOD_SHARE, MANAGEABLE_A_DAY
-from faultwise.report.save import write_atomic
+from faultwise.report.pages import rendered
+from faultwise.report.save import check_place, write_atomic
 from faultwise.report.values import DASH, clean, number, percent
 
-if TYPE_CHECKING:
-    from jinja2 import Template
-
-__all__ = ["ENDINGS", "check_ending", "choices", "faults", "render_alarms", "save_alarms", "sentences"]
+__all__ = ["ENDINGS", "choices", "faults", "render_alarms", "save_alarms", "sentences"]
 
 ENDINGS = (".html", ".png", ".json")
 _GRADES = {
@@ -28,12 +25,6 @@ _GRADES = {
     "manageable": "the most that can be managed",
     "too many": "more than can be managed",
 }
-
-
-def check_ending(path: Path) -> None:
-    """Raise UserError for a file that alarms are not written to."""
-    if path.suffix.lower() not in ENDINGS:
-        raise UserError(f"`{path}` has no known ending: use one of {', '.join(ENDINGS)}.")
 
 
 def sentences(result: Mapping[str, Any]) -> list[str]:
@@ -183,15 +174,6 @@ def _between(one: Mapping[str, Any], key: str, written: Callable[[object], str])
     return said if low is None or ends == f" [{said}, {said}]" else said + ends
 
 
-@functools.cache
-def _template() -> Template:
-    from jinja2 import Environment, StrictUndefined
-
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    source = resources.files("faultwise.report").joinpath("alarms.html.j2").read_text(encoding="utf-8")
-    return environment.from_string(source)
-
-
 def render_alarms(result: Mapping[str, Any]) -> str:
     """Return the figures as one HTML page without scripts or network."""
     from markupsafe import Markup
@@ -199,16 +181,16 @@ def render_alarms(result: Mapping[str, Any]) -> str:
     from faultwise.report.alarm_plot import MOST_FAULTS, alarms_svg
 
     page = {
-        "source": clean(result["source"]),
+        "title": f"Alarms on {result['source']}",
         "sentences": sentences(result),
         # Trusted markup: our drawing, its labels escaped there.
         "chart": Markup(alarms_svg(result)) if result["by_fault"] else "",
         "left": max(0, len(result["by_fault"]) - MOST_FAULTS),
         "far": percent(result["far"]),
         "tables": [("By fault", faults(result)), ("Other debounces", choices(result))],
-        "notes": [clean(note) for note in result["notes"]],
+        "notes": result["notes"],
     }
-    return _template().render(page=page) + "\n"
+    return rendered("alarms.html.j2", page)
 
 
 def save_alarms(result: Mapping[str, Any], path: Path) -> Path:
@@ -216,7 +198,7 @@ def save_alarms(result: Mapping[str, Any], path: Path) -> Path:
 
     Raises UserError for another ending, a place that cannot be written to, and a PNG without any fault to draw.
     """
-    check_ending(path)
+    check_place(path, ENDINGS)
     if path.suffix.lower() == ".json":
         return write_atomic(path, json.dumps(result, indent=1, allow_nan=False) + "\n")
     if path.suffix.lower() == ".html":

@@ -12,21 +12,14 @@ from typing import Any
 
 import pandas as pd
 
-from faultwise.errors import UserError
 from faultwise.report import values
 from faultwise.report.markdown import escape
-from faultwise.report.save import write_atomic
+from faultwise.report.save import check_place, write_atomic
 from faultwise.report.tables import write_csv
 
-__all__ = ["COSTS", "ENDINGS", "check_ending", "cost", "save_comparison", "shown"]
+__all__ = ["COSTS", "ENDINGS", "cost", "save_comparison", "shown"]
 
 ENDINGS = (".json", ".csv", ".md")
-
-
-def check_ending(path: Path) -> None:
-    """Raise UserError for a file that no comparison is written to."""
-    if path.suffix.lower() not in ENDINGS:
-        raise UserError(f"`{path}` has no known ending: use one of {', '.join(ENDINGS)}.")
 
 
 def shown(record: Mapping[str, Any]) -> list[dict[str, str]]:
@@ -99,7 +92,7 @@ def save_comparison(record: Mapping[str, Any], path: Path) -> Path:
 
     Raises UserError for another ending and for a place that cannot be written to.
     """
-    check_ending(path)
+    check_place(path, ENDINGS)
     if path.suffix.lower() == ".csv":
         return write_csv(pd.DataFrame(record["summary"]), path)
     if path.suffix.lower() == ".json":

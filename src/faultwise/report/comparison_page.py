@@ -1,20 +1,19 @@
 """The report of a comparison: one self-contained HTML file that needs no network and no JavaScript.
 
-`render_page` gathers everything into plain rows and the template words them; its look is that of the diagnosis report.
+`render_page` gathers everything into plain rows and the template words them in the frame of `pages`.
 No figure is computed here beyond shares of a confusion matrix.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from faultwise.report import values
 from faultwise.report.comparison import COSTS, cost, shown
 from faultwise.report.comparison_plots import DASHES, SERIES, risk_svg, standing_svg
-from faultwise.report.html import _template
+from faultwise.report.pages import rendered
 from faultwise.report.save import write_atomic
 
 __all__ = ["render_page", "save_page"]
@@ -40,8 +39,7 @@ def render_page(record: Mapping[str, Any]) -> str:
 
     `results` are those to be shown, `fits_left` counts what an interrupted comparison has not run.
     """
-    source = resources.files("faultwise.report").joinpath("comparison.html.j2").read_text(encoding="utf-8")
-    return _template().environment.from_string(source).render(page=_page(record)) + "\n"
+    return rendered("comparison.html.j2", _page(record))
 
 
 def _page(record: Mapping[str, Any]) -> dict[str, Any]:
@@ -60,7 +58,6 @@ def _page(record: Mapping[str, Any]) -> dict[str, Any]:
     reach = "" if best[f"{key}_low"] is None else f" ({best[f'{key}_low']:.3f} to {best[f'{key}_high']:.3f})"
     left = record.get("fits_left", 0)
     return {
-        "style": Markup(_style()),
         "light": SERIES,
         "dark": _DARK,
         "source": record["source"],
@@ -105,12 +102,6 @@ def _facts(record: Mapping[str, Any]) -> str:
         f"{splits} {'split' if splits == 1 else 'splits'}, the same for all: {_SPLITS[config['split']]}; "
         f"{most} rows judged in each, none of them learnt from."
     )
-
-
-def _style() -> str:
-    """Return the style of the diagnosis report."""
-    source = resources.files("faultwise.report").joinpath("template.html.j2").read_text(encoding="utf-8")
-    return source[source.index("<style>") + len("<style>") : source.index("</style>")]
 
 
 def _in_order(confusion: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from faultwise.report import values
-from faultwise.report.plots import drawn_svg
+from faultwise.report.plots import COLOURS, drawn_svg, plain_axes
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = ["DASHES", "SERIES", "risk_figure", "risk_svg", "standing_figure", "standing_svg"]
 
-_INK, _MUTED, _RULE, _BAND, _ACCENT = "#1b2026", "#59636e", "#c9cfd6", "#dbe7f3", "#1d5fa6"
+_INK, _MUTED, _RULE, _BAND, _ACCENT = (COLOURS[name] for name in ("ink", "muted", "rule", "band", "accent"))
 _STEPS = (1, 2, 2.5, 5, 10)
 # Colours of the lines in the light theme, in the order of the experts; the page has others for the dark one. Lines
 # differ in their dashes, too.
@@ -38,7 +38,6 @@ def standing_figure(lines: Sequence[Mapping[str, Any]], splits: Mapping[str, Seq
     figure = Figure(figsize=(5.2, 0.7 + 0.44 * len(lines)), layout="constrained")
     figure.patch.set_visible(False)
     axes = figure.add_subplot()
-    axes.patch.set_visible(False)
     best = lines[0]
     if best[f"{key}_low"] is not None:
         axes.axvspan(best[f"{key}_low"], best[f"{key}_high"], color=_BAND, lw=0, zorder=1)
@@ -56,7 +55,7 @@ def standing_figure(lines: Sequence[Mapping[str, Any]], splits: Mapping[str, Seq
     axes.set_ylim(len(lines) - 0.4, -0.6)
     axes.xaxis.set_major_locator(MaxNLocator(6, steps=_STEPS))
     axes.grid(axis="x", color=_RULE, lw=0.5, zorder=0)
-    _plain(axes)
+    plain_axes(axes, 10.5)
     axes.tick_params(axis="y", length=0, labelcolor=_INK)
     return figure
 
@@ -69,7 +68,6 @@ def risk_figure(curves: Mapping[str, Sequence[float]]) -> Figure:
     figure = Figure(figsize=(5.2, 3.0), layout="constrained")
     figure.patch.set_visible(False)
     axes = figure.add_subplot()
-    axes.patch.set_visible(False)
     for place, curve in reversed(list(enumerate(curves.values()))):
         colour, dashes = SERIES[place % len(SERIES)], DASHES[place % len(DASHES)]
         # Every further round of the colours is drawn thinner.
@@ -86,7 +84,7 @@ def risk_figure(curves: Mapping[str, Sequence[float]]) -> Figure:
     axes.grid(axis="y", color=_RULE, lw=0.5, zorder=0)
     axes.set_xlabel("share of rows answered, the most confident first", fontsize=10.5, color=_MUTED)
     axes.set_ylabel("error among them", fontsize=10.5, color=_MUTED)
-    _plain(axes)
+    plain_axes(axes, 10.5)
     return figure
 
 
@@ -109,13 +107,7 @@ def risk_svg(curves: Mapping[str, Sequence[float]]) -> str:
 
 
 def _themed(svg: str) -> str:
-    """Let the page's theme choose the colours of lines and marks."""
+    """Let the page's theme choose the colours of lines; those that are among `COLOURS` follow it already."""
     for place, colour in enumerate(SERIES):
         svg = svg.replace(f": {colour}", f": var(--series-{place}, {colour})")
     return svg
-
-
-def _plain(axes: Any) -> None:
-    axes.spines[["top", "right", "left"]].set_visible(False)
-    axes.spines["bottom"].set_color(_RULE)
-    axes.tick_params(colors=_MUTED, labelsize=10.5, length=3, width=0.6, pad=3)

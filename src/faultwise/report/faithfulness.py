@@ -6,61 +6,25 @@ is drawn.
 
 from __future__ import annotations
 
-import html
-import io
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from faultwise.errors import UserError
-from faultwise.report.plots import drawn_svg
-from faultwise.report.save import write_atomic
+from faultwise.report.pages import rendered
+from faultwise.report.plots import COLOURS, drawn_png, drawn_svg, plain_axes
+from faultwise.report.save import check_place, write_atomic
 from faultwise.report.values import clean, number, percent
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["ENDINGS", "check_ending", "faithfulness_figure", "said", "save_faithfulness"]
+__all__ = ["ENDINGS", "faithfulness_figure", "said", "save_faithfulness"]
 
 ENDINGS = (".html", ".png", ".json")
 _MOST_LABELS = 40
-_INK, _MUTED, _RULE, _BAND = "#1b2026", "#59636e", "#c9cfd6", "#dbe7f3"
-_PAGE = """<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{title}</title>
-<style>
-:root {{ color-scheme: light dark; --paper: #fff; --ink: #1b2026; --muted: #59636e; --rule: #c9cfd6; --band: #dbe7f3; }}
-@media (prefers-color-scheme: dark) {{
-  :root {{ --paper: #14171b; --ink: #e4e7eb; --muted: #a2abb6; --rule: #343b44; --band: #22344a; }}
-}}
-body {{ margin: 0 auto; padding: 28px 24px 56px; max-width: 900px; background: var(--paper); color: var(--ink);
-  font: 15px/1.5 system-ui, "Segoe UI", Roboto, "DejaVu Sans", sans-serif; font-variant-numeric: tabular-nums; }}
-svg {{ width: 100%; height: auto; }} svg text {{ font-family: inherit !important; }}
-.wide {{ overflow-x: auto; }} table {{ border-collapse: collapse; font-size: 14px; }}
-th, td {{ padding: 4px 14px 4px 0; text-align: right; border-bottom: 1px solid var(--rule); }}
-th:first-child {{ text-align: left; }} tbody th {{ overflow-wrap: anywhere; min-width: 7ch; }}
-.small {{ font-size: 13px; color: var(--muted); }}
-</style>
-</head>
-<body>
-<h1>{title}</h1>
-<p>{said}</p>
-{chart}
-<div class="wide"><table>
-<thead><tr>{head}</tr></thead>
-<tbody>
-{rows}
-</tbody></table></div>
-{notes}
-</body>
-</html>
-"""
+_INK, _MUTED, _RULE, _BAND = (COLOURS[name] for name in ("ink", "muted", "rule", "band"))
 _COLUMNS = {
     "verdicts": "verdicts",
     "probability": "probability",
@@ -69,14 +33,6 @@ _COLUMNS = {
     "stays_cited": "left, cited kept alone",
     "stays_uncited": "left, others kept alone",
 }
-
-
-def check_ending(path: Path) -> None:
-    """Raise UserError for a file that no such result is written to, or a folder that is not there."""
-    if path.suffix.lower() not in ENDINGS:
-        raise UserError(f"`{path}` has no known ending: use one of {', '.join(ENDINGS)}.")
-    if not path.absolute().parent.is_dir():
-        raise UserError(f"There is no folder `{path.parent}` to write `{path.name}` to: create it first.")
 
 
 def said(result: Mapping[str, Any]) -> str:
@@ -125,7 +81,6 @@ def faithfulness_figure(result: Mapping[str, Any]) -> Figure:
 
 def _panel(axes: Axes, pairs: list[tuple[float, float]], whole: Mapping[str, Any], title: str, words: str) -> None:
     """Draw one panel; `pairs` are the cited and the uncited figure of each label, `whole` those of all verdicts."""
-    axes.patch.set_visible(False)
     axes.axhspan(-0.5, 0.5, color=_BAND, lw=0, zorder=0)
     axes.axvline(0, color=_RULE, lw=0.8, zorder=1)
     means = (whole["cited"]["mean"], whole["uncited"]["mean"])
@@ -144,9 +99,7 @@ def _panel(axes: Axes, pairs: list[tuple[float, float]], whole: Mapping[str, Any
     axes.set_xlabel(words, fontsize=9, color=_MUTED)
     everything = [0.0, 1.0, *means, *(figure for pair in pairs for figure in pair)]
     axes.set_xlim(min(everything) - 0.04, max(everything) + 0.03)
-    axes.spines[["top", "right", "left"]].set_visible(False)
-    axes.spines["bottom"].set_color(_RULE)
-    axes.tick_params(colors=_MUTED, labelsize=9, length=3, width=0.6)
+    plain_axes(axes, 9)
     axes.tick_params(axis="y", length=0)
 
 
@@ -155,38 +108,32 @@ def save_faithfulness(result: Mapping[str, Any], path: Path) -> Path:
 
     Raises UserError for another ending and for a place that cannot be written to.
     """
-    check_ending(path)
+    check_place(path, ENDINGS)
     kind = path.suffix.lower()
     if kind == ".json":
         return write_atomic(path, json.dumps(result, indent=1, allow_nan=False) + "\n")
     if kind == ".html":
         return write_atomic(path, _page(result))
-    buffer = io.BytesIO()
-    faithfulness_figure(result).savefig(buffer, format="png", dpi=160, facecolor="white")
-    return write_atomic(path, buffer.getvalue())
+    return write_atomic(path, drawn_png(lambda: faithfulness_figure(result), 160))
 
 
 def _page(result: Mapping[str, Any]) -> str:
-    title = "Do the findings carry the verdicts?"
-    chart = drawn_svg(lambda: faithfulness_figure(result), "faithfulness", said(result))
-    rows = [
-        f'<tr><th scope="row">{html.escape(clean(label))}</th>'
-        + "".join(f"<td>{line[key] if key == 'verdicts' else format(line[key], 'z.3f')}</td>" for key in _COLUMNS)
-        + "</tr>"
-        for label, line in result["by_label"].items()
-    ]
-    notes = [
-        f'<p class="small">{html.escape(clean(note))}</p>' for note in (Path(result["source"]).name, *result["notes"])
-    ]
-    head = "".join(f'<th scope="col">{words}</th>' for words in ("label", *_COLUMNS.values()))
-    return _PAGE.format(
-        title=title,
-        said=html.escape(said(result)),
-        chart=chart,
-        head=head,
-        rows="\n".join(rows),
-        notes="\n".join(notes),
-    )
+    from markupsafe import Markup
+
+    page = {
+        "title": "Do the findings carry the verdicts?",
+        "source": Path(result["source"]).name,
+        "said": said(result),
+        # Trusted markup: our drawing, its labels escaped there.
+        "chart": Markup(drawn_svg(lambda: faithfulness_figure(result), "faithfulness", said(result))),
+        "columns": ["label", *_COLUMNS.values()],
+        "rows": [
+            [label, *(line[key] if key == "verdicts" else format(line[key], "z.3f") for key in _COLUMNS)]
+            for label, line in result["by_label"].items()
+        ],
+        "notes": result["notes"],
+    }
+    return rendered("faithfulness.html.j2", page)
 
 
 def _ratio(ratio: Mapping[str, Any], of: str = "95% over runs: ") -> str:

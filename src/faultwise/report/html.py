@@ -1,22 +1,18 @@
 """The HTML report: one self-contained file that needs no network and no JavaScript.
 
-`render_html` gathers everything into plain rows (`_page`), and the template words them; Jinja2 escapes every
-value. No verdict and no number is computed here, nothing is written to disk.
+`render_html` gathers everything into plain rows (`_page`), and the template words them in the frame of `pages`. No
+verdict and no number is computed here, nothing is written to disk.
 """
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping
-from importlib import resources
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from faultwise.contracts import Case, Diagnosis, Finding
 from faultwise.report import values, words
+from faultwise.report.pages import rendered
 from faultwise.report.plots import series_svg
-
-if TYPE_CHECKING:
-    from jinja2 import Template
 
 __all__ = ["render_html"]
 
@@ -31,23 +27,6 @@ _STATE_WORDS = {
     "named": "Named, not detected",
     "unknown": "No verdict",
 }
-
-
-def _finalize(value: Any) -> Any:
-    """Clean every text that reaches the page; markup made by us passes."""
-    return value if hasattr(value, "__html__") else values.clean(value)
-
-
-@functools.cache
-def _template() -> Template:
-    from jinja2 import Environment, StrictUndefined
-
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, finalize=_finalize, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters |= {"number": values.number, "percent": values.percent}
-    source = resources.files("faultwise.report").joinpath("template.html.j2").read_text(encoding="utf-8")
-    return environment.from_string(source)
 
 
 def _share(value: float | None) -> str:
@@ -79,7 +58,7 @@ def _statistics(case: Case) -> list[dict[str, Any]]:
 
 def _bars(findings: list[Finding]) -> dict[str, Any]:
     """Bars left and right of zero on one common scale; zero lies where the room is used best."""
-    findings = [finding for finding in findings if finding.rule is None]
+    findings = [finding for finding in findings if finding.rule is None and finding.sensor is None]
     shown = findings[:_TOP_BARS]
     sizes = [f.contribution for f in shown if abs(f.contribution) < float("inf")]
     left, right = -min([0.0, *sizes]), max([0.0, *sizes])
@@ -141,7 +120,9 @@ def _finding(finding: Finding, anchors: Mapping[str, str]) -> dict[str, Any]:
         "anchor": anchors[finding.id],
         "name": words.variable_name(finding),
         "column": finding.variable if finding.name and finding.name != finding.variable else "",
-        "description": " ".join(filter(None, (finding.rule and f"Rule {finding.rule}.", finding.description))),
+        "description": " ".join(
+            filter(None, (finding.sensor, finding.rule and f"Rule {finding.rule}.", finding.description))
+        ),
         "measure": finding.measure,
         "value": words.measured(finding),
         "normal": words.normal_range(finding),
@@ -193,6 +174,7 @@ def _case(case: Case, number: int) -> dict[str, Any]:
         "label": verdict.label,
         "experts": _experts(case),
         "fault_set": verdict.fault_set,
+        "telling": words.telling(verdict),
     }
 
 
@@ -223,4 +205,4 @@ def render_html(diagnosis: Diagnosis) -> str:
 
     At most 50 cases are shown in detail and 200 runs in the overview; the count of the rest is said.
     """
-    return _template().render(page=_page(diagnosis)) + "\n"
+    return rendered("template.html.j2", _page(diagnosis))

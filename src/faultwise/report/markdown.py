@@ -105,6 +105,8 @@ def _case(case: Case, level: str) -> list[str]:
     note = f" {escape(verdict.fault_set.note)}" if verdict.fault_set.note else ""
     if verdict.fault_set.labels:
         lines += [f"Labels that stay possible: {possible}.{promise}{note}", ""]
+    if verdict.tell_apart:
+        lines += ["What would tell them apart:", "", *(f"- {escape(line)}" for line in words.telling(verdict)), ""]
     return lines
 
 

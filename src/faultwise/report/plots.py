@@ -1,7 +1,7 @@
-"""Small SVG plots of one variable over its run, through matplotlib's object interface.
+"""Small plots of one variable over its run, and how every chart becomes SVG or PNG: matplotlib's object interface.
 
-Only numbers are drawn, so no text of the data gets into the SVG except, escaped, as its accessible name.
-Colours are CSS variables with the light theme as fallback: inside a page the plots follow dark mode. Bars and
+In these plots only numbers are drawn, so no text of the data gets into the SVG except, escaped, as its accessible name.
+Colours are CSS variables with the light theme as fallback: inside a page all charts follow dark mode. Bars and
 tables are plain HTML and not made here. matplotlib is imported when something is drawn; pyplot is never used.
 """
 
@@ -19,12 +19,23 @@ import numpy as np
 from faultwise.contracts import Interval, Series
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["drawn_svg", "figure_svg", "series_figure", "series_points", "series_svg"]
+__all__ = [
+    "COLOURS",
+    "drawn_png",
+    "drawn_svg",
+    "figure_svg",
+    "plain_axes",
+    "series_figure",
+    "series_points",
+    "series_svg",
+]
 
-_COLOURS = {"ink": "#1b2026", "muted": "#59636e", "rule": "#c9cfd6", "band": "#dbe7f3"}
-_COLOURS |= {"mark": "#f3d9a4", "out": "#b3261e"}
+# Those of the light theme, by the names that `style.css` has for them.
+COLOURS = {"ink": "#1b2026", "muted": "#59636e", "rule": "#c9cfd6", "band": "#dbe7f3"}
+COLOURS |= {"mark": "#f3d9a4", "out": "#b3261e", "accent": "#1d5fa6", "bar": "#9db9d6"}
 _SETTINGS: dict[Any, Any] = {"svg.hashsalt": "faultwise", "svg.fonttype": "none", "path.simplify": True}
 _SETTINGS |= {"text.usetex": False, "font.family": ["sans-serif"], "font.sans-serif": ["DejaVu Sans"]}
 # rc_context changes settings for the whole process; a web server draws in several threads.
@@ -64,36 +75,41 @@ def series_figure(series: Series, interval: Interval) -> Figure:
     figure = Figure(figsize=(4.7, 1.75), layout="constrained")
     figure.patch.set_visible(False)
     axes = figure.add_subplot()
-    axes.patch.set_visible(False)
     first, last = interval.first - 0.5, interval.last + 0.5
-    axes.axvspan(first, last, color=_COLOURS["mark"], lw=0, zorder=1.5, alpha=0.7)
+    axes.axvspan(first, last, color=COLOURS["mark"], lw=0, zorder=1.5, alpha=0.7)
     low, high = series.normal_low, series.normal_high
     low = low if low is not None and np.isfinite(low) else None
     high = high if high is not None and np.isfinite(high) else None
     if low is not None and high is not None:
-        axes.axhspan(low, high, color=_COLOURS["band"], lw=0, zorder=1)
+        axes.axhspan(low, high, color=COLOURS["band"], lw=0, zorder=1)
     for limit in (low, high):
         if limit is not None:
-            axes.axhline(limit, color=_COLOURS["muted"], lw=0.7, dashes=(3, 2), zorder=2)
+            axes.axhline(limit, color=COLOURS["muted"], lw=0.7, dashes=(3, 2), zorder=2)
     # A lone reading between gaps has no line; a dot keeps it visible.
     lonely = ~np.isnan(y) & np.isnan(np.r_[np.nan, y[:-1]]) & np.isnan(np.r_[y[1:], np.nan])
-    axes.plot(x, y, color=_COLOURS["ink"], lw=1.1, zorder=3)
-    axes.plot(x[lonely], y[lonely], ls="", marker="o", ms=2, mew=0, color=_COLOURS["ink"], zorder=3)
+    axes.plot(x, y, color=COLOURS["ink"], lw=1.1, zorder=3)
+    axes.plot(x[lonely], y[lonely], ls="", marker="o", ms=2, mew=0, color=COLOURS["ink"], zorder=3)
     with np.errstate(invalid="ignore"):
         outside = (y < (-np.inf if low is None else low)) | (y > (np.inf if high is None else high))
     if outside.any():
         # The neighbours come along, so that one single reading outside shows as a spike.
         near = outside | np.r_[False, outside[:-1]] | np.r_[outside[1:], False]
-        axes.plot(x, np.where(near, y, np.nan), color=_COLOURS["out"], lw=1.5, zorder=4)
+        axes.plot(x, np.where(near, y, np.nan), color=COLOURS["out"], lw=1.5, zorder=4)
     axes.margins(x=0.01, y=0.12)
-    axes.spines[["top", "right", "left"]].set_visible(False)
-    axes.spines["bottom"].set_color(_COLOURS["rule"])
-    axes.tick_params(colors=_COLOURS["muted"], labelsize=10.5, length=3, width=0.6, pad=2)
+    plain_axes(axes, 10.5, pad=2)
     axes.tick_params(axis="y", length=0, pad=3)
     for axis, bins in ((axes.xaxis, 6), (axes.yaxis, 4)):
         axis.set_major_locator(MaxNLocator(bins, integer=axis is axes.xaxis))
         axis.set_major_formatter(ScalarFormatter(useOffset=False, useMathText=False))
     return figure
+
+
+def plain_axes(axes: Axes, size: float, pad: float = 3) -> None:
+    """Leave of axes the lower line, with ticks whose labels have this size and distance, both in points."""
+    axes.patch.set_visible(False)
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    axes.spines["bottom"].set_color(COLOURS["rule"])
+    axes.tick_params(colors=COLOURS["muted"], labelsize=size, length=3, width=0.6, pad=pad)
 
 
 def figure_svg(figure: Figure, key: str, title: str) -> str:
@@ -111,7 +127,7 @@ def figure_svg(figure: Figure, key: str, title: str) -> str:
     svg = re.sub(r'<g id="[^"]*"', "<g", svg)
     svg = re.sub(r' (?:xmlns(?::xlink)?|version)="[^"]*"', "", svg).replace("xlink:href", "href")
     svg = re.sub(r'(id="|href="#|url\(#)', rf"\g<1>{key}-", svg)
-    for name, colour in _COLOURS.items():
+    for name, colour in COLOURS.items():
         svg = svg.replace(colour, f"var(--{name}, {colour})")
     svg = re.sub(r"\n\s*", "\n", re.sub(r"<defs>\s*</defs>", "", svg))
     return svg.replace("<svg", f'<svg role="img" aria-label="{html.escape(title)}"', 1).strip()
@@ -128,3 +144,13 @@ def drawn_svg(draw: Callable[[], Figure], key: str, title: str) -> str:
 
     with _LOCK, matplotlib.rc_context(_SETTINGS):
         return figure_svg(draw(), key, title)
+
+
+def drawn_png(draw: Callable[[], Figure], dpi: int) -> bytes:
+    """Draw a figure and return it as PNG on white; safe to call from several threads."""
+    import matplotlib
+
+    buffer = io.BytesIO()
+    with _LOCK, matplotlib.rc_context(_SETTINGS):
+        draw().savefig(buffer, format="png", dpi=dpi, facecolor="white", metadata={"Software": None})
+    return buffer.getvalue()

@@ -11,7 +11,7 @@ import json
 import math
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ import numpy as np
 from faultwise.contracts import Diagnosis
 from faultwise.errors import UserError
 
-__all__ = ["SUFFIXES", "render_json", "save_report", "write_atomic"]
+__all__ = ["SUFFIXES", "check_place", "render_json", "save_report", "write_atomic"]
 
 SUFFIXES = (".html", ".md", ".json")
 
@@ -48,6 +48,18 @@ def render_json(diagnosis: Diagnosis) -> str:
     return json.dumps(_plain(diagnosis.to_dict()), indent=2, allow_nan=False) + "\n"
 
 
+def check_place(path: Path, endings: Collection[str] = ()) -> None:
+    """Raise UserError for a file with none of these endings, if there are any, and for a folder that is not there."""
+    if endings and path.suffix.lower() not in endings:
+        raise UserError(f"`{path}` has no known ending: use one of {', '.join(endings)}.")
+    if not path.absolute().parent.is_dir():
+        raise _no_folder(path)
+
+
+def _no_folder(path: Path) -> UserError:
+    return UserError(f"There is no folder `{path.parent}` to write `{path.name}` to: create it first.")
+
+
 def write_atomic(path: str | Path, content: str | bytes) -> Path:
     """Write bytes, or text as UTF-8, so that `path` holds either the old or the whole new content, never a part.
 
@@ -59,7 +71,7 @@ def write_atomic(path: str | Path, content: str | bytes) -> Path:
     if target.is_dir():
         raise UserError(f"`{path}` is a folder, expected a file: name a file in it, such as report.html.")
     if not target.parent.is_dir():
-        raise UserError(f"There is no folder `{path.parent}` to write `{path.name}` to: create it first.")
+        raise _no_folder(path)
     temporary: str | None = None
     try:
         handle, temporary = tempfile.mkstemp(prefix=".faultwise-", suffix=".tmp", dir=target.parent)

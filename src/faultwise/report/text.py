@@ -22,6 +22,7 @@ from faultwise.report.words import (
     place,
     ranked,
     summary,
+    telling,
     variable_name,
 )
 
@@ -59,6 +60,10 @@ def _case_lines(case: Case, width: int) -> list[str]:
         rows = [(clean(label), "█" * round(20 * p) or "▏", percent(p)) for label, p in top]
         rows += [(f"{rest} others", "", percent(rest_share))] if rest else []
         lines += ["", "Probabilities", *_columns(rows, (width // 3, 20, 7))]
+    if verdict.tell_apart:
+        lines += ["", "What would tell them apart"]
+        for words in telling(verdict):
+            lines += textwrap.wrap(words, width, initial_indent="  ", subsequent_indent="    ")
     findings = decisive(case.findings)
     if findings:
         moved_what = "log-index" if verdict.statistics else "log-odds"

@@ -23,9 +23,11 @@ __all__ = [
     "ranked",
     "status",
     "summary",
+    "telling",
     "variable_name",
 ]
 
+_MOST_OTHERS = 4
 _ARROWS = {"high": "↑ high", "low": "↓ low", "within": "within normal", "missing": "missing"}
 
 
@@ -43,8 +45,11 @@ def headline(verdict: Verdict) -> str:
     state = status(verdict)
     if state == "unknown":
         return f"No verdict: {clean(verdict.reason or 'no reason was given')}"
+    others = [clean(label) for label in verdict.fault_set.labels if label != verdict.label][:_MOST_OTHERS]
+    besides = f"; {', '.join(others)} not excluded" if others and verdict.standing == "several" else ""
     if state == "normal":
-        return "Normal"
+        unlike = {"unknown": ", but unlike anything known", "undecided": ", but undecided"}
+        return f"Normal{unlike.get(verdict.standing, besides)}"
     if verdict.statistics:
         name, times = max(verdict.statistics.items(), key=lambda item: item[1])
         return f"Not normal — {clean(name)} is {number(times, digits=3)} times its limit"
@@ -52,7 +57,12 @@ def headline(verdict: Verdict) -> str:
     # "Fault fault_4" would stutter, and a bare "4" says nothing.
     prefix = "" if label.lower().startswith("fault") else "Fault " if state == "fault" else "Class "
     about = f": {clean(verdict.label_description)}" if verdict.label_description else ""
-    return f"{prefix}{label}{about} — {percent(verdict.probability)}"
+    named = f"{prefix}{label}{about} — {percent(verdict.probability)}"
+    if verdict.standing == "unknown":
+        return f"Unlike any known class; nearest: {named}"
+    if verdict.standing == "undecided":
+        return f"Undecided; likeliest: {named}"
+    return named + besides
 
 
 def meaning(verdict: Verdict) -> str:
@@ -73,13 +83,29 @@ def meaning(verdict: Verdict) -> str:
         said.append(f"The fault score is {score}, {place_of} the threshold of {threshold}: {end}.")
     if verdict.false_alarm_rate is not None:
         rate = percent(verdict.false_alarm_rate)
-        unit = "of normal runs with any alarm" if verdict.false_alarm_per == "run" else "on validation rows"
+        unit = "of normal runs with any alarm" if verdict.false_alarm_per == "run" else "on rows that were held out"
         said.append(f"The threshold was chosen for a false-alarm rate of {rate} {unit}.")
     if verdict.detected is None and verdict.label is not None:
         said.append("Training had no normal class: nothing was detected, the label is only a name.")
     if verdict.reason and verdict.label is not None:
         said.append(clean(verdict.reason))
     return " ".join(said)
+
+
+def telling(verdict: Verdict) -> list[str]:
+    """Say, for pairs of labels that stay possible, what would tell them apart."""
+    made = []
+    for one in verdict.tell_apart:
+        subject = f"{clean(one.name)} ({clean(one.variable)})" if one.name else clean(one.variable)
+        measure = subject if one.measure == "value" else f"the {one.measure} of {subject}"
+        unit = f" {clean(one.unit)}" if one.unit else ""
+        first, second = (number(value, digits=4) for value in one.usual)
+        here = "not measured here" if one.value is None else f"here {number(one.value, digits=4)}{unit}"
+        made.append(
+            f"{clean(one.first)} or {clean(one.second)}: {measure} is about {first}{unit} in {clean(one.first)} and "
+            f"{second}{unit} in {clean(one.second)}, {number(one.distance, digits=2)} deviations apart; {here}."
+        )
+    return made
 
 
 def place(interval: Interval, times: bool = True) -> str:
@@ -143,11 +169,11 @@ def ranked(probabilities: Mapping[str, float], most: int) -> tuple[list[tuple[st
 
 
 def decisive(findings: Iterable[Finding]) -> list[Finding]:
-    """Sort by size of the contribution, the largest first, after those of the user's rules; ties keep their order."""
+    """Sort by size of the contribution, the largest first, after those of sensors and rules; ties keep their order."""
 
     def order(finding: Finding) -> tuple[bool, float]:
         size = finding.contribution
-        return finding.rule is None, 0.0 if size != size else -abs(size)
+        return finding.rule is None and finding.sensor is None, 0.0 if size != size else -abs(size)
 
     return sorted(findings, key=order)
 
