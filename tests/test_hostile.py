@@ -119,8 +119,11 @@ def _translated(value: Any) -> Any:
 
 
 def _bare(diagnosis: dict[str, Any]) -> Any:
-    """Everything but sentences, notes and provenance."""
+    """Everything but sentences, notes and provenance; of sentences within only whether they are there."""
     cases = [{k: v for k, v in case.items() if k != "narrative"} for case in diagnosis["cases"]]
+    for case in cases:
+        case["findings"] = [{**finding, "sensor": bool(finding["sensor"])} for finding in case["findings"]]
+        case["verdict"] = {**case["verdict"], "reason": bool(case["verdict"]["reason"])}
     return json.loads(json.dumps({"runs": diagnosis["runs"], "cases": cases}))
 
 
