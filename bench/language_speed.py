@@ -1,0 +1,190 @@
+"""How fast the language model judges rows: beside its own raw forward pass, beside the thesis's recipe, and by size.
+
+One process, one model, one dtype, and batches of 32 rows on all sides but the recipe's, which judges row by row. The
+weights need no training for this: speed does not depend on them.
+
+- *raw*: the whole model's forward pass on ids of the same shape, logits of the last token only. The share is scored
+  tokens behind the shared beginning per second, over raw tokens per second.
+- *recipe*: the thesis's full sentence of 52 variables, five tokens generated greedily with a cache, one row at a time.
+- *growth*: rows per second against rows, variables, classes and K, everything else as in the default.
+
+    python bench/language_speed.py
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from faultwise.encoders.sentence import Sentence
+from faultwise.encoders.text import ShortText
+from faultwise.experts.settings import LanguageSettings
+from faultwise.experts.token_way import TokenWay
+from faultwise.llm.forms import FormConfig, attach
+from faultwise.llm.labels import LabelTree
+from faultwise.llm.loading import fast_dtype, load
+from faultwise.llm.prompts import PromptBuilder
+from faultwise.llm.questions import TextQuestions
+from faultwise.llm.scoring import score
+from recipe import RESULTS, write_result
+
+MODEL, ROWS, BATCH, VARIABLES, CLASSES = "smollm2-135m-instruct", 512, 32, 52, 4
+
+
+def rate(work: Callable[[], object], units: float, repeats: int = 3) -> float:
+    """Units per second, the best of several repeats after one that is not counted: what the machine can do."""
+    work()
+    best = np.inf
+    for _ in range(repeats):
+        started = time.perf_counter()
+        work()
+        best = min(best, time.perf_counter() - started)
+    return round(units / best, 2)
+
+
+def table(rows: int, variables: int, classes: int) -> tuple[pd.DataFrame, np.ndarray]:
+    """Random rows: speed does not depend on what they say."""
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame(
+        rng.normal(size=(rows, variables)), columns=[f"value(XMEAS({n}))" for n in range(1, variables + 1)]
+    )
+    return X, np.arange(rows) % classes
+
+
+class Sides:
+    """The model and what is measured of it."""
+
+    def __init__(self) -> None:
+        self.lm = load(MODEL)
+        self.builder = PromptBuilder(self.lm.tokenizer, "Name the fault.")
+        self.tuned = attach(self.lm.model, FormConfig("context"))
+
+    def raw(self, length: int) -> float:
+        """Tokens per second of the raw forward pass on batches of this length."""
+        import torch
+
+        ids = torch.randint(0, 1000, (BATCH, length))
+
+        def forward() -> None:
+            with torch.inference_mode():
+                for _ in range(4):
+                    self.lm.model(ids, logits_to_keep=1, use_cache=False)
+
+        return rate(forward, 4 * BATCH * length)
+
+    def tokens(
+        self, rows: int = ROWS, variables: int = VARIABLES, classes: int = CLASSES, k: int = 2
+    ) -> tuple[float, int]:
+        """Rows per second from features to probabilities, and tokens per row."""
+        from faultwise.llm.row_encoder import RowEncoder, RowScale
+
+        X, codes = table(rows, variables, classes)
+        way = TokenWay(LanguageSettings(tokens=k))
+        way._features = list(X.columns)
+        way.encoder = RowEncoder(RowScale.of(X.to_numpy(np.float32), codes, [False] * variables), classes).eval()
+        labels, end = way.answers([str(n) for n in range(classes)], self.builder)
+        tree = LabelTree(labels, end)
+        way.ready(self.lm, labels, 0)
+        made = rate(lambda: score(self.tuned, way.asked(X, self.lm, self.builder, tree), tree, BATCH), rows)
+        return made, way.asked(X.iloc[:1], self.lm, self.builder, tree).lengths[0]
+
+    def short(self) -> tuple[float, int]:
+        """Rows per second of the short text with all variables' digits, and its tokens per row."""
+        X, codes = table(ROWS, VARIABLES, CLASSES)
+        text = ShortText(1, LanguageSettings().features).fit(X, codes.astype(str))
+        labels, end = self.builder.answers(text.answers([str(n) for n in range(CLASSES)]))
+        tree = LabelTree(labels, end)
+
+        def asked() -> TextQuestions:
+            return TextQuestions(self.builder.encode(text.write(X)), self.lm.tokenizer.pad_token_id, tree.root)
+
+        return rate(lambda: score(self.tuned, asked(), tree, BATCH), ROWS), max(asked().lengths)
+
+    def recipe(self, rows: int = 6) -> tuple[float, int]:
+        """Rows per second of the thesis's judgement, and tokens per row."""
+        import torch
+
+        X, codes = table(64, VARIABLES, CLASSES)
+        sentence = Sentence().fit(X, codes.astype(str))
+        system = "You are an expert in diagnosing the faults of this plant."
+        prompts = PromptBuilder(self.lm.tokenizer, system).encode(sentence.write(X.iloc[:rows]))
+
+        def judge() -> None:
+            with torch.inference_mode():
+                for prompt in prompts:
+                    self.lm.model.generate(
+                        input_ids=torch.tensor([prompt]),
+                        attention_mask=torch.ones(1, len(prompt), dtype=torch.long),
+                        max_new_tokens=5, min_new_tokens=5, do_sample=False,
+                        pad_token_id=self.lm.tokenizer.pad_token_id,
+                    )  # fmt: skip
+
+        return rate(judge, rows, 2), max(map(len, prompts))
+
+
+def growth(sides: Sides) -> dict[str, dict[str, float]]:
+    """Rows per second by size; a sweep's other sizes are the default's."""
+    sweeps: dict[str, tuple[str, list[int]]] = {
+        "rows": ("rows", [64, 256, 1024]),
+        "variables": ("variables", [13, 52, 208, 832]),
+        "classes": ("classes", [2, 21, 100, 400]),
+        "K": ("k", [1, 2, 4, 8, 16]),
+    }
+    return {name: {str(n): sides.tokens(**{key: n})[0] for n in sizes} for name, (key, sizes) in sweeps.items()}
+
+
+def chart(found: dict[str, dict[str, float]]) -> Any:
+    """Seconds per row against each size, beside a line of linear growth from the first point."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(10, 2.8), layout="constrained")
+    for axis, (name, points) in zip(figure.subplots(1, len(found)), found.items(), strict=True):
+        sizes = [int(n) for n in points]
+        whole = [(int(n) if name == "rows" else 1) / v * (1 if name == "rows" else 1000) for n, v in points.items()]
+        axis.plot(sizes, whole, "o-", color="#1f6f8b", label="measured")
+        axis.plot(sizes, [whole[0] * n / sizes[0] for n in sizes], ":", color="#888888", label="linear")
+        axis.set(xscale="log", yscale="log", xlabel=name, ylabel="seconds" if name == "rows" else "ms per row")
+    figure.axes[0].legend(frameon=False)
+    return figure
+
+
+def main() -> None:
+    """Measure, print, and write results/language_speed.json and .svg."""
+    import torch
+
+    argparse.ArgumentParser(description=__doc__).parse_args()
+    sides = Sides()
+    tokens, width = sides.tokens()
+    raw_tokens = sides.raw(width)
+    short, length = sides.short()
+    raw_short = sides.raw(length)
+    recipe, sentence = sides.recipe()
+    found = growth(sides)
+    figures = {
+        "dtype": str(fast_dtype()),
+        "threads": torch.get_num_threads(),
+        "tokens": {
+            "rows_per_s": tokens,
+            "tokens_per_row": width,
+            "share_of_raw": round(tokens * width / raw_tokens, 3),
+        },
+        "short": {"rows_per_s": short, "tokens_per_row": length, "share_of_raw": round(short * length / raw_short, 3)},
+        "raw_tokens_per_s": {str(width): raw_tokens, str(length): raw_short},
+        "recipe": {"rows_per_s": recipe, "tokens_per_row": sentence},
+        "tokens_over_recipe": round(tokens / recipe, 1),
+        "short_over_recipe": round(short / recipe, 1),
+        "growth": found,
+    }
+    print(figures)
+    config = {"model": MODEL, "rows": ROWS, "batch": BATCH, "variables": VARIABLES, "classes": CLASSES}
+    write_result("language_speed", config, "random rows", figures)
+    chart(found).savefig(RESULTS / "language_speed.svg")
+
+
+if __name__ == "__main__":
+    main()
