@@ -7,7 +7,7 @@ import os
 # Before NumPy and torch load: on tiny data threads only wait for each other, up to a hundred times as long.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -97,8 +97,23 @@ CHATML = (
 
 
 @pytest.fixture(scope="session")
-def tiny_lm(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a random two-layer LLaMA and a byte-level tokenizer without merges: one token a letter."""
+def short_encoder() -> Iterator[None]:
+    """Train the encoder of rows for a second at most: one teacher, few lessons, few steps. The way is the same."""
+    from faultwise.experts import distilling, token_way
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(distilling, "TEACHERS", ("logistic-regression",))
+        for name, value in {"_LESSONS_A_ROW": 4, "_FEWEST_LESSONS": 600, "_STEPS": (60, 60)}.items():
+            patch.setattr(token_way, name, value)
+        yield
+
+
+@pytest.fixture(scope="session")
+def tiny_lm(tmp_path_factory: pytest.TempPathFactory, short_encoder: None) -> Path:
+    """A folder with a random two-layer LLaMA and a byte-level tokenizer without merges: one token a letter.
+
+    What stands before it is trained shortly (see `short_encoder`), for so small a model needs no better.
+    """
     import torch
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast

@@ -139,8 +139,14 @@ def test_verdicts_and_contributions_are_the_same(pair: Pair) -> None:
     _same(pair)
 
 
+@pytest.mark.parametrize("text", ["tokens", "short"])
 def test_with_the_language_model_too(
-    tiny_lm: Path, tmp_path: Path, plant: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    text: str,
+    tiny_lm: Path,
+    tmp_path: Path,
+    plant: Any,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Alone, so that every verdict is the language model's; and it gets to read letters and digits only."""
     from faultwise.llm.prompts import PromptBuilder
@@ -162,12 +168,13 @@ def test_with_the_language_model_too(
 
     monkeypatch.setattr(PromptBuilder, "__init__", building)
     monkeypatch.setattr(PromptBuilder, "encode", encoding)
-    flags = ("--experts", "language-model", "--model", str(tiny_lm), "--lm-steps", "3", "--lm-score-rows", "200")
+    model = ("--model", str(tiny_lm), "--lm-steps", "3", "--lm-score-rows", "200")
+    flags = ("--experts", "language-model", "--lm-text", text, *model)
     pair = _both(tmp_path, lambda seed=0: plant(rows=8, seed=seed), capsys, *flags)
     _same(pair)
     assert all(list(case["verdict"]["by_expert"]) == ["language-model"] for case in pair.diagnosis["hostile"]["cases"])
     questions = set(read) - {"Name the fault."}
-    assert questions
+    assert bool(questions) == (text == "short")  # tokens are vectors: nothing at all is read
     assert all(re.fullmatch(r"[A-Z]+\d( [A-Z]+\d)*", question) for question in questions)
 
 

@@ -18,20 +18,22 @@ from faultwise import Diagnoser, UserError, hub
 from faultwise.errors import HubError, RunFolderError
 from faultwise.experts.language import LanguageExpert
 from faultwise.experts.settings import LanguageSettings
+from faultwise.llm.forms import FormConfig, attach
 from faultwise.llm.labels import LabelTree
 from faultwise.llm.loading import load
 from faultwise.llm.prompts import PromptBuilder
-from faultwise.llm.scoring import score
-from faultwise.llm.tuning import TuneConfig, tune
+from faultwise.llm.questions import TextQuestions
+from faultwise.llm.scoring import batches, score
+from faultwise.llm.tuning import TuneConfig, TuneLog, tune
 
 
 @pytest.fixture(scope="module")
 def bare(tiny_lm: Path) -> Any:
-    """The tiny model in float32."""
+    """The tiny model in float32, nothing of it to be tuned."""
     import torch
     from transformers import LlamaForCausalLM
 
-    return LlamaForCausalLM.from_pretrained(tiny_lm, dtype=torch.float32).eval()
+    return attach(LlamaForCausalLM.from_pretrained(tiny_lm, dtype=torch.float32).eval(), FormConfig("context"))
 
 
 @pytest.fixture(scope="module")
@@ -45,13 +47,24 @@ def tokenizer(tiny_lm: Path) -> Any:
 
 _TOKEN = st.integers(3, 40)
 _LABELS = st.lists(st.lists(_TOKEN, min_size=1, max_size=3).map(tuple), min_size=2, max_size=5, unique=True)
-_PROMPTS = st.lists(st.lists(_TOKEN, min_size=1, max_size=12), min_size=1, max_size=4)
+_PROMPTS = st.lists(st.lists(_TOKEN, min_size=1, max_size=12), min_size=1, max_size=5)
+_SHARED = st.lists(_TOKEN, max_size=9)  # what all prompts begin with
 _END = 2
 
 
-def _slowly(model: Any, prompt: list[int], labels: list[tuple[int, ...]]) -> np.ndarray:
-    """Walk down each label token by token; no cache, no padding, one model call a step."""
+def _score(tuned: Any, prompts: list[list[int]], tree: LabelTree, pad: int = 0, **more: Any) -> np.ndarray:
+    return score(tuned, TextQuestions(prompts, pad, tree.root), tree, **more)
+
+
+def _slowly(tuned: Any, prompt: list[int], labels: list[tuple[int, ...]]) -> np.ndarray:
+    """Walk down each label token by token; no cache, no padding, no prefix, one call of the whole model a step."""
     import torch
+
+    def logits(ids: list[int]) -> Any:
+        embeds = tuned.model.get_input_embeddings()(torch.tensor([ids]))
+        if tuned.soft is not None:
+            embeds = torch.cat([tuned.soft[None], embeds], dim=1)
+        return tuned.model(inputs_embeds=embeds).logits[0, -1].double()
 
     closed = [
         (*label, _END) if any(o != label and o[: len(label)] == label for o in labels) else label for label in labels
@@ -62,39 +75,86 @@ def _slowly(model: Any, prompt: list[int], labels: list[tuple[int, ...]]) -> np.
         for depth in range(len(label)):
             after = sorted({other[depth] for other in closed if other[:depth] == label[:depth] and len(other) > depth})
             with torch.inference_mode():
-                logits = model(torch.tensor([[*prompt, *label[:depth]]])).logits[0, -1, after].double()
-            log_p += float(logits.log_softmax(-1)[after.index(label[depth])])
+                among = logits([*prompt, *label[:depth]])[after]
+            log_p += float(among.log_softmax(-1)[after.index(label[depth])])
         made.append(log_p)
     return np.array(made)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(labels=_LABELS, prompts=_PROMPTS)
-def test_scores_are_those_of_the_slow_way(bare: Any, labels: list[tuple[int, ...]], prompts: list[list[int]]) -> None:
-    made = score(bare, prompts, LabelTree(labels, _END), pad=0, size=2)
+_SLOWLY = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+@_SLOWLY
+@given(labels=_LABELS, shared=_SHARED, prompts=_PROMPTS)
+def test_scores_are_those_of_the_slow_way(
+    bare: Any, labels: list[tuple[int, ...]], shared: list[int], prompts: list[list[int]]
+) -> None:
+    prompts = [[*shared, *prompt] for prompt in prompts]
+    made = _score(bare, prompts, LabelTree(labels, _END), size=2)
     assert made.shape == (len(prompts), len(labels))
     np.testing.assert_allclose(np.exp(made).sum(axis=1), 1, atol=1e-5)
     for row, prompt in zip(made, prompts, strict=True):
         np.testing.assert_allclose(row, _slowly(bare, prompt, labels), atol=2e-5)
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(labels=_LABELS, prompts=_PROMPTS)
-def test_a_batch_says_what_one_by_one_says(bare: Any, labels: list[tuple[int, ...]], prompts: list[list[int]]) -> None:
-    """Padding to the longest of a batch, and the batch itself, change nothing."""
+@_SLOWLY
+@given(labels=_LABELS, shared=_SHARED, prompts=_PROMPTS, data=st.data())
+def test_a_batch_says_what_one_by_one_says(
+    bare: Any, labels: list[tuple[int, ...]], shared: list[int], prompts: list[list[int]], data: Any
+) -> None:
+    """Padding to the longest of a batch, the batch itself, and the order of rows change nothing."""
     tree = LabelTree(labels, _END)
-    together = score(bare, prompts, tree, pad=0, size=8)
-    alone = np.concatenate([score(bare, [prompt], tree, pad=0) for prompt in prompts])
+    prompts = [[*shared, *prompt] for prompt in prompts]
+    together = _score(bare, prompts, tree, size=8)
+    alone = np.concatenate([_score(bare, [prompt], tree) for prompt in prompts])
     np.testing.assert_allclose(together, alone, atol=2e-5)
-    other_pad = score(bare, prompts, tree, pad=7, size=8)
-    np.testing.assert_allclose(together, other_pad, atol=2e-5)
+    np.testing.assert_allclose(together, _score(bare, prompts, tree, pad=7, size=8), atol=2e-5)
+    order = data.draw(st.permutations(range(len(prompts))))
+    mixed = _score(bare, [prompts[at] for at in order], tree, size=3)
+    np.testing.assert_allclose(mixed, together[order], atol=2e-5)
+
+
+@settings(max_examples=50)
+@given(shared=_SHARED, prompts=_PROMPTS, tail=st.lists(_TOKEN, max_size=2))
+def test_what_all_rows_begin_with_is_found(shared: list[int], prompts: list[list[int]], tail: list[int]) -> None:
+    """Whole rows come back, and each has a token of its own behind the common beginning."""
+    import torch
+
+    class Table(torch.nn.Embedding):
+        def forward(self, ids: Any) -> Any:
+            return ids[..., None]  # so that embeddings are still ids
+
+    asked = TextQuestions([[*shared, *prompt] for prompt in prompts], 0, tail)
+    made, mask = asked.embed(range(len(prompts)), Table(50, 1))
+    assert len(asked.prefix) >= len(shared)
+    for row, kept, prompt, length in zip(made[..., 0], mask.bool(), prompts, asked.lengths, strict=True):
+        assert length == kept.sum() >= 1
+        assert kept[-length:].all()
+        assert [*asked.prefix, *row[kept].tolist()] == [*shared, *prompt, *tail]
+
+
+def test_vectors_before_the_prompt_are_scored_with_it(fresh: Any) -> None:
+    tuned = attach(fresh().eval(), FormConfig("prompt", virtual_tokens=3), [30, 31, 32])
+    labels = [(5,), (5, 6), (8, 9)]
+    for prompts in ([[9, 10], [9, 10, 11]], [[4], [3, 3]]):  # with and without a common beginning
+        made = _score(tuned, prompts, LabelTree(labels, _END))
+        slow = np.stack([_slowly(tuned, prompt, labels) for prompt in prompts])
+        np.testing.assert_allclose(made, slow, atol=2e-5)
+
+
+def test_long_rows_go_together_in_smaller_batches(bare: Any) -> None:
+    """16,384 tokens at most; and the caller hears of every batch."""
+    done: list[int] = []
+    _score(bare, [[at % 30 + 3] * 400 for at in range(50)], LabelTree([(5,), (6,)], _END), size=99, step=done.append)
+    assert done == [40, 10]
+    assert [rows.tolist() for rows in batches([3, 9, 4, 9], 3)] == [[1, 3, 2], [0]]
 
 
 def test_a_label_that_begins_another(bare: Any) -> None:
     labels = [(5,), (5, 6), (5, 6, 7), (8,)]
     tree = LabelTree(labels, _END)
     assert tree.branches == {(): (5, 8), (5,): (_END, 6), (5, 6): (_END, 7)}
-    made = score(bare, [[9, 10, 11]], tree, pad=0)[0]
+    made = _score(bare, [[9, 10, 11]], tree)[0]
     np.testing.assert_allclose(made, _slowly(bare, [9, 10, 11], labels), atol=2e-5)
     assert np.exp(made).sum() == pytest.approx(1, abs=1e-5)
 
@@ -200,36 +260,64 @@ def task(tokenizer: Any) -> Callable[[int, int], tuple[list[list[int]], np.ndarr
 TREE = LabelTree([(10,), (11,)], _END)
 
 
-def _weights(model: Any) -> dict[str, np.ndarray]:
-    return {n: p.detach().numpy().copy() for n, p in model.named_parameters() if p.requires_grad}
+_LORA = FormConfig()
+
+
+def _tuned(model: Any, task: Any, rows: int, config: TuneConfig, form: FormConfig = _LORA, **more: Any) -> Any:
+    """Tune on so many rows of the task and stop on ten others; return what was tuned and the log."""
+    import torch
+
+    torch.manual_seed(config.seed)
+    tuned = attach(model, form)
+    (prompts, labels), (held, truth) = task(rows, 0), task(10, 1)
+    held_out = (TextQuestions(held, 0, TREE.root), truth)
+    return tuned, tune(tuned, TextQuestions(prompts, 0, TREE.root), labels, TREE, held_out, config, **more)
 
 
 def test_a_simple_rule_is_learnt(fresh: Any, task: Any) -> None:
-    prompts, labels = task(200, 0)
-    held = task(50, 1)
-    before = (score(fresh(), held[0], TREE, pad=0).argmax(1) == held[1]).mean()
+    (prompts, labels), (held, truth), (unseen, right) = task(200, 0), task(50, 1), task(60, 2)
+    tuned = attach(fresh(), _LORA)
+    before = (_score(tuned, held, TREE).argmax(1) == truth).mean()
     seen: list[float] = []
+    watched: list[dict[str, float]] = []
     config = TuneConfig(steps=120, batch=16, learning_rate=5e-3, patience=99)
-    tuned, log = tune(fresh(), prompts, labels, TREE, held, 0, config, lambda done, _: seen.append(done))
-    unseen = task(60, 2)
-    after = (score(tuned, unseen[0], TREE, pad=0).argmax(1) == unseen[1]).mean()
+    asked, beside = TextQuestions(prompts, 0, TREE.root), TextQuestions(held, 0, TREE.root)
+    log = tune(
+        tuned, asked, labels, TREE, (beside, truth), config,
+        report=lambda done, _: seen.append(done), watch=watched.append,
+    )  # fmt: skip
+    after = (_score(tuned, unseen, TREE).argmax(1) == right).mean()
     assert after > 0.9 > before
-    assert (log.steps, log.planned_steps, log.stopped, log.rows) == (120, 120, "budget used", 200)
+    assert (log.steps, log.planned_steps, log.stopped) == (120, 120, "budget used")
+    assert (log.rows, log.batch, log.classes, log.held) == (200, 16, 2, 50)
+    assert log.likeliest_share == max(truth.mean(), 1 - truth.mean())
     assert [entry["step"] for entry in log.history] == [20, 40, 60, 80, 100, 120]
     assert log.history[-1]["loss"] < log.history[0]["loss"]
+    assert log.history[-1]["train_accuracy"] > 0.9
+    assert watched == log.history
     assert seen == sorted(seen)
     assert seen[-1] == 1.0
     best = max(entry["accuracy"] for entry in log.history)
-    assert (score(tuned, held[0], TREE, pad=0).argmax(1) == held[1]).mean() == best
+    assert (_score(tuned, held, TREE).argmax(1) == truth).mean() == best
+
+
+def test_soft_labels_are_learnt_as_they_are(fresh: Any) -> None:
+    """Hard labels would drive this model to 0.72, which is all that its small embeddings allow."""
+    soft = np.array([[0.65, 0.35], [0.4, 0.6]])
+    tuned = attach(fresh(), _LORA)
+    asked = TextQuestions([[5, 6], [5, 9]], 0)
+    config = TuneConfig(steps=80, learning_rate=5e-3, evaluations=1)  # one, because the best is judged by hard labels
+    tune(tuned, asked, soft, TREE, (asked, soft.argmax(1)), config)
+    p = np.exp(_score(tuned, [[5, 6], [5, 9]], TREE))
+    np.testing.assert_allclose(p, soft, atol=0.02)
 
 
 def test_same_steps_and_seed_give_the_same_weights(fresh: Any, task: Any) -> None:
     made = []
     for seed in (1, 1, 2):
-        config = TuneConfig(steps=6, seed=seed, learning_rate=1e-2, patience=99)
-        tuned, log = tune(fresh(), *task(40, 0), TREE, task(10, 1), 0, config)
+        tuned, log = _tuned(fresh(), task, 40, TuneConfig(steps=6, seed=seed, learning_rate=1e-2, patience=99))
         assert log.steps == 6
-        made.append(_weights(tuned))
+        made.append(tuned.weights())
     assert all((made[0][name] == made[1][name]).all() for name in made[0])
     assert any((made[0][name] != made[2][name]).any() for name in made[0])
 
@@ -237,11 +325,12 @@ def test_same_steps_and_seed_give_the_same_weights(fresh: Any, task: Any) -> Non
 def test_only_adapters_are_trained(fresh: Any, task: Any) -> None:
     base = fresh()
     before = {name: p.detach().clone() for name, p in base.named_parameters()}
-    tuned, _ = tune(base, *task(20, 0), TREE, task(10, 1), 0, TuneConfig(steps=3, upper_layers=0.5))
-    trained = [name for name, p in tuned.named_parameters() if p.requires_grad]
+    tuned, _ = _tuned(base, task, 20, TuneConfig(steps=3), FormConfig(upper_layers=0.5))
+    trained = [name for name, p in tuned.model.named_parameters() if p.requires_grad]
     assert trained
     assert all("lora_" in name and ".layers.1." in name for name in trained)
-    for name, p in tuned.named_parameters():
+    assert any(p.any() for name, p in tuned.model.named_parameters() if "lora_B" in name)
+    for name, p in tuned.model.named_parameters():
         if "lora_" not in name:
             key = name.removeprefix("base_model.model.").replace(".base_layer", "")
             assert bool((p == before[key]).all()), name
@@ -252,13 +341,14 @@ def test_stops_when_nothing_gets_better(fresh: Any, task: Any) -> None:
     prompts, _ = task(60, 0)
     held, truth = task(30, 1)
     chance = np.random.default_rng(5).integers(0, 2, 60)
+    tuned = attach(fresh(), _LORA)
     config = TuneConfig(steps=60, evaluations=30, patience=2, learning_rate=5e-2)
-    tuned, log = tune(fresh(), prompts, chance, TREE, (held, 1 - truth), 0, config)
+    log = tune(tuned, TextQuestions(prompts, 0), chance, TREE, (TextQuestions(held, 0), 1 - truth), config)
     assert log.steps < 60
     assert log.stopped == "no better on validation rows for 2 evaluations"
     figures = [(entry["accuracy"], -entry["log_loss"]) for entry in log.history]
     assert figures.index(max(figures)) == len(figures) - 3
-    log_p = score(tuned, held, TREE, pad=0)
+    log_p = _score(tuned, held, TREE)
     kept = -log_p[np.arange(30), 1 - truth].mean()
     assert kept == pytest.approx(log.history[-3]["log_loss"], abs=1e-5)
 
@@ -270,13 +360,48 @@ def test_a_loss_that_is_no_number(fresh: Any, task: Any) -> None:
     with torch.no_grad():
         broken.model.norm.weight.fill_(float("nan"))
     with pytest.raises(UserError, match=r"loss became nan at step 1: lower the learning rate .*--no-lm"):
-        tune(broken, *task(20, 0), TREE, task(10, 1), 0, TuneConfig(steps=3))
+        _tuned(broken, task, 20, TuneConfig(steps=3))
+
+
+def test_nothing_to_tune_is_said(fresh: Any, task: Any) -> None:
+    with pytest.raises(UserError, match="Nothing is trained in this form"):
+        _tuned(fresh(), task, 20, TuneConfig(steps=3), FormConfig("context"))
 
 
 def test_minutes_end_a_tuning(fresh: Any, task: Any) -> None:
     """Without steps the plan comes from the measured speed, and never passes the rows more often than allowed."""
-    _, log = tune(fresh(), *task(40, 0), TREE, task(10, 1), 0, TuneConfig(minutes=60, most_epochs=4, patience=99))
+
+    def run(**more: Any) -> TuneLog:
+        return _tuned(fresh(), task, 40, TuneConfig(minutes=60, patience=99, **more))[1]
+
+    log = run(most_epochs=4)
     assert log.steps == log.planned_steps == 4 * 40 // 8
+    log = run(most_steps=13)
+    assert log.steps == log.planned_steps == 13
+
+
+def test_short_memory_changes_no_figure(fresh: Any, task: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A batch that does not fit is halved: the gradients of its parts add up to those of the whole."""
+    from faultwise.llm import tuning
+
+    config = TuneConfig(steps=3, averaging=0.0, patience=99)
+    plain, _ = _tuned(fresh(), task, 40, config)
+    whole = tuning.log_probs
+    refused = 0
+
+    def short(tuned: Any, asked: Any, rows: Any, *rest: Any) -> Any:
+        nonlocal refused
+        if len(rows) > 4:
+            refused += 1
+            raise RuntimeError("CUDA out of memory. Tried to allocate")
+        return whole(tuned, asked, rows, *rest)
+
+    monkeypatch.setattr(tuning, "log_probs", short)
+    tight, log = _tuned(fresh(), task, 40, config)
+    assert refused == 3
+    assert log.steps == 3
+    for name, value in plain.weights().items():
+        np.testing.assert_allclose(tight.weights()[name].numpy(), value.numpy(), atol=1e-5, err_msg=name)
 
 
 # --- the expert ----------------------------------------------------------------------------------------------
@@ -289,22 +414,22 @@ def _rows(classes: int, per_class: int, seed: int = 0) -> tuple[pd.DataFrame, np
     return X, np.array([f"fault {code:02d}" for code in codes]), np.arange(len(codes)) // 2
 
 
-@pytest.mark.parametrize("classes", [3, 30], ids=["one-letter", "two-letters"])
+@pytest.mark.parametrize("classes", [3, 30], ids=["one-digit", "two-digits"])
 def test_expert_says_the_same_after_loading(tiny_lm: Path, tmp_path: Path, classes: int) -> None:
     X, y, groups = _rows(classes, 14)
-    context = LanguageSettings(model=str(tiny_lm), steps=4)
+    context = LanguageSettings(model=str(tiny_lm), steps=4, text="short")
     expert = LanguageExpert(context, seed=1).fit(X, y, groups)
     assert expert.log["steps"] == 4
     p = expert.predict_proba(X[:9])
     assert p.shape == (9, classes)
     np.testing.assert_allclose(p.sum(axis=1), 1)
     assert expert.classes_.tolist() == sorted(set(y))
-    assert (len(expert._tree().branches) > 1) == (classes > 26)
+    assert (len(expert._tree().branches) > 1) == (classes > 10)
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # PEFT warns when it looks for the base on a hub: saving must not
         expert.save(tmp_path)
     assert sorted(path.name for path in (tmp_path / "adapter").iterdir() if path.suffix != ".md") == [
-        "adapter_config.json", "adapter_model.safetensors",
+        "adapter_config.json", "adapter_model.safetensors", "form.json",
     ]  # fmt: skip
     assert json.loads((tmp_path / "adapter" / "adapter_config.json").read_text())["peft_type"] == "LORA"
     np.testing.assert_array_equal(LanguageExpert(LanguageSettings()).load(tmp_path).predict_proba(X[:9]), p)
@@ -316,17 +441,68 @@ def test_the_adapter_is_peft_s_own(tiny_lm: Path, tmp_path: Path, fresh: Any) ->
     from peft import PeftModel
 
     X, y, groups = _rows(3, 14)
-    expert = LanguageExpert(LanguageSettings(model=str(tiny_lm), steps=4)).fit(X, y, groups)
+    expert = LanguageExpert(LanguageSettings(model=str(tiny_lm), steps=4, text="short")).fit(X, y, groups)
     expert.save(tmp_path)
     alone = PeftModel.from_pretrained(fresh(), tmp_path / "adapter").eval()
-    logs = score(alone, expert._prompts(X[:6]), expert._tree(), pad=0)
+    logs = score(attach(alone, FormConfig("context")), expert._asked(X[:6]), expert._tree())
     np.testing.assert_allclose(np.exp(logs), expert.predict_proba(X[:6]), atol=2e-2)
 
 
-def test_few_rows_a_class(tiny_lm: Path) -> None:
+@pytest.mark.parametrize("text", ["short", "tokens"])
+def test_few_rows_a_class(tiny_lm: Path, text: str) -> None:
     X, y, groups = _rows(3, 3)
-    expert = LanguageExpert(LanguageSettings(model=str(tiny_lm), steps=2)).fit(X, y, groups)
+    expert = LanguageExpert(LanguageSettings(model=str(tiny_lm), steps=2, text=text)).fit(X, y, groups)
     assert expert.predict_proba(X).shape == (9, 3)
+    assert expert.predict_proba(X[:0]).shape == (0, 3)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_no_class_is_held_out_whole(tiny_lm: Path, seed: int) -> None:
+    """Runs that begin normal and end in a fault: nobody could learn a class whose only rows were held out."""
+    y = np.array(["0"] * 12 + ["1"] * 4 + ["0"] * 12 + ["2"])
+    X = pd.DataFrame({"value(a)": np.arange(29.0), "value(b)": np.arange(29.0) % 3})
+    groups = np.repeat([0, 1, 2], [8, 8, 13])
+    expert = LanguageExpert(LanguageSettings(model=str(tiny_lm), steps=1), seed).fit(X, y, groups)
+    assert expert.predict_proba(X[:2]).shape == (2, 3)
+
+
+@pytest.mark.parametrize("text", ["short", "tokens"])
+@pytest.mark.parametrize("steps", [1, 5, 15])
+def test_steps_are_as_many_as_asked_for(tiny_lm: Path, text: str, steps: int) -> None:
+    """Also where the projector takes its share; whoever watches sees them counted through."""
+    X, y, groups = _rows(3, 14)
+    expert = LanguageExpert(LanguageSettings(model=str(tiny_lm), steps=steps, text=text))
+    seen: list[dict[str, float]] = []
+    expert.watch = seen.append
+    expert.fit(X, y, groups)
+    assert expert.log["planned_steps"] == steps
+    counted = [one["step"] for one in seen]
+    assert counted == [one["step"] for one in expert.log["history"]]
+    assert counted == sorted(set(counted))
+    assert counted[-1] == expert.log["steps"]
+
+
+@pytest.mark.parametrize("text", ["short", "tokens"])
+def test_what_watch_raises_ends_the_fit(tiny_lm: Path, text: str) -> None:
+    class Enough(Exception):
+        pass
+
+    end = Enough("of this")
+    seen = []
+
+    def watch(figures: dict[str, float]) -> None:
+        seen.append(figures)
+        if len(seen) == 2:
+            raise end
+
+    X, y, groups = _rows(3, 14)
+    expert = LanguageExpert(LanguageSettings(model=str(tiny_lm), steps=20, text=text))
+    expert.watch = watch
+    with pytest.raises(Enough) as raised:
+        expert.fit(X, y, groups)
+    assert raised.value is end
+    assert len(seen) == 2
+    assert {"step", "loss", "accuracy", "log_loss", "likeliest"} <= seen[0].keys()
 
 
 def test_expert_that_is_nothing_yet(tmp_path: Path) -> None:

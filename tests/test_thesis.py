@@ -117,23 +117,27 @@ def test_either_form_is_saved_and_loaded(thesis: Diagnoser, plant: Any, tmp_path
     made, again = (d.fitted_.ensemble.experts["language-model"] for d in (thesis, loaded))
     assert isinstance(made, LanguageExpert)
     assert isinstance(again, LanguageExpert)
-    assert isinstance(again._text, Sentence)
+    assert again.settings.text == "thesis"
     X = thesis._encode(rows, None).frame[:6]
     p = made.predict_proba(X)
     np.testing.assert_allclose(p.sum(axis=1), 1)
     np.testing.assert_array_equal(again.predict_proba(X), p)
     assert made._tree().depth > 0  # "Y = " comes first, and is no choice
-    assert made.log["batch"] == TuneConfig().batch_tokens // max(
-        len(prompt) for prompt in made._prompts(thesis._encode(rows, None).frame)
-    )
+    longest = max(made._asked(thesis._encode(rows, None).frame).lengths)  # behind what all rows begin with
+    assert made.log["batch"] == min(TuneConfig().batch, TuneConfig().batch_tokens // longest)
+
+
+def _prompts(expert: LanguageExpert, X: pd.DataFrame) -> list[list[int]]:
+    return expert._builder().encode(expert._way._text.write(X))  # type: ignore[union-attr, no-any-return]
 
 
 def test_names_never_become_control_tokens(thesis: Diagnoser, plant: Any) -> None:
     expert = thesis.fitted_.ensemble.experts["language-model"]
     assert isinstance(expert, LanguageExpert)
     X = thesis._encode(plant(seed=3)[list(HOSTILE)].rename(columns=HOSTILE), None).frame[:4]
-    assert all("<|im_start|>" in text and "\x1b" not in text for text in expert._text.write(X))
-    for ids in expert._prompts(X):
+    texts = expert._way._text.write(X)  # type: ignore[union-attr]
+    assert all("<|im_start|>" in text and "\x1b" not in text for text in texts)
+    for ids in _prompts(expert, X):
         assert [ids.count(token) for token in (0, 1, 2)] == [0, 3, 2]
 
 
@@ -273,6 +277,8 @@ def test_probabilities_of_answers_with_a_common_beginning_add_up(tiny_lm: Path) 
     import torch
     from transformers import AutoTokenizer, LlamaForCausalLM
 
+    from faultwise.llm.forms import FormConfig, attach
+    from faultwise.llm.questions import TextQuestions
     from faultwise.llm.scoring import score
 
     model = LlamaForCausalLM.from_pretrained(tiny_lm, dtype=torch.float32).eval()
@@ -281,12 +287,14 @@ def test_probabilities_of_answers_with_a_common_beginning_add_up(tiny_lm: Path) 
     labels, end = builder.answers(answers)
     assert end == (2,)
     prompts = builder.encode(["A", "A much longer question."])
-    logs = score(model, prompts, LabelTree(labels, end), pad=0)
+    tuned, tree = attach(model, FormConfig("context")), LabelTree(labels, end)
+    logs = score(tuned, TextQuestions(prompts, 0, tree.root), tree)
     np.testing.assert_allclose(np.exp(logs).sum(axis=1), 1, atol=1e-5)
     # The common beginning may as well stand in the prompt.
     begin = labels[0][:-1]
     rest = [label[len(begin) :] for label in labels]
-    other = score(model, [[*prompt, *begin] for prompt in prompts], LabelTree(rest, end), pad=0)
+    tree = LabelTree(rest, end)
+    other = score(tuned, TextQuestions([[*prompt, *begin] for prompt in prompts], 0, tree.root), tree)
     np.testing.assert_allclose(logs, other, atol=1e-5)
 
 
@@ -475,7 +483,7 @@ def test_compare_wrong_use(cli: Callable[..., Any], table: Path, tmp_path: Path)
         ((*base, "--out", tmp_path / "none" / "x.md"), "There is no folder"),
         (("compare", single, *base[2:], "--target", "anomaly"), "the label `1` only; expected two or more"),
         (("compare", tmp_path / "none.csv", *base[2:]), "no file or folder"),
-        ((*base, "--lm-text", "long"), "lm_text is `long`, expected short or thesis"),
+        ((*base, "--lm-text", "long"), "lm_text is `long`, expected one of tokens, short, statistics, thesis"),
     ):
         ran = cli(*argv)
         assert (ran.code, ran.out) == (2, ""), argv
@@ -490,7 +498,7 @@ def test_without_the_language_model_by_default() -> None:
     from faultwise.settings import DEFAULT_EXPERTS
 
     assert {*compare._EXPERTS} == {*DEFAULT_EXPERTS} - {"language-model"}
-    assert FitSettings().lm_text == "short"
+    assert FitSettings().lm_text == "tokens"
 
 
 def test_intervals_are_students() -> None:

@@ -6,7 +6,8 @@ Follows scikit-learn's conventions; the command line does the same through `fit_
 from __future__ import annotations
 
 from copy import copy
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
+from inspect import Parameter, Signature
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +27,13 @@ from faultwise.data.stretches import stretches
 from faultwise.data.table import Roles, Table, label_text
 from faultwise.diagnosis import diagnose_table
 from faultwise.encoders.windows import Features
-from faultwise.errors import DataError, RunFolderError, UserError
+from faultwise.errors import DataError, RunFolderError, UserError, closest
 from faultwise.experts.registry import ExpertContext
 from faultwise.judging import judge, judged_lines, spread
+from faultwise.llm import curves
 from faultwise.monitoring import fit_normal
 from faultwise.runs import located, read_manifest, write_run
-from faultwise.settings import DEFAULT_EXPERTS, FitSettings, from_mapping
+from faultwise.settings import FitSettings, from_mapping
 from faultwise.storing import read_fitted, write_fitted
 from faultwise.stream import RowStream
 from faultwise.training import Fitted, fit_table, language_settings, normal_label
@@ -39,6 +41,14 @@ from faultwise.training import Fitted, fit_table, language_settings, normal_labe
 __all__ = ["Diagnoser"]
 
 _NEAR = 5000  # rows up to the asked one that are judged at most: what its plots show
+
+
+def _signature() -> Signature:
+    """Return the parameters of `Diagnoser`: the settings of a fit, and `progress`."""
+    kind = Parameter.KEYWORD_ONLY
+    own = [Parameter(f.name, kind, default=f.default, annotation=f.type) for f in fields(FitSettings)]
+    progress = Parameter("progress", Parameter.POSITIONAL_OR_KEYWORD, default=False, annotation=bool)
+    return Signature([Parameter("self", Parameter.POSITIONAL_OR_KEYWORD), progress, *own])
 
 
 class Diagnoser(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
@@ -55,59 +65,17 @@ class Diagnoser(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     ['normal', 'leak']
     """
 
-    def __init__(
-        self,
-        window: int = 1,
-        normal: str | None = None,
-        split: str = "auto",
-        folds: int = 3,
-        false_alarm_rate: float = 0.02,
-        false_alarm_per: str = "row",
-        calibration: float | None = None,
-        coverage: float = 0.9,
-        coverage_per: str = "all",
-        novel_rate: float = 0.05,
-        normal_only: bool = False,
-        keep: tuple[str, ...] = (),
-        experts: tuple[str, ...] = DEFAULT_EXPERTS,
-        seed: int = 0,
-        most_rows: int = 60_000,
-        model: str = "smollm2-135m-instruct",
-        lm_minutes: float = 3.0,
-        lm_steps: int | None = None,
-        lm_score_rows: int = 128,
-        lm_digits: int = 1,
-        lm_features: int = 8,
-        lm_text: str = "short",
-        lm_names: bool = True,
-        lm_normalise: bool = True,
-        progress: bool = False,
-    ) -> None:
-        self.window = window
-        self.normal = normal
-        self.split = split
-        self.folds = folds
-        self.false_alarm_rate = false_alarm_rate
-        self.false_alarm_per = false_alarm_per
-        self.calibration = calibration
-        self.coverage = coverage
-        self.coverage_per = coverage_per
-        self.novel_rate = novel_rate
-        self.normal_only = normal_only
-        self.keep = keep
-        self.experts = experts
-        self.seed = seed
-        self.most_rows = most_rows
-        self.model = model
-        self.lm_minutes = lm_minutes
-        self.lm_steps = lm_steps
-        self.lm_score_rows = lm_score_rows
-        self.lm_digits = lm_digits
-        self.lm_features = lm_features
-        self.lm_text = lm_text
-        self.lm_names = lm_names
-        self.lm_normalise = lm_normalise
-        self.progress = progress
+    def __init__(self, progress: bool = False, **settings: Any) -> None:
+        defaults = asdict(FitSettings())
+        for name in settings:
+            if name not in defaults:
+                near = closest(name, defaults)
+                raise TypeError(f"Diagnoser has no parameter `{name}`" + (f": did you mean `{near}`?" if near else "."))
+        for name, value in {"progress": progress, **defaults, **settings}.items():
+            setattr(self, name, value)
+
+    # scikit-learn, and who asks for help, read the parameters from here: `FitSettings` is their one list.
+    __init__.__signature__ = _signature()  # type: ignore[attr-defined]
 
     @property
     def settings(self) -> FitSettings:
@@ -280,6 +248,7 @@ class Diagnoser(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
         packages = ("numpy", "pandas", "scikit-learn", "torch", "transformers")
         record = self.fitted_.record
+        tuned = record.get("language_model")
         return {
             "faultwise": __version__,
             "commit": commit(),
@@ -290,6 +259,7 @@ class Diagnoser(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             "packages": {name: version(name) for name in packages},
             "weights": self.fitted_.ensemble.fusion.weights,
             "chosen_on_validation": record.get("chosen"),
+            **({"language_model": curves.summary(tuned)} if tuned else {}),
         }
 
     def save(self, folder: str | Path) -> Path:

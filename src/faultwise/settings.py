@@ -19,7 +19,9 @@ __all__ = ["FitSettings", "from_mapping", "read_settings"]
 UNITS = ("row", "run")
 COVERAGES = ("all", "class")
 SPLITS = ("auto", "group", "block", "row")
-TEXTS = ("short", "thesis")
+TEXTS = ("tokens", "short", "statistics", "thesis")
+FORMS = ("context", "prompt", "lora", "qlora", "adapter", "partial", "full")
+JUDGES = ("score", "generate")
 DEFAULT_EXPERTS = (
     "extra-trees",
     "gradient-boosting",
@@ -62,12 +64,21 @@ class FitSettings:
     model: str = _flag("smollm2-135m-instruct", "language model: registered name, hub id, folder or .gguf file", "NAME")
     lm_minutes: float = _flag(3.0, "training budget of the language model in minutes", "M")
     lm_steps: int | None = _flag(None, "training steps instead of minutes: exactly repeatable", "N")
-    lm_score_rows: int = _flag(128, "rows the language model scores per command at most", "N")
+    lm_score_rows: int = _flag(512, "rows the language model scores per command at most", "N")
     lm_digits: int = _flag(1, "digits per variable in the language model's text (1 or 2)", "N")
     lm_features: int = _flag(8, "features in the language model's text", "N")
-    lm_text: str = _flag("short", "the language model's text: short, or thesis (all columns; wants a GPU)", "FORM")
+    lm_text: str = _flag("tokens", f"how rows reach the language model: {', '.join(TEXTS)}", "WAY")
+    lm_tokens: int = _flag(2, "embeddings per row, where rows come as tokens", "K")
+    lm_form: str = _flag("lora", f"form of tuning: {', '.join(FORMS)}", "FORM")
+    lm_judge: str = _flag("score", "score the labels, or generate five tokens as the thesis did", "HOW")
+    lm_learning_rate: float | None = _flag(None, "learning rate of LoRA; other forms take a multiple of it", "RATE")
+    lm_lora_r: int = _flag(16, "rank of LoRA", "R")
+    lm_lora_alpha: int = _flag(32, "scale of LoRA, divided by its rank", "A")
+    lm_lora_dropout: float = _flag(0.0, "dropout of LoRA", "SHARE")
     lm_names: bool = _flag(True, "name the columns in the thesis text")
     lm_normalise: bool = _flag(True, "scale values to 0 .. 1 in the thesis text")
+    lm_examples: int = _flag(2, "training rows of each class in the prompt, with the form context", "N")
+    lm_lost: float = _flag(0.0, "share of training rows in whose text up to half of the variables are hidden", "SHARE")
 
     def __post_init__(self) -> None:
         errors = []
@@ -103,8 +114,24 @@ class FitSettings:
         if self.lm_digits not in (1, 2):
             errors.append(f"lm_digits is {self.lm_digits}, expected 1 or 2")
         if self.lm_text not in TEXTS:
-            errors.append(f"lm_text is `{self.lm_text}`, expected {' or '.join(TEXTS)}")
-        for name in ("most_rows", "lm_score_rows", "lm_features"):
+            errors.append(f"lm_text is `{self.lm_text}`, expected one of {', '.join(TEXTS)}")
+        if self.lm_form not in FORMS:
+            errors.append(f"lm_form is `{self.lm_form}`, expected one of {', '.join(FORMS)}")
+        if self.lm_judge not in JUDGES:
+            errors.append(f"lm_judge is `{self.lm_judge}`, expected {' or '.join(JUDGES)}")
+        if self.lm_judge == "generate" and self.lm_text == "tokens":
+            errors.append(
+                "lm_judge is `generate` (--lm-judge generate), which writes answers to texts, and lm_text is `tokens`: "
+                "choose --lm-text short, statistics or thesis"
+            )
+        if not 0 <= self.lm_lost <= 1:
+            errors.append(f"lm_lost is {self.lm_lost:g}, expected from 0 to 1")
+        if self.lm_learning_rate is not None and not 0 < self.lm_learning_rate < math.inf:
+            errors.append(f"lm_learning_rate is {self.lm_learning_rate:g}, expected more than 0")
+        if not 0 <= self.lm_lora_dropout < 1:
+            errors.append(f"lm_lora_dropout is {self.lm_lora_dropout:g}, expected from 0 to below 1")
+        positive = ("lm_features", "lm_tokens", "lm_lora_r", "lm_lora_alpha", "lm_examples")
+        for name in ("most_rows", "lm_score_rows", *positive):
             if getattr(self, name) < 1:
                 errors.append(f"{name} is {getattr(self, name)}, expected 1 or more")
         if errors:

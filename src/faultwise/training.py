@@ -5,7 +5,7 @@ What is computed here once is what `diagnoser` uses and `runs` stores. Nothing i
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -31,6 +31,7 @@ from faultwise.experts.novelty import Novelty
 from faultwise.experts.promises import most_coverage
 from faultwise.experts.registry import LANGUAGE_MODEL, ExpertContext, make
 from faultwise.experts.settings import LanguageSettings
+from faultwise.llm import curves
 from faultwise.settings import FitSettings
 
 __all__ = [
@@ -93,7 +94,8 @@ def normal_label(labels: set[str], settings: FitSettings, about_normal: str | No
 
 def fit_table(table: Table, settings: FitSettings, progress: bool = False) -> Fitted:
     """Fit everything on a labelled table. Raises DataError or UserError before any expensive work."""
-    context = ExpertContext(settings.seed, progress, language_settings(settings))
+    words = {column: said for column, known in table.about.variables.items() if (said := known.words())}
+    context = ExpertContext(settings.seed, progress, language_settings(settings), words)
     for name in settings.experts:
         make(name, context)  # a misspelt name should not surface after minutes of fitting the others
     notes = [*training_problems(table), *check(table).lines()]
@@ -136,13 +138,9 @@ def fit_table(table: Table, settings: FitSettings, progress: bool = False) -> Fi
     }
     language = ensemble.experts.get(LANGUAGE_MODEL)
     if language is not None:
-        record["language_model"] = log = getattr(language, "log", {})
-        recall = record["validation"]["experts"][LANGUAGE_MODEL]["mean_recall"]
-        if recall < 1.5 / len(classes):
-            notes.append(
-                f"The language model stayed near chance in {log.get('steps', '?')} steps (mean recall {recall:.2f} "
-                f"over {len(classes)} labels): give it more time with --lm-minutes, or leave it out with --no-lm."
-            )
+        log = getattr(language, "log", {})  # one of somebody else's may keep none
+        record["language_model"] = log and {"classes": len(classes), **log}
+        notes += curves.warnings(record["language_model"])
     seen = np.unique(row_hashes(table, encoder.learnt.used))
     sound = None if normal is None else y == normal
     incoming = Incoming.fit(table.X[encoder.learnt.used], None if kind == "row" else table.runs, sound, settings.seed)
@@ -162,17 +160,9 @@ def fit_table(table: Table, settings: FitSettings, progress: bool = False) -> Fi
 
 def language_settings(settings: FitSettings) -> LanguageSettings:
     """Return the language model's part of the settings."""
-    return LanguageSettings(
-        model=settings.model,
-        minutes=settings.lm_minutes,
-        steps=settings.lm_steps,
-        score_rows=settings.lm_score_rows,
-        digits=settings.lm_digits,
-        features=settings.lm_features,
-        text=settings.lm_text,
-        names=settings.lm_names,
-        normalise=settings.lm_normalise,
-    )
+    own = {field.name for field in fields(LanguageSettings)}
+    given = {name.removeprefix("lm_"): value for name, value in asdict(settings).items() if name.startswith("lm_")}
+    return LanguageSettings(model=settings.model, **{name: given[name] for name in given if name in own})
 
 
 def _prepared(

@@ -35,6 +35,15 @@ class Variable:
     high: float | None = None
     description: str | None = None
 
+    def words(self) -> str:
+        """Return name, unit and description in one line, empty where none is known.
+
+        >>> Variable("pressure", "kPa", description="of the reactor").words(), Variable(unit="kPa").words()
+        ('pressure [kPa]: of the reactor', '')
+        """
+        named = f"{self.name} [{self.unit}]" if self.name and self.unit else self.name or ""
+        return ": ".join(part for part in (named, self.description) if part)
+
 
 @dataclass(frozen=True)
 class About:

@@ -2,30 +2,36 @@
 
 The longer form beside `text`: no feature is chosen, so 52 variables are over 500 tokens. Source: Zheng, Pan, Liu and
 Chen, "Empirical study on fine-tuning pre-trained large language models for fault diagnosis of complex systems"
-(Reliability Engineering & System Safety 252, 2024). Fault names stay outside; column names enter unless `names` is
-off. They are cleaned here; that no name becomes a control token is `llm.prompts`' business.
+(Reliability Engineering & System Safety 252, 2024). Fault names stay outside; column names, or what a companion file
+says of the columns (name, unit, description), enter unless `names` is off. They are cleaned here; that no name becomes
+a control token is `llm.prompts`' business.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Sequence
+import warnings
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from faultwise.encoders.statistics import measured
+
 __all__ = ["Sentence"]
 
-_LONGEST = 40  # characters of a name: what is longer is a text of its own, and every one costs tokens in every row
+# Characters of a name, and of words about a column: every one costs tokens in every row.
+_LONGEST, _LONGEST_WORDS = 40, 80
 _SHORT_NUMBER = re.compile(r"-?\d{1,3}", re.ASCII)
 
 
 @dataclass(slots=True)
 class Sentence:
     """All features of a row as one question; values run from 0 to 1 over the training rows unless `normalise` is off.
+    What was not measured (NaN) is "missing".
 
     >>> X = pd.DataFrame({"value(setting_1)": [1.0, 3.0, 2.0], "value(flow)": [20.0, 10.0, 17.0]})
     >>> sentence = Sentence().fit(X, np.array(["0", "1", "1"]))
@@ -43,12 +49,25 @@ class Sentence:
     high: list[float] = field(default_factory=list)
     values: list[str] = field(default_factory=list)
 
-    def fit(self, X: pd.DataFrame, y: np.ndarray) -> Sentence:
-        """Learn the features' names and ranges from training rows X (rows, features), the answers from y (rows,)."""
+    def fit(self, X: pd.DataFrame, y: np.ndarray, about: Mapping[str, str] | None = None) -> Sentence:
+        """Learn the features' names and ranges from training rows X (rows, features), the answers from y (rows,).
+
+        `about` has words for columns, such as "pressure [kPa]: of the reactor", to stand for their names.
+
+        >>> X = pd.DataFrame({"mean(P1)": [1.0, 2.0], "is(state=on)": [0.0, 1.0]})
+        >>> Sentence().fit(X, np.array(["0", "1"]), {"P1": "pressure [kPa]", "state": "pump\\n state"}).shown
+        ['mean of pressure [kPa]', 'pump state is on']
+        """
         self.features = [str(name) for name in X.columns]
-        self.shown = _unlike([_cleaned(name) for name in self.features]) if self.names else _numbered(self.features)
+        told = about or {}
+        self.shown = (
+            _unlike([_worded(name, told) for name in self.features]) if self.names else _numbered(self.features)
+        )
         numbers = X.to_numpy(dtype=float)
-        self.low, self.high = numbers.min(axis=0).tolist(), numbers.max(axis=0).tolist()
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "All-NaN", RuntimeWarning)
+            low, high = np.nanmin(numbers, axis=0), np.nanmax(numbers, axis=0)
+        self.low, self.high = np.nan_to_num(low).tolist(), np.nan_to_num(high).tolist()
         self.values = _values(sorted(set(np.asarray(y).astype(str))))
         return self
 
@@ -59,7 +78,7 @@ class Sentence:
             low, width = np.array(self.low), np.array(self.high) - np.array(self.low)
             numbers = (numbers - low) / np.where(width > 0, width, 1.0)
         # Adding zero turns -0 into 0.
-        cells = [[f"{number:.4g}" for number in row] for row in numbers + 0.0]
+        cells = [["missing" if np.isnan(number) else f"{number:.4g}" for number in row] for row in numbers + 0.0]
         asked = self._asked()
         return [
             f"{asked} If "
@@ -100,8 +119,19 @@ def _numbered(features: Sequence[str]) -> list[str]:
     return [str(at) for at in range(1, len(features) + 1)]
 
 
-def _cleaned(name: str) -> str:
-    """Return a name on one line, without control, formatting and unassigned characters, cut to `_LONGEST`.
+def _worded(name: str, about: Mapping[str, str]) -> str:
+    """Return a feature's cleaned name, or its measure and the words about its column where there are any."""
+    measure, column = measured(name)
+    words = _cleaned(about.get(column, ""), _LONGEST_WORDS)
+    if not words:
+        return _cleaned(name)
+    if measure == "is":
+        return f"{words} is {_cleaned(name[3:-1].rpartition('=')[2])}"
+    return words if measure == "value" else f"{measure} of {words}"
+
+
+def _cleaned(name: str, longest: int = _LONGEST) -> str:
+    """Return a name on one line, without control, formatting and unassigned characters, cut to `longest`.
 
     The plain value of a column goes by the column's own name.
 
@@ -109,9 +139,9 @@ def _cleaned(name: str) -> str:
     ('flow', 'mean(flow)', 'a[31m b', '')
     """
     plain = name[6:-1] if name.startswith("value(") and name.endswith(")") else name
-    spaced = " ".join(plain[: 20 * _LONGEST].split())
+    spaced = " ".join(plain[: 20 * longest].split())
     kept = "".join(c for c in spaced if not unicodedata.category(c).startswith("C"))
-    return " ".join(kept.split())[:_LONGEST].rstrip()
+    return " ".join(kept.split())[:longest].rstrip()
 
 
 def _unlike(names: Sequence[str]) -> list[str]:

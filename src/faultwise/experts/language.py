@@ -1,15 +1,14 @@
-"""The language model as an expert: rows as text, LoRA, and the labels scored, never generated.
+"""The language model as an expert: a row comes in as tokens or text, the labels are scored, or an answer is written.
 
-In the short text it sees tags and digits only: column names, cell texts and fault names stay outside, features are
-chosen by training rows, and the answers are the numbers of the labels in their order. (Letters as answers, which are
-tags in the text too, cost an eighth of the accuracy after 60 steps.) The thesis's sentence shows it every feature,
-by name if asked for. What the model cannot take in whole is refused, never cut.
+What is asked is the ways' business (`token_way`, `text_way`), how it is tuned `llm.forms`' and `llm.tuning`'s; here it
+is put together. With tokens the model is tuned in two steps, as LLaVA is: first the projector alone, then in its form.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,32 +17,49 @@ import pandas as pd
 from tqdm import tqdm
 
 from faultwise.data.drawing import draw_evenly
-from faultwise.encoders.sentence import Sentence
-from faultwise.encoders.text import ShortText
-from faultwise.errors import RunFolderError, UserError
+from faultwise.errors import RunFolderError
 from faultwise.experts.registry import LANGUAGE_MODEL, ExpertContext
 from faultwise.experts.settings import LanguageSettings
+from faultwise.experts.text_way import TextWay
+from faultwise.experts.token_way import TokenWay
 
 __all__ = ["LanguageExpert", "language_model"]
 
-_HELD = 0.15  # share of its own training rows that the language model stops on
-_MOST_HELD = 96
+_HELD = 0.1  # share of its own training rows that the language model stops on
+_MOST_HELD = 200
 _HELD_TOKENS, _FEWEST_HELD = 12_000, 24  # long prompts: stopping must not cost more than training
-_SYSTEM = {"short": "Name the fault.", "thesis": "You are an expert in diagnosing the faults of this plant."}
+_FIRST_STEP = 0.3  # share of the budget for the projector alone
+_UNSURE = 0.01  # left to the other labels by one that was written: no probability comes with a text
+_PLENTY = 100  # steps with tokens, where time allows: beyond them nothing was gained
 
 
 class LanguageExpert:
-    """A causal language model tuned to name the fault. `log` tells steps, seconds, and why it stopped."""
+    """A causal language model tuned to name the fault. `log` tells steps, seconds, and why it stopped.
+
+    `watch` is called with the figures of every evaluation during the fit; what it raises ends the fit. Rows to judge
+    may have NaN for what was not measured (`takes_missing`). With the judge "generate", `log` also tells how many of
+    the rows judged last (`generated`) got a text that is no answer (`unreadable`): these are given no label before
+    another.
+    """
 
     name = LANGUAGE_MODEL
+    takes_missing = True
 
-    def __init__(self, settings: LanguageSettings, seed: int = 0, progress: bool = False) -> None:
+    def __init__(
+        self,
+        settings: LanguageSettings,
+        seed: int = 0,
+        progress: bool = False,
+        about: Mapping[str, str] | None = None,
+    ) -> None:
         self.settings = settings
+        self._about = about or {}
         self.seed = seed
         self.progress = progress
         self.classes_ = np.empty(0, dtype=object)
         self.log: dict[str, Any] = {}
-        self._text: ShortText | Sentence = ShortText()
+        self.watch: Callable[[dict[str, float]], object] | None = None
+        self._way = self._new_way()
         self._lm: Any = None
         self._tuned: Any = None
         self._folder: Path | None = None
@@ -51,35 +67,21 @@ class LanguageExpert:
     def fit(self, X: pd.DataFrame, y: np.ndarray, groups: np.ndarray) -> LanguageExpert:
         """Tune on at most `settings.rows` rows, drawn evenly over classes and runs."""
         from faultwise.llm.loading import load
-        from faultwise.llm.tuning import TuneConfig, tune
 
         picked = draw_evenly(y, groups, self.settings.rows, self.seed)
-        X, y, groups = X.iloc[picked], y[picked].astype(str), groups[picked]
+        X, y, groups = X.iloc[picked].reset_index(drop=True), y[picked].astype(str), groups[picked]
         self.classes_, codes = np.unique(y, return_inverse=True)
-        self._text = self._unfitted().fit(X, y)
+        held = _held_out(y, groups, self.seed)
+        self._way = self._new_way()
+        self._way.fit(X[~held], y[~held], groups[~held], self.seed, self.progress)
         self._lm = load(self.settings.model)
-        prompts = self._prompts(X)
-        longest = max(map(len, prompts))
-        held = _held_out(y, groups, self.seed, min(_MOST_HELD, max(_FEWEST_HELD, _HELD_TOKENS // longest)))
-        config = TuneConfig(minutes=self.settings.minutes, steps=self.settings.steps, seed=self.seed)
-        with tqdm(total=100, desc="language model", unit="%", disable=not self.progress, leave=False) as bar:
-
-            def report(done: float, figures: dict[str, float]) -> None:
-                bar.update(round(100 * done) - bar.n)
-                bar.set_postfix(loss=f"{figures['loss']:.2f}")
-
-            self._tuned, log = tune(
-                self._lm.model,
-                [p for p, h in zip(prompts, held, strict=True) if not h],
-                codes[~held],
-                self._tree(),
-                ([p for p, h in zip(prompts, held, strict=True) if h], codes[held]),
-                self._lm.tokenizer.pad_token_id,
-                config,
-                report,
-            )
-        self._tuned.merge_adapter()
-        self.log = dataclasses.asdict(log)
+        self._way.ready(self._lm, self._answers()[0], self.seed)
+        rows, targets = self._way.lessons(X[~held], codes[~held], self.seed)
+        asked, beside = self._asked(rows), self._asked(X[held])
+        few = _held_rows(codes[held], max(beside.lengths), self.seed)
+        if len(few) < held.sum():
+            beside = self._asked(X[held].iloc[few])
+        self._tune(asked, targets, (beside, codes[held][few]))
         return self
 
     def predict_proba(self, X: pd.DataFrame) -> np.ndarray:
@@ -89,101 +91,178 @@ class LanguageExpert:
         self._ready()
         if not len(X):
             return np.empty((0, len(self.classes_)))
-        prompts = self._prompts(X)
-        hide = not self.progress or len(prompts) < 32
-        with tqdm(total=len(prompts), desc="language model", unit="row", disable=hide, leave=False) as bar:
-            logs = score(self._tuned, prompts, self._tree(), self._lm.tokenizer.pad_token_id, step=bar.update)
+        hide = not self.progress or len(X) < 32
+        with tqdm(total=len(X), desc="language model", unit="row", disable=hide, leave=False) as bar:
+            if self.settings.judge == "generate":
+                given = self._writing().given(self._tuned, self._asked(X), step=bar.update)
+                self.log = {**self.log, "generated": len(X), "unreadable": int((given < 0).sum())}
+                return _as_sure(given, len(self.classes_))
+            logs = score(self._tuned, self._asked(X), self._tree(), step=bar.update)
         raised = np.exp(logs)
         return np.asarray(raised / raised.sum(axis=1, keepdims=True))
 
     def save(self, folder: Path) -> None:
-        """Write the adapter in PEFT's layout and `expert.json`; the base model is named, not copied."""
+        """Write what was tuned, what stands before the model, and `expert.json`; the base model is only named."""
         self._ready()
-        # Merging changed the base's weights only, which are not written; A and B are as they were tuned.
-        for config in self._tuned.peft_config.values():
-            config.base_model_name_or_path = self.settings.model
-        # Embeddings are not tuned; asking PEFT to find that out by itself makes it look for the base on a hub.
-        self._tuned.save_pretrained(folder / "adapter", save_embedding_layers=False)
-        state = {
-            "classes": self.classes_.tolist(),
-            "text": self._text.to_dict(),
-            "settings": dataclasses.asdict(self.settings),
-            "log": self.log,
-        }
+        self._tuned.save(folder / "adapter", self.settings.model)
+        self._way.save(folder)
+        state = {"classes": self.classes_.tolist(), "settings": dataclasses.asdict(self.settings), "log": self.log}
         (folder / "expert.json").write_text(json.dumps(state, indent=1))
 
     def load(self, folder: Path) -> LanguageExpert:
         """Read what `save` wrote; the model itself is loaded when the first row is scored."""
         state = json.loads((folder / "expert.json").read_text())
+        if "text" in state:
+            raise RunFolderError(f"`{folder}` was made by an earlier version of Faultwise: fit again.")
         # The budget of a command is the caller's; what the model was tuned with is the run's.
         self.settings = LanguageSettings(**{**state["settings"], "score_rows": self.settings.score_rows})
         self.classes_ = np.array(state["classes"], dtype=str)
-        self._text = type(self._unfitted())(**state["text"])
+        self._way = self._new_way()
+        self._way.load(folder)
         self.log, self._folder = state["log"], folder
         return self
+
+    def _tune(self, asked: Any, targets: np.ndarray, held: tuple[Any, np.ndarray]) -> None:
+        import torch
+
+        from faultwise.llm.forms import FormConfig, attach
+        from faultwise.llm.tuning import TuneConfig, tune
+
+        settings, way, tree = self.settings, self._way, self._tree()
+        rate = settings.learning_rate or way.learning_rate
+        writes = settings.judge == "generate"
+        objective = self._writing() if writes else None
+        # The study's recipe: rows one by one, AdamW at a constant rate, LoRA as it is, the newest weights.
+        study = writes and settings.text == "thesis"
+        course: dict[str, Any] = {"batch": 1, "constant": True, "averaging": 0.0} if study else {"batch": way.batch}
+        form = FormConfig(settings.form, settings.lora_r, settings.lora_alpha, settings.lora_dropout)
+        form = dataclasses.replace(form, plus=1.0) if study else form
+        stages = [("projector", FormConfig("context"), _FIRST_STEP), (settings.form, form, 1 - _FIRST_STEP)]
+        if not way.modules:
+            stages = [(settings.form, form, 1.0)]
+        logs: list[tuple[str, Any]] = []
+        left = settings.steps
+        with tqdm(total=100, desc="language model", unit="%", disable=not self.progress, leave=False) as bar:
+            done = 0.0
+            for name, form_of, share in stages:
+
+                def report(part: float, figures: Any, before: float = done, share: float = share) -> None:
+                    bar.update(round(100 * (before + share * part)) - bar.n)
+                    bar.set_postfix(loss=f"{figures['loss']:.2f}")
+
+                def watch(figures: dict[str, float], before: int = sum(log.steps for _, log in logs)) -> None:
+                    if self.watch is not None:
+                        self.watch({**figures, "step": figures["step"] + before})
+
+                torch.manual_seed(self.seed)  # for what is drawn anew: the half of LoRA that does not start at zero
+                self._tuned = attach(self._lm.model, form_of)
+                steps = left if left is None or name != "projector" else round(share * left)
+                if steps == 0:  # so few that all of them are the model's
+                    continue
+                left = None if left is None or steps is None else left - steps
+                config = TuneConfig(
+                    minutes=share * settings.minutes,
+                    steps=steps,
+                    most_steps=round(share * _PLENTY) if way.modules else None,
+                    learning_rate=rate,
+                    extra_rate=1e-3 if name == "projector" else 3e-4,
+                    seed=self.seed,
+                    **course,
+                )
+                if self._tuned.parameters() or way.modules:
+                    log = tune(self._tuned, asked, targets, tree, held, config, way.modules, report, watch, objective)
+                    logs.append((name, log))
+                done += share
+        self._tuned.merge()
+        self.log = {**way.log, "form": settings.form, **_joined(logs)}
 
     def _ready(self) -> None:
         if self._tuned is not None:
             return
-        from peft import PeftModel
-
+        from faultwise.llm.forms import Tuned
         from faultwise.llm.loading import load
 
         if self._folder is None:
             raise RunFolderError("The language model was neither fitted nor loaded.")
         self._lm = load(self.settings.model)
-        self._tuned = PeftModel.from_pretrained(self._lm.model, self._folder / "adapter", autocast_adapter_dtype=False)
-        self._tuned.merge_adapter()
-        self._tuned.eval()
-
-    def _unfitted(self) -> ShortText | Sentence:
-        settings = self.settings
-        if settings.text == "thesis":
-            return Sentence(settings.names, settings.normalise)
-        return ShortText(settings.digits, settings.features)
+        self._tuned = Tuned.load(self._lm.model, self._folder / "adapter")
+        self._tuned.merge()
+        self._tuned.model.eval()
+        self._way.ready(self._lm, self._answers()[0], self.seed)
 
     def _builder(self) -> Any:
         from faultwise.llm.prompts import PromptBuilder
 
-        return PromptBuilder(self._lm.tokenizer, self.settings.system or _SYSTEM[self.settings.text])
+        return PromptBuilder(self._lm.tokenizer, self.settings.system or self._way.system[self.settings.text])
 
-    def _prompts(self, X: pd.DataFrame) -> list[list[int]]:
-        """Return the rows' prompts as token ids. Raises UserError for one that the model cannot take in whole."""
-        prompts: list[list[int]] = self._builder().encode(self._text.write(X))
-        # The answer needs room too. A model may say nothing of its context: then there is nothing to compare with.
-        room = getattr(self._lm.model.config, "max_position_embeddings", None)
-        longest = max(map(len, prompts)) + self._tree().depth
-        if room is not None and longest > room:
-            raise UserError(
-                f"A row is {longest} tokens in the language model's text, but `{self.settings.model}` takes {room} at "
-                "most, and nothing is cut silently: use --lm-text short, --no-lm-names, fewer columns (--ignore A,B), "
-                "or a --model with a longer context."
-            )
-        return prompts
+    def _answers(self) -> Any:
+        return self._way.answers(self.classes_.tolist(), self._builder())
 
     def _tree(self) -> Any:
         from faultwise.llm.labels import LabelTree
 
-        labels, end = self._builder().answers(self._text.answers(self.classes_.tolist()))
-        return LabelTree(labels, end)
+        return LabelTree(*self._answers())
+
+    def _writing(self) -> Any:
+        from faultwise.llm.generating import Writing
+
+        return Writing(self._lm.tokenizer, *self._answers())
+
+    def _new_way(self) -> TokenWay | TextWay:
+        return TokenWay(self.settings) if self.settings.text == "tokens" else TextWay(self.settings, self._about)
+
+    def _asked(self, X: pd.DataFrame) -> Any:
+        return self._way.asked(X, self._lm, self._builder(), self._tree())
 
 
-def _held_out(y: np.ndarray, groups: np.ndarray, seed: int, most: int = _MOST_HELD) -> np.ndarray:
+def _as_sure(given: np.ndarray, classes: int) -> np.ndarray:
+    """Return probabilities (rows, classes) for labels that were written; negative positions are none."""
+    p = np.full((len(given), classes), _UNSURE / (classes - 1))
+    p[np.arange(len(given)), given] = 1 - _UNSURE
+    p[given < 0] = 1 / classes
+    return p
+
+
+def _joined(logs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return the logs of all steps of training as one; the history goes on from step to step."""
+    if not logs:
+        return {"steps": 0, "planned_steps": 0, "seconds": 0.0, "history": [], "stopped": "nothing to tune"}
+    whole = dataclasses.asdict(logs[-1][1])
+    history, before, epochs = [], 0, 0.0
+    for name, log in logs:
+        history += [
+            {**one, "step": one["step"] + before, "epoch": one["epoch"] + epochs, "stage": name} for one in log.history
+        ]
+        before, epochs = before + log.steps, epochs + log.steps * log.batch / max(log.rows, 1)
+    sums = {key: round(sum(getattr(log, key) for _, log in logs), 2) for key in ("steps", "planned_steps", "seconds")}
+    return {**whole, **sums, "history": history}
+
+
+def _held_out(y: np.ndarray, groups: np.ndarray, seed: int) -> np.ndarray:
     """Return a mask (rows,) of rows to stop on: whole runs where every class has several, else rows."""
     from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
     held = np.zeros(len(y), bool)
     runs = pd.DataFrame({"y": y, "g": groups}).drop_duplicates().groupby("y").size()
     folds = max(2, min(round(1 / _HELD), int(np.unique(y, return_counts=True)[1].min())))
-    if runs.min() >= folds:
+    whole = runs.min() >= 2 and len(np.unique(groups)) < len(y)
+    if whole:
+        folds = max(2, min(folds, int(runs.min())))
         parts = StratifiedGroupKFold(folds, shuffle=True, random_state=seed).split(y, y, groups)
     else:
         parts = StratifiedKFold(folds, shuffle=True, random_state=seed).split(y, y)
-    at = next(iter(parts))[1]
-    held[at[draw_evenly(y[at], groups[at], most, seed)]] = True
+    held[next(iter(parts))[1]] = True
+    lost = np.setdiff1d(y, y[~held])  # whose only runs, or only row, were held out: nobody could learn them
+    held[np.isin(y, lost)] = False
     return held
+
+
+def _held_rows(codes: np.ndarray, tokens: int, seed: int) -> np.ndarray:
+    """Return positions of so many held-out rows, evenly over the classes, as an evaluation can afford."""
+    most = min(_MOST_HELD, max(_FEWEST_HELD, _HELD_TOKENS // tokens))
+    return draw_evenly(codes, np.arange(len(codes)), most, seed)
 
 
 def language_model(context: ExpertContext) -> LanguageExpert:
     """Factory for the plug-in door."""
-    return LanguageExpert(context.language, context.seed, context.progress)
+    return LanguageExpert(context.language, context.seed, context.progress, context.about)

@@ -6,7 +6,7 @@ like ours. An entry point names a factory that takes an `ExpertContext` and retu
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 
@@ -22,11 +22,14 @@ _GROUP = "faultwise.experts"
 
 @dataclass(frozen=True, slots=True)
 class ExpertContext:
-    """What a factory may want to know: the seed, whether to show progress, the language model's settings."""
+    """What a factory may want to know: the seed, whether to show progress, the language model's settings, and `about`,
+    words for columns from a companion file ("pressure [kPa]: of the reactor").
+    """
 
     seed: int = 0
     progress: bool = False
     language: LanguageSettings = field(default_factory=LanguageSettings)
+    about: Mapping[str, str] = field(default_factory=dict)
 
 
 def available() -> list[str]:

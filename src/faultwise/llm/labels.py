@@ -33,9 +33,9 @@ class LabelTree:
     """The tree of the labels' tokens.
 
     `branches` maps each prefix after which there is a choice to the tokens to choose from; `paths` gives for
-    each label, in the given order, its choices; `depth` is the most tokens a model is shown of a label. `end` is the
-    end mark, or the several tokens with which a template closes an answer. What all labels begin with ("Y = ") is no
-    choice: it is shown to the model, and costs no probability.
+    each label, in the given order, its choices; `root` is what all labels begin with; `depth` is the most tokens a
+    model is shown of a label. `end` is the end mark, or the several tokens with which a template closes an answer.
+    What all labels begin with ("Y = ") is no choice: it is shown to the model, and costs no probability.
 
     >>> tree = LabelTree([(7,), (7, 8), (9, 9)], end=0)
     >>> tree.branches
@@ -70,6 +70,7 @@ class LabelTree:
             ]
             for label in full
         ]
+        self.root: Tokens = min(self.branches, key=len)
         self.depth = max(map(len, self.branches))
 
     @classmethod

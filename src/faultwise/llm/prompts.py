@@ -59,6 +59,10 @@ class PromptBuilder:
             for q, ids in zip(questions, wholes.input_ids, strict=True)
         ]
 
+    def around(self) -> tuple[list[int], list[int]]:
+        """Return the ids before and after a question that is no text."""
+        return list(self._before), list(self._after)
+
     def answers(self, answers: Sequence[str]) -> tuple[list[tuple[int, ...]], tuple[int, ...]]:
         """Return each answer's tokens as they follow a prompt in the whole text, and those that close an answer.
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from faultwise.contracts import Case, Diagnosis, Finding
 from faultwise.report import values, words
+from faultwise.report.curve_plot import curve_svgs, drawable
 from faultwise.report.pages import rendered
 from faultwise.report.plots import series_svg
 
@@ -178,8 +179,43 @@ def _case(case: Case, number: int) -> dict[str, Any]:
     }
 
 
+def _tuning(provenance: Mapping[str, Any]) -> tuple[dict[str, Any] | None, dict[str, Any]]:
+    """Return how the language model was tuned, if there are curves to draw, and the provenance without them."""
+    from markupsafe import Markup
+
+    tuned = provenance.get("language_model")
+    if not isinstance(tuned, Mapping) or not drawable(tuned.get("curves")):
+        return None, dict(provenance)
+    loss, accuracy = map(Markup, curve_svgs(tuned))  # made of numbers, as the plots are
+    known = {key: values.number(value, digits=3) for key, value in tuned.items() if value is not None}
+    facts = [
+        text.format(**known)
+        for key, text in (
+            ("steps", "{steps} of {planned_steps} planned steps" if known.get("planned_steps") else "{steps} steps"),
+            ("rows", "{rows} training rows"),
+            ("held", "{held} held-out rows"),
+            ("seconds", "{seconds} s"),
+            ("stopped", "stopped: {stopped}"),
+        )
+        if known.get(key)
+    ]
+    shown = {
+        "loss": loss,
+        "accuracy": accuracy,
+        "warnings": tuned.get("warnings") or (),
+        "facts": ", ".join(facts),
+        "best": tuned.get("best_step"),
+        "best_accuracy": tuned.get("best_accuracy"),
+        "best_loss": tuned.get("best_log_loss"),
+        "chance": tuned.get("chance"),
+    }
+    kept = {key: value for key, value in tuned.items() if key not in ("curves", "warnings")}
+    return shown, {**provenance, "language_model": kept}
+
+
 def _page(diagnosis: Diagnosis) -> dict[str, Any]:
     """Gather everything the template shows, as plain values."""
+    tuning, provenance = _tuning(diagnosis.provenance)
     cases = [_case(case, number) for number, case in enumerate(diagnosis.cases[:_MOST_CASES], 1)]
     runs, runs_left = words.overview(diagnosis.runs, _MOST_RUNS)
     # The leaderboards of different commands have different columns: all of them, in order of appearance.
@@ -196,7 +232,8 @@ def _page(diagnosis: Diagnosis) -> dict[str, Any]:
         "columns": columns,
         "leaderboard": list(zip(*cells, strict=True)),
         "notes": diagnosis.notes,
-        "provenance": values.flatten(diagnosis.provenance),
+        "tuning": tuning,
+        "provenance": values.flatten(provenance),
     }
 
 

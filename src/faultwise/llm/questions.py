@@ -1,0 +1,93 @@
+"""What a model is asked, row by row, ready for a forward pass: text alone, or modality tokens between words.
+
+All rows of one set share a beginning (`prefix`), which is run once and not once a row. Both kinds give embeddings, so
+that whatever reads them need not know which door a row came through.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+__all__ = ["Asked", "TextQuestions", "TokenQuestions"]
+
+
+class Asked(Protocol):
+    """Rows to ask about. `prefix` are the token ids they all begin with, `lengths` each row's tokens behind it."""
+
+    prefix: list[int]
+    lengths: Sequence[int]
+
+    def embed(self, rows: Sequence[int], table: Any) -> tuple[Any, Any]:
+        """Return embeddings (rows, longest, hidden) behind the prefix, padded on the left, and the mask (rows,
+        longest); `table` is the model's module from ids to embeddings.
+        """
+        ...
+
+
+class TextQuestions:
+    """Prompts as token ids; `tail` are ids put behind each, such as those that all answers begin with."""
+
+    def __init__(self, prompts: Sequence[Sequence[int]], pad: int, tail: Sequence[int] = ()) -> None:
+        whole = [[*prompt, *tail] for prompt in prompts]
+        shared = _common(whole)
+        shared = min([shared, *(len(one) - 1 for one in whole)])  # a row needs a last token of its own
+        self.prefix = list(whole[0][:shared]) if whole else []
+        self._rows = [one[shared:] for one in whole]
+        self._pad = pad
+        self.lengths = [len(row) for row in self._rows]
+
+    def embed(self, rows: Sequence[int], table: Any) -> tuple[Any, Any]:
+        """See `Asked`."""
+        import torch
+
+        longest = max(self.lengths[row] for row in rows)
+        ids = torch.full((len(rows), longest), self._pad, dtype=torch.long)
+        mask = torch.zeros_like(ids)
+        for at, row in enumerate(rows):
+            ids[at, longest - self.lengths[row] :] = torch.tensor(self._rows[row])
+            mask[at, longest - self.lengths[row] :] = 1
+        device = table.weight.device
+        return table(ids.to(device)), mask.to(device)
+
+
+class TokenQuestions:
+    """Encoded rows: words before, the projector's tokens, words after; `vectors` (rows, width) are the encoder's."""
+
+    def __init__(
+        self, vectors: Any, projector: Any, before: Sequence[int], after: Sequence[int], tail: Sequence[int] = ()
+    ) -> None:
+        self.prefix = list(before)
+        self._after = [*after, *tail]
+        self._vectors, self._projector = vectors, projector
+        self.lengths = [projector.shape[0] + len(self._after)] * len(vectors)
+
+    def embed(self, rows: Sequence[int], table: Any) -> tuple[Any, Any]:
+        """See `Asked`."""
+        import torch
+
+        device = table.weight.device
+        # A copy, because vectors of inference mode cannot be trained on.
+        picked = self._vectors[torch.as_tensor(np.asarray(rows))].clone()
+        tokens = self._projector(picked.to(device)).to(table.weight.dtype)
+        after = table(torch.tensor(self._after, device=device)).expand(len(picked), -1, -1)
+        made = torch.cat([tokens, after], dim=1)
+        return made, torch.ones(made.shape[:2], dtype=torch.long, device=device)
+
+
+def _common(rows: Sequence[Sequence[int]]) -> int:
+    """Return how many ids all rows begin with.
+
+    >>> _common([[1, 2, 3], [1, 2], [1, 2, 4]]), _common([])
+    (2, 0)
+    """
+    if not rows:
+        return 0
+    first, last = (
+        min(map(list, rows)),
+        max(map(list, rows)),
+    )  # what the two outermost in order share, all between them share
+    pairs = zip(first, last, strict=False)
+    return next((at for at, (a, b) in enumerate(pairs) if a != b), min(len(first), len(last)))
