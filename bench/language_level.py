@@ -158,7 +158,7 @@ def one_part(protocol: str, number: int, cache: Path) -> dict[str, Any]:
     judge(LANGUAGE_MODEL, language, fill=False)
     made["seconds"]["scoring"] = round(time.monotonic() - started, 1)
     for share, X in hidden_tests.items():  # how much of it is the encoder's own?
-        p = language._way.encoder.proba(X.to_numpy(np.float32))
+        p = language.quick_proba(X)
         made["labels"][str(share)]["row encoder alone"] = language.classes_[p.argmax(axis=1)].astype(str).tolist()
     made["log"] = {key: value for key, value in language.log.items() if key != "history"}
     return made

@@ -29,7 +29,7 @@ from faultwise.diagnosis import diagnose_table
 from faultwise.encoders.windows import Features
 from faultwise.errors import DataError, RunFolderError, UserError, closest
 from faultwise.experts.registry import ExpertContext
-from faultwise.judging import judge, judged_lines, spread
+from faultwise.judging import completed, encoded, judge, judged_lines, spread
 from faultwise.llm import curves
 from faultwise.monitoring import fit_normal
 from faultwise.runs import located, read_manifest, write_run
@@ -149,8 +149,11 @@ class Diagnoser(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         p = np.full((len(X), len(self.classes_)), np.nan)
         if len(made.rows):
             ensemble = self.fitted_.ensemble
-            most = self.lm_score_rows if ensemble.uses_language_model else 0
+            most = self.lm_score_rows if ensemble.uses_language_model or made.lost else 0
             scored = spread(len(made.rows), most, np.empty(0, int))
+            if made.lost:
+                p[made.rows] = ensemble.fuse_partly(ensemble.partly(made.frame, scored))
+                return p
             if ensemble.language_only:  # nobody else can judge the rows that it does not score
                 made, scored = Features(made.frame[scored], made.rows[scored]), scored[scored]
             p[made.rows] = ensemble.fuse(ensemble.by_expert(made.frame, scored), scored)
@@ -212,7 +215,7 @@ class Diagnoser(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def label_rows(self, table: Table) -> pd.DataFrame:
         """Return one line per judged row: row (from 1), run, label, its probability, fault score."""
         self._check_fitted()
-        judged = judge(self.fitted_, table, self.lm_score_rows)
+        judged = judge(self.fitted_, completed(self.fitted_, table), self.lm_score_rows)
         return judged_lines(self.fitted_, judged, judged.features.rows + 1)
 
     @property
@@ -308,7 +311,7 @@ class Diagnoser(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def _encode(self, X: pd.DataFrame, groups: Any) -> Features:
         self._check_fitted()
         runs = np.zeros(len(X), int) if groups is None else np.asarray(groups)
-        return self.fitted_.encoder.transform(X, stretches(runs))
+        return encoded(self.fitted_, X, stretches(runs))
 
     def _check_fitted(self) -> None:
         if not hasattr(self, "fitted_"):

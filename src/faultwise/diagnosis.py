@@ -2,11 +2,13 @@
 
 Which rows become cases: the one asked for, else the last row of the longest flagged stretch of the runs with
 the most flagged rows, else the last row. Attribution uses the classifiers only: asking the language model
-hundreds of times per case would take minutes on a CPU, and its weight is capped.
+hundreds of times per case would take minutes on a CPU, and its weight is capped. Where sensors are lost it uses the
+language model's encoder.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -34,7 +36,7 @@ from faultwise.evidence.findings import variable_findings
 from faultwise.evidence.separation import tell_apart
 from faultwise.experts.monitor import MONITOR, Monitor, index_of
 from faultwise.experts.registry import LANGUAGE_MODEL
-from faultwise.judging import Judged, judge, with_language_model
+from faultwise.judging import Judged, completed, judge, with_language_model
 from faultwise.narrative.sentences import narrate, share_sentence
 from faultwise.training import Fitted
 
@@ -57,6 +59,7 @@ def diagnose_table(
 ) -> Diagnosis:
     """Diagnose a table; `row` is a position in the file, counted from 1. Raises DataError."""
     rows_of_file = len(table.frame)
+    table = completed(fitted, table)
     found = np.empty(0, int) if row is None else np.flatnonzero(table.row_numbers == row)
     if row is not None and not len(found):
         raise DataError(f"Row {row} was asked for; `{table.source}` has rows 1 to {rows_of_file}.")
@@ -76,18 +79,17 @@ def diagnose_table(
     times = table.times
     made = tuple(_case(fitted, table, about, judged, int(at), times) for at in chosen)
     notes = [*table.notes, *judged.features.notes]
-    if unlike := fitted.incoming.note(table.X):
+    if unlike := fitted.incoming.note(table.X.drop(columns=[*judged.features.lost])):
         notes.append(unlike)
     short = rows_of_file - len(judged.labels)
     if alone:
         notes.append(f"Only the {len(judged.labels)} rows that the language model scored got a verdict.")
     elif short:
         notes.append(f"{short} rows at the beginning of runs have no full window and got no verdict.")
-    if fitted.ensemble.uses_language_model and not judged.scored.all():
+    if (fitted.ensemble.uses_language_model or judged.features.lost) and not judged.scored.all():
         count = int(judged.scored.sum())
-        notes.append(
-            f"The language model scored {count} of {len(judged.scored)} rows; the others are fused without it."
-        )
+        others = "judged by its encoder" if judged.features.lost else "fused without it"
+        notes.append(f"The language model scored {count} of {len(judged.scored)} rows; the others are {others}.")
     overview = tuple(_run_summaries(judged, fitted.ensemble.detector.normal, times, fitted.monitored))
     return Diagnosis(table.source, overview, made, tuple(notes), provenance)
 
@@ -97,7 +99,19 @@ def contributions_of(fitted: Fitted, row: pd.DataFrame, label: str) -> dict[str,
     variables = [variable for variable, _ in fitted.encoder.origin]
     column = int(np.searchsorted(fitted.ensemble.classes, label))
     reference = fitted.reference.iloc[:REFERENCE_ROWS]
-    return contributions(fitted.ensemble.classical, row, reference, variables, column)
+    blank = row.columns[row.isna().iloc[0]]
+    if not len(blank):
+        return contributions(fitted.ensemble.classical, row, reference, variables, column)
+    # Without some of the sensors the encoder judges; what was not measured is left out on both sides.
+    made = contributions(_quickly(fitted), row, reference.assign(**dict.fromkeys(blank, np.nan)), variables, column)
+    return {name: made[name] for name in made if name not in set(np.array(variables)[row.isna().to_numpy()[0]])}
+
+
+def _quickly(fitted: Fitted) -> Callable[[pd.DataFrame], np.ndarray]:
+    def judged(X: pd.DataFrame) -> np.ndarray:
+        return fitted.ensemble.fuse_partly(fitted.ensemble.partly(X, np.zeros(len(X), bool)))
+
+    return judged
 
 
 def _case(fitted: Fitted, table: Table, about: About, judged: Judged, at: int, times: np.ndarray | None) -> Case:
@@ -110,7 +124,10 @@ def _case(fitted: Fitted, table: Table, about: About, judged: Judged, at: int, t
     interval = Interval(run, first, last, start, end)
     contribution = contributions_of(fitted, row, label)
     raw = {str(k): v for k, v in table.frame.iloc[int(judged.features.rows[at])].items()}
-    findings = variable_findings(row, fitted.encoder.origin, fitted.band, contribution, raw, interval, about)
+    expert = "row encoder" if judged.features.lost else "fused classifiers"
+    findings = variable_findings(
+        row, fitted.encoder.origin, fitted.band, contribution, raw, interval, about, expert=expert
+    )
     up_to = table.X.iloc[of_run[: last - gone]]
     suspects = fitted.incoming.suspects(up_to, run, about, gone)
     findings = (*suspects, *_rule_findings(fitted, table, about, judged, at, of_run), *findings)

@@ -7,6 +7,7 @@ explained here: cases and findings are `diagnosis`.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,13 +15,16 @@ import pandas as pd
 from faultwise.data.stretches import stretches
 from faultwise.data.table import Table
 from faultwise.encoders.windows import Features
-from faultwise.errors import DataError
+from faultwise.errors import DataError, listing
 from faultwise.experts.calibration import Stand
+from faultwise.experts.ensemble import Ensemble
 from faultwise.experts.monitor import index_of
 from faultwise.experts.registry import LANGUAGE_MODEL
 from faultwise.training import Fitted
 
-__all__ = ["Judged", "conclude", "judge", "judged_lines", "spread", "with_language_model"]
+__all__ = ["Judged", "completed", "conclude", "encoded", "judge", "judged_lines", "spread", "with_language_model"]
+
+MOST_LOST = 0.6  # share of the variables that the language model's encoder was ever without
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,7 @@ def judge(fitted: Fitted, table: Table, score_rows: int = 0, first: np.ndarray |
     """
     groups = table.runs
     pieces = stretches(groups)
-    made = fitted.encoder.transform(table.X, pieces)
+    made = encoded(fitted, table.X, pieces)
     if not len(made.rows):
         raise DataError(
             f"`{table.source}` has {len(table.frame)} rows, and no run has the {fitted.encoder.window} samples "
@@ -63,12 +67,12 @@ def judge(fitted: Fitted, table: Table, score_rows: int = 0, first: np.ndarray |
         scored = spread(len(made.rows), score_rows, wanted)
         if not scored.any():
             raise DataError("This run has only the language model, and it may score no row: raise --lm-score-rows.")
-        made = Features(made.frame[scored].reset_index(drop=True), made.rows[scored], made.notes)
+        made = replace(made, frame=made.frame[scored].reset_index(drop=True), rows=made.rows[scored])
         scored = scored[scored]
     place = pd.Series(groups).groupby(groups).cumcount().to_numpy() + 1
     if table.before:
         place = place + pd.Series(groups).map(table.before).fillna(0).to_numpy(dtype=int)
-    by_expert = ensemble.by_expert(made.frame, scored)
+    by_expert = _asked(ensemble, made, scored)
     fired = fitted.rules.fired(table.frame, pieces)[made.rows]
     return conclude(fitted, made, by_expert, scored, groups[made.rows], place[made.rows], fired)
 
@@ -77,11 +81,15 @@ def with_language_model(fitted: Fitted, judged: Judged, score_rows: int, first: 
     """Let the language model score the judged rows at positions `first`, then others spread evenly, `score_rows` in
     all; what the other experts said is kept.
     """
-    if not fitted.ensemble.uses_language_model or fitted.ensemble.language_only or score_rows < 1:
+    wanted = fitted.ensemble.uses_language_model or bool(judged.features.lost)
+    if not wanted or fitted.ensemble.language_only or score_rows < 1:
         return judged
     scored = spread(len(judged.labels), score_rows, first)
-    said = fitted.ensemble.ask(LANGUAGE_MODEL, judged.features.frame, scored)
-    by_expert = {**judged.by_expert, LANGUAGE_MODEL: said}
+    if judged.features.lost:
+        by_expert = _asked(fitted.ensemble, judged.features, scored)
+    else:
+        said = fitted.ensemble.ask(LANGUAGE_MODEL, judged.features.frame, scored)
+        by_expert = {**judged.by_expert, LANGUAGE_MODEL: said}
     return conclude(fitted, judged.features, by_expert, scored, judged.runs, judged.place, judged.fired)
 
 
@@ -105,15 +113,65 @@ def conclude(
 ) -> Judged:
     """Fuse what the experts said, and detect before naming; a rule that holds is a detection, too."""
     ensemble = fitted.ensemble
-    p = ensemble.fuse(by_expert, scored)
+    p = ensemble.fuse_partly(by_expert[LANGUAGE_MODEL]) if features.lost else ensemble.fuse(by_expert, scored)
     labels = ensemble.detector.decide(p, ensemble.classes, np.asarray(fired.any(axis=1)))
     scores = ensemble.detector.scores(p, ensemble.classes)
     made = Judged(features, by_expert, p, labels, scores, scored, runs, place, fired)
     calibration = fitted.calibration
-    if calibration is None or fitted.novelty is None:
+    # Sets and novelty were calibrated with all sensors: without some of them they promise nothing.
+    if calibration is None or fitted.novelty is None or features.lost:
         return made
     strange = fitted.novelty.scores(features.frame)
     return replace(made, stand=calibration.stand(p, ensemble.classes, labels, strange))
+
+
+def completed(fitted: Fitted, table: Table) -> Table:
+    """Return the table with empty columns in place of absent ones where the fit can judge without them; else as it is,
+    and reading it will say what is missing. Raises DataError where too many are.
+    """
+    absent = _absent(fitted, table.X)
+    return replace(table, frame=table.frame.assign(**absent)) if absent else table
+
+
+def encoded(fitted: Fitted, X: pd.DataFrame, pieces: np.ndarray) -> Features:
+    """Return the features of rows X (rows, variables); where the fit can judge without lost sensors, theirs are blank.
+
+    A sensor is lost that gave no value in any row. Raises DataError as `completed` and `WindowEncoder.transform` do.
+    """
+    features = fitted.encoder.transform(X.assign(**_absent(fitted, X)), pieces)
+    columns = fitted.encoder.learnt
+    lost = columns.lost(X) if fitted.ensemble.judges_partly else []
+    if not lost:
+        return features
+    blank = np.array([variable in lost for variable, _ in fitted.encoder.origin])
+    note = (
+        f"{len(lost)} of {len(columns.used)} columns used in training gave no value ({listing(lost)}). The verdicts "
+        "are the language model's, which learnt with sensors missing, and its encoder's on rows that it does not "
+        "score. False alarms and fault sets were calibrated with all sensors: here nothing is promised of them."
+    )
+    frame = features.frame.copy()
+    frame.loc[:, blank] = np.float32(np.nan)
+    return replace(features, frame=frame, notes=(*features.notes, note), lost=tuple(lost))
+
+
+def _absent(fitted: Fitted, X: pd.DataFrame) -> dict[str, Any]:
+    """Return empty columns for those that are absent from X and can be done without."""
+    if not fitted.ensemble.judges_partly:
+        return {}
+    columns = fitted.encoder.learnt
+    lost = columns.lost(X)
+    if len(lost) > MOST_LOST * len(columns.used):
+        raise DataError(
+            f"{len(lost)} of {len(columns.used)} columns used in training are missing or empty ({listing(lost)}), and "
+            f"nothing was learnt of rows without more than {MOST_LOST:.0%} of them: give more columns."
+        )
+    return {name: np.nan if name in columns.medians else None for name in lost if name not in X.columns}
+
+
+def _asked(ensemble: Ensemble, features: Features, scored: np.ndarray) -> dict[str, np.ndarray]:
+    if features.lost:
+        return {LANGUAGE_MODEL: ensemble.partly(features.frame, scored)}
+    return ensemble.by_expert(features.frame, scored)
 
 
 def judged_lines(fitted: Fitted, judged: Judged, rows: np.ndarray, every: bool = False) -> pd.DataFrame:

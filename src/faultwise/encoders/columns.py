@@ -105,6 +105,18 @@ class ColumnEncoder:
             return [f"{len(extra)} columns unknown from training were ignored: {listing(extra)}."]
         return []
 
+    def lost(self, X: pd.DataFrame) -> list[str]:
+        """Return the columns of training that are absent from X (rows, columns) or hold no value there at all. One that
+        another column may be, renamed, is not lost.
+
+        >>> encoder = ColumnEncoder().fit(pd.DataFrame({"flow": [1.0, 2.0], "level": [1.0, 3.0], "valve": [0.0, 1.0]}))
+        >>> encoder.lost(pd.DataFrame({"flow": [None], "Level": [2.0]}))
+        ['flow', 'valve']
+        """
+        extra = [str(c) for c in X.columns if c not in self.used and c not in self.left_out]
+        here = {name: bool(X[name].notna().any()) for name in self.used if name in X.columns}
+        return [name for name in self.used if not here.get(name, closest(name, extra) is not None)]
+
     def transform(self, X: pd.DataFrame, strict: bool = True) -> tuple[np.ndarray, list[str]]:
         """Return float64 numbers of shape (rows, len(names)) and notes. Raises DataError as `check` does, and, if
         `strict`, for a numeric column that holds nothing but text: in a piece of a few rows that is just bad cells.

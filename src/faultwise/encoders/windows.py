@@ -27,11 +27,14 @@ _CHUNK = 20_000  # windows at a time, so that memory stays flat on long runs
 
 @dataclass(frozen=True, slots=True)
 class Features:
-    """Encoded rows: `frame` (rows, features) in float32, `rows` their positions in the table."""
+    """Encoded rows: `frame` (rows, features) in float32, `rows` their positions in the table. Features of the columns
+    `lost` are NaN throughout.
+    """
 
     frame: pd.DataFrame
     rows: np.ndarray
     notes: tuple[str, ...] = ()
+    lost: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)

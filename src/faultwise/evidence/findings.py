@@ -27,17 +27,19 @@ def variable_findings(
     interval: Interval,
     about: About,
     most: int = 10,
+    expert: str = "fused classifiers",
 ) -> tuple[Finding, ...]:
     """Return the `most` findings that speak loudest, those for the verdict first, then those against it.
 
     `row` (1, features) is the encoded case, `origin` the (variable, measure) of each feature, `raw` the
-    original cells of the row (for categories and missing values).
+    original cells of the row (for categories and missing values). Variables without a contribution were not measured.
     """
     values = row.to_numpy(dtype=float)[0]
     sigmas = band.deviations(values)
     features: dict[str, list[int]] = {}
     for at, (variable, _) in enumerate(origin):
-        features.setdefault(variable, []).append(at)
+        if variable in contribution:
+            features.setdefault(variable, []).append(at)
     loudest = sorted(features, key=lambda name: -abs(contribution[name]))[:most]
     made = []
     for rank, variable in enumerate(sorted(loudest, key=lambda name: -contribution[name]), start=1):
@@ -56,7 +58,7 @@ def variable_findings(
         made.append(
             Finding(
                 id=f"F{rank}",
-                expert="fused classifiers",
+                expert=expert,
                 variable=variable,
                 measure=measure,
                 value=None if missing else float(values[at]) if numeric else str(cell),

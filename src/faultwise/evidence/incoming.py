@@ -86,7 +86,8 @@ class Incoming:
         """Say which variables of X (rows, variables) are distributed unlike training; empty if none is."""
         if len(X) < _FEWEST_ROWS or not self.summary:
             return ""
-        shifted = [shift for shift in drift_of_data(self.summary, _numbers(X, self.summary)) if shift.shifted]
+        here = {name: known for name, known in self.summary.items() if name in X.columns}
+        shifted = [shift for shift in drift_of_data(here, _numbers(X, here)) if shift.shifted]
         if not shifted:
             return ""
         most = "; ".join(f"`{one.variable}` {one.psi:.1f} (limit {one.limit:.2f})" for one in shifted[:_NAMED])

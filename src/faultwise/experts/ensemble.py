@@ -186,6 +186,27 @@ class Ensemble:
             return self.fuse(self.by_expert(X, everything), everything)
         return self.fuse(self.by_expert(X))
 
+    @property
+    def judges_partly(self) -> bool:
+        """Whether the language model was fitted so that it can judge without some of the sensors."""
+        return bool(getattr(self.experts.get(LANGUAGE_MODEL), "takes_missing", False))
+
+    def partly(self, X: pd.DataFrame, scored: np.ndarray) -> np.ndarray:
+        """Return what the language model says of rows X (rows, features) with NaN for lost sensors, (rows, classes).
+
+        Rows outside the mask `scored` are judged by its encoder alone. The other experts, which were never without a
+        sensor, are not asked.
+        """
+        expert = self.experts[LANGUAGE_MODEL]
+        p = aligned(expert.quick_proba(X), expert.classes_, self.classes)  # type: ignore[attr-defined]
+        if scored.any():
+            p[scored] = self._said(expert, X[scored])
+        return p
+
+    def fuse_partly(self, p: np.ndarray) -> np.ndarray:
+        """Return what `partly` gave, calibrated."""
+        return self._alone(LANGUAGE_MODEL).mix({LANGUAGE_MODEL: p})
+
     def ask(self, name: str, X: pd.DataFrame, scored: np.ndarray | None = None) -> np.ndarray:
         """Return one expert's probabilities (rows, classes); rows outside the mask are uniform."""
         if scored is None:

@@ -17,7 +17,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from faultwise.data.drawing import draw_evenly
-from faultwise.errors import RunFolderError
+from faultwise.errors import RunFolderError, UserError
 from faultwise.experts.registry import LANGUAGE_MODEL, ExpertContext
 from faultwise.experts.settings import LanguageSettings
 from faultwise.experts.text_way import TextWay
@@ -37,13 +37,12 @@ class LanguageExpert:
     """A causal language model tuned to name the fault. `log` tells steps, seconds, and why it stopped.
 
     `watch` is called with the figures of every evaluation during the fit; what it raises ends the fit. Rows to judge
-    may have NaN for what was not measured (`takes_missing`). With the judge "generate", `log` also tells how many of
-    the rows judged last (`generated`) got a text that is no answer (`unreadable`): these are given no label before
-    another.
+    may have NaN for what was not measured; rows as tokens are trained with it (`takes_missing`). With the judge
+    "generate", `log` also tells how many of the rows judged last (`generated`) got a text that is no answer
+    (`unreadable`): these are given no label before another.
     """
 
     name = LANGUAGE_MODEL
-    takes_missing = True
 
     def __init__(
         self,
@@ -83,6 +82,20 @@ class LanguageExpert:
             beside = self._asked(X[held].iloc[few])
         self._tune(asked, targets, (beside, codes[held][few]))
         return self
+
+    @property
+    def takes_missing(self) -> bool:
+        """Whether it was trained with variables hidden, and has an encoder that can stand in (`quick_proba`)."""
+        return isinstance(self._way, TokenWay)
+
+    def quick_proba(self, X: pd.DataFrame) -> np.ndarray:
+        """Return what the encoder of rows says without the model behind it, (rows, classes): for rows without a budget.
+
+        Raises UserError for rows as texts, which have no encoder.
+        """
+        if not isinstance(self._way, TokenWay):
+            raise UserError("Rows as texts have no encoder that could judge them alone.")
+        return self._way.quick_proba(X)
 
     def predict_proba(self, X: pd.DataFrame) -> np.ndarray:
         """Return probabilities of shape (rows, classes); the caller decides how many rows to afford."""

@@ -132,6 +132,11 @@ class TokenWay:
         before, after = builder.around()
         return TokenQuestions(vectors, self.modules[0], before, after, tree.root)
 
+    def quick_proba(self, X: pd.DataFrame) -> np.ndarray:
+        """Return what the encoder alone says of rows, NaN where nothing was measured: (rows, classes)."""
+        made: np.ndarray = self.encoder.proba(X[self._features].to_numpy(np.float32))
+        return made
+
     def save(self, folder: Path) -> None:
         """Write encoder and projector: weights as safetensors, the rest as JSON."""
         from safetensors.torch import save_file
