@@ -12,6 +12,7 @@ classical files: row). Beside the language model stand the classical experts as 
 training median) and three kinds of trees that were *trained* with variables hidden in the same way as the language
 model's encoder.
 
+`confidence` is the mean of the largest probability: where it is above the accuracy, an expert is too sure of itself.
 Differences are language model minus classical, with 95% intervals: pooled over rows (braatz), bootstrapped by run
 (tep), or by the corrected resampled t-test (ai4i). The best classical expert is the one that is best on the very rows
 judged.
@@ -128,6 +129,7 @@ def one_part(protocol: str, number: int, cache: Path) -> dict[str, Any]:
         "y": test[1].tolist(),
         "runs": test[2].tolist(),
         "labels": {},
+        "confidence": {},
         "seconds": {},
     }
     medians = train[0].median()
@@ -137,6 +139,7 @@ def one_part(protocol: str, number: int, cache: Path) -> dict[str, Any]:
         for share, X in hidden_tests.items():
             p = expert.predict_proba(X.fillna(medians) if fill else X)
             made["labels"].setdefault(str(share), {})[name] = expert.classes_[p.argmax(axis=1)].astype(str).tolist()
+            made["confidence"].setdefault(str(share), {})[name] = float(p.max(axis=1).mean())
 
     for name in CLASSICAL:
         started = time.monotonic()
@@ -207,7 +210,16 @@ def told(protocol: str, parts: list[dict[str, Any]]) -> dict[str, Any]:
             for n in names
         }
         plain = max((n for n in names if n in CLASSICAL), key=lambda n: means[n])
-        one = {"means": means, "best_classical": plain, "against_best": difference(protocol, parts, share, plain)}
+        sure = {
+            n: round(float(np.mean([p["confidence"][share][n] for p in parts])), 4)
+            for n in parts[0]["confidence"][share]
+        }
+        one = {
+            "means": means,
+            "confidence": sure,
+            "best_classical": plain,
+            "against_best": difference(protocol, parts, share, plain),
+        }
         dropout = [n for n in names if "dropout" in n]
         if dropout and share != "0.0":
             best = max(dropout, key=lambda n: means[n])
