@@ -590,3 +590,30 @@ def test_language_model_alone(tiny_lm: Path, plant: Any) -> None:
     unscored = np.isnan(p).any(axis=1)
     assert unscored.sum() == len(X) - 10
     assert all(label is None for label in labels[unscored])
+
+
+# --- devices --------------------------------------------------------------------------------------------------
+
+
+def test_a_gpu_that_is_not_there(
+    tiny_lm: Path, plant_csv: Path, cli: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    import torch
+
+    from faultwise.llm import loading
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    roles = ("--target", "fault", "--group", "run")
+    given = ("fit", plant_csv, *roles, "--model", tiny_lm, "--lm-steps", 2, "--out", tmp_path / "run")
+    ran = cli(*given, "--experts", "knn,language-model", "--lm-device", "cuda")
+    assert ran.code == 2
+    assert "A GPU was asked for" in ran.err
+    assert "--lm-device auto" in ran.err
+    assert "fold" not in ran.err  # nothing was fitted before that was said
+    assert not (tmp_path / "run").exists()
+    # Tuned where there was one, a run is used where there is none.
+    with monkeypatch.context() as there:
+        there.setattr(loading, "device_named", lambda name: torch.device("cpu"))
+        assert cli(*given, "--experts", "language-model", "--lm-device", "cuda").code == 0
+    rows = pd.read_csv(plant_csv).drop(columns="fault")
+    assert np.isfinite(Diagnoser.load(tmp_path / "run").predict_proba(rows, rows["run"])).any()

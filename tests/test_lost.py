@@ -88,9 +88,9 @@ def _table(rows: pd.DataFrame) -> Any:
 
 def test_what_cannot_be_done_without(folder: Path, new: pd.DataFrame, plant: Any) -> None:
     diagnoser = Diagnoser.load(folder)
-    with pytest.raises(DataError, match="4 of 5 columns used in training are missing or empty.*more than 60%"):
+    with pytest.raises(DataError, match=r"4 of 5 columns used in training are missing or empty.*more than 60%"):
         diagnoser.diagnose(new[["run", "flow"]])
-    with pytest.raises(DataError, match="Perhaps renamed: `Level` looks like `level`"):
+    with pytest.raises(DataError, match=r"Perhaps renamed: `Level` looks like `level`"):
         diagnoser.diagnose(new.rename(columns={"level": "Level"}))
     rows = plant()
     classical = Diagnoser(experts=("logistic-regression",)).fit(

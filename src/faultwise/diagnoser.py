@@ -281,7 +281,10 @@ class Diagnoser(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             stored = manifest["settings"].items()
             settings: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in stored}
             made = cls(**settings, progress=progress)
-            context = ExpertContext(made.seed, progress, language_settings(made.settings))
+            language = language_settings(made.settings)
+            # Where a run was tuned says nothing of where it is used.
+            language = replace(language, device="cpu" if language.device == "cpu" else "auto")
+            context = ExpertContext(made.seed, progress, language)
         except (KeyError, TypeError, AttributeError) as error:
             raise RunFolderError(f"`{folder}` cannot be understood ({error}): fit again.") from error
         made.fitted_, made.about_, made.roles_ = read_fitted(folder, manifest, context)

@@ -22,6 +22,7 @@ SPLITS = ("auto", "group", "block", "row")
 TEXTS = ("tokens", "short", "statistics", "thesis")
 FORMS = ("context", "prompt", "lora", "qlora", "adapter", "partial", "full")
 JUDGES = ("score", "generate")
+DEVICES = ("auto", "cpu", "cuda")
 DEFAULT_EXPERTS = (
     "extra-trees",
     "gradient-boosting",
@@ -78,6 +79,7 @@ class FitSettings:
     lm_names: bool = _flag(True, "name the columns in the thesis text")
     lm_normalise: bool = _flag(True, "scale values to 0 .. 1 in the thesis text")
     lm_examples: int = _flag(2, "training rows of each class in the prompt, with the form context", "N")
+    lm_device: str = _flag("auto", f"where the language model runs: {', '.join(DEVICES)}", "WHERE")
     lm_lost: float = _flag(0.0, "share of training rows in whose text up to half of the variables are hidden", "SHARE")
 
     def __post_init__(self) -> None:
@@ -119,6 +121,8 @@ class FitSettings:
             errors.append(f"lm_form is `{self.lm_form}`, expected one of {', '.join(FORMS)}")
         if self.lm_judge not in JUDGES:
             errors.append(f"lm_judge is `{self.lm_judge}`, expected {' or '.join(JUDGES)}")
+        if self.lm_device not in DEVICES:
+            errors.append(f"lm_device is `{self.lm_device}`, expected one of {', '.join(DEVICES)}")
         if self.lm_judge == "generate" and self.lm_text == "tokens":
             errors.append(
                 "lm_judge is `generate` (--lm-judge generate), which writes answers to texts, and lm_text is `tokens`: "

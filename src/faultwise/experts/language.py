@@ -73,7 +73,7 @@ class LanguageExpert:
         held = _held_out(y, groups, self.seed)
         self._way = self._new_way()
         self._way.fit(X[~held], y[~held], groups[~held], self.seed, self.progress)
-        self._lm = load(self.settings.model)
+        self._lm = load(self.settings.model, self.settings.device)
         self._way.ready(self._lm, self._answers()[0], self.seed)
         rows, targets = self._way.lessons(X[~held], codes[~held], self.seed)
         asked, beside = self._asked(rows), self._asked(X[held])
@@ -127,8 +127,9 @@ class LanguageExpert:
         state = json.loads((folder / "expert.json").read_text())
         if "text" in state:
             raise RunFolderError(f"`{folder}` was made by an earlier version of Faultwise: fit again.")
-        # The budget of a command is the caller's; what the model was tuned with is the run's.
-        self.settings = LanguageSettings(**{**state["settings"], "score_rows": self.settings.score_rows})
+        # The budget of a command and the device are the caller's; what the model was tuned with is the run's.
+        own = {"score_rows": self.settings.score_rows, "device": self.settings.device}
+        self.settings = LanguageSettings(**{**state["settings"], **own})
         self.classes_ = np.array(state["classes"], dtype=str)
         self._way = self._new_way()
         self._way.load(folder)
@@ -197,7 +198,7 @@ class LanguageExpert:
 
         if self._folder is None:
             raise RunFolderError("The language model was neither fitted nor loaded.")
-        self._lm = load(self.settings.model)
+        self._lm = load(self.settings.model, self.settings.device)
         self._tuned = Tuned.load(self._lm.model, self._folder / "adapter")
         self._tuned.merge()
         self._tuned.model.eval()
@@ -277,5 +278,9 @@ def _held_rows(codes: np.ndarray, tokens: int, seed: int) -> np.ndarray:
 
 
 def language_model(context: ExpertContext) -> LanguageExpert:
-    """Factory for the plug-in door."""
+    """Factory for the plug-in door. Raises UserError at once where a GPU is asked for that is not there."""
+    if context.language.device == "cuda":
+        from faultwise.llm.loading import device_named
+
+        device_named("cuda")
     return LanguageExpert(context.language, context.seed, context.progress, context.about)

@@ -22,7 +22,8 @@ class LanguageSettings:
     `learning_rate` is LoRA's, other forms take a multiple of it, None is the way's own. `judge` is "score" (labels are
     scored) or "generate" (the thesis's way: up to five tokens are generated and must read exactly as an answer, and the
     loss is that of free text; for texts only). With the form "context", `examples` training rows of each class stand in
-    the prompt. Of a share `lost` of the rows trained on, up to half of the variables are hidden in the text.
+    the prompt. Of a share `lost` of the rows trained on, up to half of the variables are hidden in the text. `device`
+    is where the model is tuned; a loaded run takes what there is.
 
     Raises UserError for a judge that the way in does not have.
     """
@@ -47,6 +48,7 @@ class LanguageSettings:
     lora_dropout: float = 0.0
     examples: int = 2
     lost: float = 0.0
+    device: str = "auto"
 
     def __post_init__(self) -> None:
         if self.judge == "generate" and self.text == "tokens":

@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from faultwise import hub
-from faultwise.errors import HubError
+from faultwise.errors import HubError, UserError
 
-__all__ = ["LanguageModel", "fast_dtype", "load"]
+__all__ = ["LanguageModel", "device_named", "fast_dtype", "load"]
 
 
 @dataclass
@@ -36,33 +36,47 @@ class LanguageModel:
         return next(self.model.parameters()).device
 
 
-def fast_dtype() -> Any:
+def device_named(name: str) -> Any:
+    """Return the torch device for "auto" (a GPU if there is one), "cpu" or "cuda". Raises UserError without a GPU."""
+    import torch
+
+    there = torch.cuda.is_available()
+    if name == "cuda" and not there:
+        kind = "is a CPU build" if torch.version.cuda is None and torch.version.hip is None else "finds no GPU"
+        raise UserError(
+            f"A GPU was asked for (--lm-device cuda), and PyTorch {torch.__version__} {kind} here: take --lm-device auto "
+            "or cpu, or install PyTorch for your GPU (https://pytorch.org/get-started/locally/)."
+        )
+    return torch.device("cuda" if there and name != "cpu" else "cpu")
+
+
+def fast_dtype(device: str = "auto") -> Any:
     """Return the fastest dtype here that trains well: bfloat16 where the hardware has it, else float32.
 
     On a CPU without bfloat16 instructions bfloat16 is emulated and about eight times *slower* than float32.
     """
     import torch
 
-    if torch.cuda.is_available():
+    if device_named(device).type == "cuda":
         return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
     native = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
     return torch.bfloat16 if native() else torch.float32
 
 
-def load(source: str) -> LanguageModel:
-    """Load a model by registered name, hub id, folder or `.gguf` file, in `fast_dtype` on the GPU if any.
+def load(source: str, device: str = "auto") -> LanguageModel:
+    """Load a model by registered name, hub id, folder or `.gguf` file, in `fast_dtype`, on a device of `device_named`.
 
-    Raises HubError when it cannot be found, or is not a causal language model.
+    Raises HubError when it cannot be found, or is not a causal language model, UserError without the GPU asked for.
     """
-    import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
+    target = device_named(device)
     path = hub.resolve(source)
     folder = _unpacked(path) if path.suffix == ".gguf" else path
     try:
         with quiet():
             tokenizer = AutoTokenizer.from_pretrained(folder)
-            model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=fast_dtype())
+            model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=fast_dtype(device))
     except (OSError, ValueError, KeyError) as error:
         first = str(error).strip().splitlines()[0][:200]
         raise HubError(
@@ -71,8 +85,7 @@ def load(source: str) -> LanguageModel:
         ) from error
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return LanguageModel(model.to(device).eval(), tokenizer, source)
+    return LanguageModel(model.to(target).eval(), tokenizer, source)
 
 
 def _unpacked(gguf: Path) -> Path:
