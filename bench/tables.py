@@ -1,4 +1,4 @@
-"""Write the README's results from `results/*.json`, between its two marks; a test checks that they agree.
+"""Write the README's results, between its two marks, and docs/studies.md from `results/*.json`; a test checks both.
 
 python bench/tables.py
 """
@@ -9,44 +9,18 @@ import json
 from pathlib import Path
 from typing import Any
 
+from language_tables import level_tables, promises_line, speed_lines, studies_page
 from trust_tables import faithfulness_lines, leaks_lines, promises_tables, sensors_table
 
 HERE = Path(__file__).parent
 README = HERE.parent / "README.md"
+STUDIES = HERE.parent / "docs" / "studies.md"
 START, END = "<!-- results: made by bench/tables.py -->", "<!-- end of results -->"
 
 
 def load(name: str) -> dict[str, Any]:
     """Read one result file."""
     return json.loads((HERE / "results" / f"{name}.json").read_text(encoding="utf-8"))
-
-
-def rows_table() -> list[str]:
-    """Faults 0, 1, 4, 5 on single rows, with the thesis's figures beside."""
-    result = load("braatz_rows")
-    mean, runs, published = result["mean"], result["runs"], result["published"]
-    beside = {
-        "random-forest": published["random forest"],
-        "gradient-boosting": published["gradient boosting"],
-        "language-model": published["LLaMA 2 7B, QLoRA"],
-    }
-    lines = [
-        f"**Single rows, faults 0, 1, 4, 5**, 100 training and 40 test rows a class, mean of {len(runs)} seeds "
-        "(`python bench/braatz_rows.py`). The study's figures stand beside for orientation only: they were measured "
-        "on the harder Rieth rows, with one 160-row test set.",
-        "",
-        "| expert | accuracy | published, other data |",
-        "|---|---|---|",
-        f"| classical, chosen by cross-validation on the training rows | {mean['chosen_mean']:.3f} | |",
-    ]
-    for name in sorted((n for n in mean if n != "chosen_mean"), key=lambda n: -mean[n]):
-        words = {"language-model": "language model (SmolLM2-135M, LoRA)"}.get(name, name)
-        other = f"{beside[name]:.3f}" if name in beside else ""
-        lines.append(f"| {words} | {mean[name]:.3f} | {other} |")
-    seconds = [run["seconds"]["language-model"] for run in runs if "language-model" in run["seconds"]]
-    if seconds:
-        lines += ["", f"The language model trained {sum(seconds) / len(seconds):.0f} s a seed, on one busy core."]
-    return lines
 
 
 def windows_table() -> list[str]:
@@ -171,9 +145,11 @@ def thesis_table() -> list[str]:
 def results() -> str:
     """Return the whole part between the marks."""
     parts = (
-        rows_table,
+        level_tables,
+        speed_lines,
         windows_table,
         promises_tables,
+        promises_line,
         sensors_table,
         faithfulness_lines,
         leaks_lines,
@@ -186,10 +162,11 @@ def results() -> str:
 
 
 def main() -> None:
-    """Replace the part in the README."""
+    """Replace the part in the README, and the page of studies."""
     text = README.read_text(encoding="utf-8")
     before, rest = text.split(START)
     README.write_text(before + results() + rest.split(END)[1], encoding="utf-8")
+    STUDIES.write_text(studies_page(), encoding="utf-8")
 
 
 if __name__ == "__main__":

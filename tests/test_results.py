@@ -12,3 +12,6 @@ def test_readme_shows_what_the_result_files_say(monkeypatch):
     tables = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(tables)
     assert tables.results() in (ROOT / "README.md").read_text(encoding="utf-8"), "run: python bench/tables.py"
+    assert tables.studies_page() == (ROOT / "docs" / "studies.md").read_text(encoding="utf-8"), (
+        "and docs/studies.md too"
+    )
