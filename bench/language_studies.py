@@ -165,7 +165,7 @@ def _line(axis: Any, x: Any, y: Any, label: str, ours: bool | None = None) -> No
 
 
 def main() -> None:
-    """Go on with a study; once all its points are there write results/study_NAME.json and docs/studies/study_NAME.svg."""
+    """Go on with a study; once all its points are there write its result, and its chart into docs/studies."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("study", choices=sorted(studies()))
     parser.add_argument("--cache", type=Path, required=True)

@@ -62,15 +62,18 @@ def level_tables() -> list[str]:
     seconds = {name: one["seconds"][_LM] for name, one in found.items()}
     lines += [
         "",
-        f"Accuracy of the five seeds of *braatz*: {', '.join(f'{s:.3f}' for s in found['braatz']['seeds'])}. Fitting the "
+        f"Accuracy of the five seeds of *braatz*: {', '.join(f'{s:.3f}' for s in found['braatz']['seeds'])}. Fitting "
+        "the "
         f"language model, teacher and encoder with it, took {seconds['braatz']:.0f}, {seconds['tep']:.0f} and "
         f"{seconds['ai4i']:.0f} s on one busy core.",
         "",
-        "**Lost sensors**: the same experts where a share of the variables is missing at diagnosis, drawn anew for every "
+        "**Lost sensors**: the same experts where a share of the variables is missing at diagnosis, drawn anew for "
+        "every "
         "row (*braatz*) or run (*tep*). Classical experts take training medians; *with dropout*: trees trained with "
         "variables hidden as the language model's encoder is.",
         "",
-        "| variables lost | language model | best with dropout | difference, 95% | best with medians | difference, 95% | "
+        "| variables lost | language model | best with dropout | difference, 95% | best with medians | difference, "
+        "95% | "
         "how sure on average: language model, best with medians |",
         "|---|---|---|---|---|---|---|",
     ]
@@ -116,12 +119,16 @@ def speed_lines() -> list[str]:
         recipe, mine = one["recipe"], one["ours"]
         lines += [
             "",
-            f"**Training time** beside the study's recipe (sentence of {one['tokens_per_row']} tokens, batch 1, constant "
+            f"**Training time** beside the study's recipe (sentence of {one['tokens_per_row']} tokens, batch 1, "
+            "constant "
             f"rate, {one['config']['epochs']} epochs of {4 * one['config']['rows']} rows, "
             f"`python bench/language_recipe.py --cache F`): its best validation accuracy is "
-            f"{recipe['best_accuracy']:.3f}, after epoch {recipe['epoch']:.0f} and {recipe['seconds'] / 60:.0f} minutes. "
-            f"Ours is first seen to be as good after {one['reached_s']:.0f} s ({one['share_until_reached']:.1%} of that "
-            f"time), and ends after {mine['seconds']:.0f} s ({one['share_of_its_time']:.1%}) at {mine['accuracy']:.3f}, "
+            f"{recipe['best_accuracy']:.3f}, after epoch {recipe['epoch']:.0f} and {recipe['seconds'] / 60:.0f} "
+            "minutes. "
+            f"Ours is first seen to be as good after {one['reached_s']:.0f} s ({one['share_until_reached']:.1%} of "
+            "that "
+            f"time), and ends after {mine['seconds']:.0f} s ({one['share_of_its_time']:.1%}) at "
+            f"{mine['accuracy']:.3f}, "
             f"with {mine['peak_memory_gb']:.2f} GB at most.",
         ]
     return lines
@@ -168,8 +175,10 @@ def studies_page() -> str:
         "# Studies of the language model on tables",
         "",
         "Made by `python bench/tables.py` from `bench/results/study_*.json`; each by `python bench/language_studies.py "
-        "STUDY --cache FOLDER`, which goes on where it was. All on the training part of the classical Tennessee Eastman "
-        "files, faults 0, 1, 4, 5, single rows: nothing here is a result on test rows. One seed each unless it says more; "
+        "STUDY --cache FOLDER`, which goes on where it was. All on the training part of the classical Tennessee "
+        "Eastman "
+        "files, faults 0, 1, 4, 5, single rows: nothing here is a result on test rows. One seed each unless it says "
+        "more; "
         "100 held-out rows a class, so that a point is uncertain by about 0.02.",
     ]
     for name, title in _WORDS.items():
