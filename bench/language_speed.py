@@ -94,7 +94,7 @@ class Sides:
         return made, way.asked(X.iloc[:1], self.lm, self.builder, tree).lengths[0]
 
     def short(self) -> tuple[float, int]:
-        """Rows per second of the short text with all variables' digits, and its tokens per row."""
+        """Rows per second of the short text as it is by default, and its tokens per row."""
         X, codes = table(ROWS, VARIABLES, CLASSES)
         text = ShortText(1, LanguageSettings().features).fit(X, codes.astype(str))
         labels, end = self.builder.answers(text.answers([str(n) for n in range(CLASSES)]))
