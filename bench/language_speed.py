@@ -138,6 +138,16 @@ def growth(sides: Sides) -> dict[str, dict[str, float]]:
     return {name: {str(n): sides.tokens(**{key: n})[0] for n in sizes} for name, (key, sizes) in sweeps.items()}
 
 
+def exponents(found: dict[str, dict[str, float]]) -> dict[str, float]:
+    """The power of the size that the time for a fixed number of rows (of all rows: `rows`) grows with: 1 is linear."""
+    made = {}
+    for name, points in found.items():
+        sizes = np.log([int(n) for n in points])
+        times = -np.log(list(points.values())) + (sizes if name == "rows" else 0)
+        made[name] = round(float(np.polyfit(sizes, times, 1)[0]), 3)
+    return made
+
+
 def chart(found: dict[str, dict[str, float]]) -> Any:
     """Seconds per row against each size, beside a line of linear growth from the first point."""
     from matplotlib.figure import Figure
@@ -179,6 +189,7 @@ def main() -> None:
         "tokens_over_recipe": round(tokens / recipe, 1),
         "short_over_recipe": round(short / recipe, 1),
         "growth": found,
+        "growth_exponent": exponents(found),
     }
     print(figures)
     config = {"model": MODEL, "rows": ROWS, "batch": BATCH, "variables": VARIABLES, "classes": CLASSES}

@@ -114,6 +114,8 @@ def speed_lines() -> list[str]:
         recipe = one["recipe"]
         lines.append(f"| the study's: sentence, five tokens, row by row | {recipe['tokens_per_row']} | "
                      f"{recipe['rows_per_s']:.2f} | | 1 |")  # fmt: skip
+        grown = "; ".join(f"{name} {power:+.2f}" for name, power in one["growth_exponent"].items())
+        lines += ["", f"Time grows with this power of the number (1: linear): {grown}."]
     if _there("language_recipe"):
         one = _load("language_recipe")
         recipe, mine = one["recipe"], one["ours"]
