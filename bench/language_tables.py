@@ -42,7 +42,8 @@ def level_tables() -> list[str]:
     whole = {name: one["by_share"]["0.0"] for name, one in found.items()}
     lines = [
         "",
-        "**The language model beside every classical expert** (SmolLM2-135M, rows as tokens, LoRA, 100 steps), on the "
+        "**The language model beside every classical expert** (SmolLM2-135M, rows as tokens, LoRA, 100 steps, on "
+        "AI4I 60), on the "
         "same rows (`python bench/language_level.py braatz|tep|ai4i --cache F`): "
         + "; ".join(f"*{name}*, {words}" for name, words in _PROTOCOLS.items())
         + ". The best classical expert is the one that is best on these very rows, which favours it. The study's test "
