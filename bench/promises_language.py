@@ -22,6 +22,7 @@ import pandas as pd
 
 from faultwise import Diagnoser
 from faultwise.data.drawing import draw_evenly
+from faultwise.data.folds import folds
 from faultwise.data.stretches import stretches
 from faultwise.evaluate.faithfulness import cited_variables, faithfulness
 from faultwise.experts.calibration import calibrate
@@ -29,12 +30,14 @@ from faultwise.experts.detection import Detector
 from faultwise.experts.ensemble import Ensemble, Labelled
 from faultwise.experts.fusion import Fusion
 from faultwise.experts.language import LanguageExpert
+from faultwise.experts.novelty import Novelty
 from faultwise.experts.settings import LanguageSettings
 from faultwise.training import Fitted
 from promises import CLASSES, COVERAGES, FIT, NORMAL, RATES, pool, shares, some_runs, standing_shares, table
 from recipe import write_result
 
-ALONE, STEPS, A_CLASS, NORMAL_ROWS, LEFT_OUT = "language model alone", 100, 40, 1_000, ("1", "13")
+ALONE, STEPS, A_CLASS, NORMAL_ROWS, LEFT_OUT = "language model alone", 80, 40, 1_000, ("1", "13")
+SCORED = 512  # rows for its temperature: what a fit lets it score
 
 
 def windows(fitted: Fitted, runs: pd.DataFrame, most: int, seed: int = 0) -> Labelled:
@@ -47,17 +50,25 @@ def windows(fitted: Fitted, runs: pd.DataFrame, most: int, seed: int = 0) -> Lab
 
 
 def alone(whole: Diagnoser, training: Labelled, aside: Labelled, seed: int) -> Diagnoser:
-    """Return the diagnoser with the language model in place of its experts, calibrated on the same kind of rows."""
-    expert = LanguageExpert(LanguageSettings(steps=STEPS), seed, progress=True).fit(
-        training.X, training.y, training.groups
+    """Return the diagnoser with the language model in place of its experts.
+
+    As in a fit, it is tuned on the training rows of the first fold and its temperature is set on rows held out of that;
+    novelty is learnt from all training rows, and all else from runs set aside, which neither has seen.
+    """
+    train, held = folds(training.y, training.groups, "group", 3, seed)[0][0]
+    held = held[draw_evenly(training.y[held], training.groups[held], SCORED, seed)]
+    settings = LanguageSettings(steps=STEPS)
+    expert = LanguageExpert(settings, seed, progress=True).fit(
+        training.X.iloc[train].reset_index(drop=True), training.y[train], training.groups[train]
     )
-    fusion = Fusion().fit({ALONE: expert.predict_proba(aside.X)}, np.searchsorted(expert.classes_, aside.y))
+    said = expert.predict_proba(training.X.iloc[held])
+    fusion = Fusion().fit({ALONE: said}, np.searchsorted(expert.classes_, training.y[held]))
     ensemble = Ensemble(expert.classes_, Detector(NORMAL, 0.02), {ALONE: expert}, fusion)
-    novelty = whole.fitted_.novelty
-    assert novelty is not None
+    logged = np.array([measure in ("spread", "jitter") for _, measure in whole.fitted_.encoder.origin])
+    novelty = Novelty.fit(training.X, training.y, logged, seed)
     calibration, _ = calibrate(ensemble, aside, novelty, 0.9, "all", 0.05, seed)
     made = Diagnoser(**FIT)
-    made.fitted_ = replace(whole.fitted_, ensemble=ensemble, calibration=calibration)
+    made.fitted_ = replace(whole.fitted_, ensemble=ensemble, calibration=calibration, novelty=novelty)
     return made
 
 
