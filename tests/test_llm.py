@@ -275,6 +275,9 @@ def _tuned(model: Any, task: Any, rows: int, config: TuneConfig, form: FormConfi
 
 
 def test_a_simple_rule_is_learnt(fresh: Any, task: Any) -> None:
+    import torch
+
+    torch.manual_seed(1)
     (prompts, labels), (held, truth), (unseen, right) = task(200, 0), task(50, 1), task(60, 2)
     tuned = attach(fresh(), _LORA)
     before = (_score(tuned, held, TREE).argmax(1) == truth).mean()
@@ -590,6 +593,28 @@ def test_language_model_alone(tiny_lm: Path, plant: Any) -> None:
     unscored = np.isnan(p).any(axis=1)
     assert unscored.sum() == len(X) - 10
     assert all(label is None for label in labels[unscored])
+
+
+def test_a_second_stage_does_not_lose_what_the_first_learnt(fresh: Any, task: Any) -> None:
+    import torch
+
+    torch.manual_seed(0)
+    (prompts, labels), (held, truth) = task(200, 0), task(50, 1)
+    asked, beside = TextQuestions(prompts, 0, TREE.root), (TextQuestions(held, 0, TREE.root), truth)
+    tuned = attach(fresh(), _LORA)
+    tune(tuned, asked, labels, TREE, beside, TuneConfig(steps=120, batch=16, learning_rate=5e-3))
+    before = _score(tuned, held, TREE)
+    wild = TuneConfig(steps=4, batch=16, learning_rate=1.0, warm_up=1, from_start=True)
+    log = tune(tuned, asked, labels, TREE, beside, wild)
+    assert max(one["accuracy"] for one in log.history) < (before.argmax(1) == truth).mean()
+    np.testing.assert_array_equal(_score(tuned, held, TREE), before)
+
+
+def test_one_row_of_each_class_is_too_few(tiny_lm: Path) -> None:
+    X = pd.DataFrame({"value(a)": np.arange(4.0)})
+    expert = LanguageExpert(LanguageSettings(model=str(tiny_lm), steps=1, text="short"))
+    with pytest.raises(UserError, match=r"two training rows of one class at least.*--no-lm"):
+        expert.fit(X, np.array(list("abcd")), np.arange(4))
 
 
 # --- devices --------------------------------------------------------------------------------------------------

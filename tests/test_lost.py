@@ -13,6 +13,7 @@ import pytest
 
 from faultwise import Diagnoser
 from faultwise.errors import DataError
+from faultwise.experts.language import LanguageExpert
 
 MORE = ("noise", "drift")
 
@@ -52,16 +53,70 @@ def test_without_a_sensor(cli: Callable[..., Any], folder: Path, new: pd.DataFra
         (note,) = [note for note in found[name]["notes"] if "gave no value" in note]
         assert note.startswith("1 of 5 columns used in training gave no value (`level`).")
         assert "nothing is promised" in note
-        assert any("the others are judged by its encoder" in note for note in found[name]["notes"])
+        assert "its encoder" in note.replace("the language model's encoder", "its encoder")
         assert "gave no value" in report.read_text()
         assert not any("distributed unlike" in note and "`level`" in note for note in found[name]["notes"])
     assert found["absent"]["cases"] == found["empty"]["cases"]
     for case in found["absent"]["cases"]:
-        assert list(case["verdict"]["by_expert"]) == ["language-model"]
+        assert "logistic-regression" not in case["verdict"]["by_expert"]
+        assert "row-encoder" in case["verdict"]["by_expert"]
         assert case["verdict"]["fault_set"]["coverage"] is None
+        assert case["verdict"]["false_alarm_rate"] is None
         assert case["findings"]
         assert all(finding["variable"] != "level" for finding in case["findings"])
-        assert all(finding["expert"] == "row encoder" for finding in case["findings"])
+        assert all(finding["expert"] == "row-encoder" for finding in case["findings"])
+
+
+def test_the_better_of_model_and_encoder_judges(
+    folder: Path, new: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = new.drop(columns="level")
+    found = {}
+    for better in (True, False):
+        monkeypatch.setattr(LanguageExpert, "encoder_is_better", better)
+        found[better] = Diagnoser.load(folder).diagnose(rows)
+        said = " ".join(found[better].notes)
+        assert ("which did better than the model" in said) == better
+        assert ("the others are judged by its encoder" in said) == (not better)
+    for by_encoder, by_model in zip(found[True].cases, found[False].cases, strict=False):
+        assert list(by_encoder.verdict.by_expert) == ["row-encoder"]
+        assert list(by_model.verdict.by_expert) == ["row-encoder", "language-model"]
+        assert by_model.verdict.probabilities == by_model.verdict.by_expert["language-model"]
+
+
+def test_what_is_silent_in_some_runs_only_is_said(folder: Path, new: pd.DataFrame) -> None:
+    first = new["run"].iloc[0]
+    rows = new.assign(level=new["level"].where(new["run"] != first))
+    found = Diagnoser.load(folder).diagnose(rows)
+    (note,) = [note for note in found.notes if "in some runs" in note]
+    assert f"({first}): level" in note.replace("`", "")
+    assert not any("gave no value" in note for note in found.notes)
+
+
+def test_an_empty_column_without_the_language_model(cli: Callable[..., Any], plant: Any, tmp_path: Path) -> None:
+    rows = plant()
+    classical = Diagnoser(experts=("logistic-regression",)).fit(rows.iloc[:, :3], rows["fault"], rows["run"])
+    found = classical.diagnose(rows.drop(columns="fault").assign(level=np.nan))
+    assert any("`level` holds no value at all: its training median" in note for note in found.notes)
+
+
+def test_other_commands_with_a_column_absent(cli: Callable[..., Any], folder: Path, plant: Any, tmp_path: Path) -> None:
+    rows = _wide(plant(runs=3, seed=11)).rename(columns={"fault": "label"})
+    rows.drop(columns="level").to_csv(tmp_path / "new.csv", index=False)
+    alarms = cli("alarms", folder, tmp_path / "new.csv", "--target", "label", "--json")
+    assert alarms.code == 0, alarms.err
+    for argv in (("calibrate", folder, tmp_path / "new.csv", "--target", "label", "--out", tmp_path / "c"),
+                 ("evaluate", folder, tmp_path / "new.csv", "--target", "label")):  # fmt: skip
+        ran = cli(*argv)
+        assert (ran.code, "missing: `level`" in ran.err) == (2, True), ran.err
+
+
+def test_a_column_called_self_is_lost(tiny_lm: Path, plant: Any) -> None:
+    rows = _wide(plant(runs=4)).rename(columns={"level": "self"})
+    made = Diagnoser(experts=("language-model",), model=str(tiny_lm), lm_steps=2, lm_score_rows=4, folds=2)
+    made.fit(rows.drop(columns=["fault", "run"]), rows["fault"], rows["run"])
+    found = made.diagnose(rows.drop(columns=["fault", "self"]))
+    assert any("(`self`)" in note for note in found.notes)
 
 
 def test_uncertainty_is_wider(folder: Path, plant: Any) -> None:

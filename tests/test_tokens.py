@@ -345,6 +345,28 @@ def test_rows_are_judged_with_any_columns_missing(fitted: LanguageExpert) -> Non
     assert fitted.takes_missing
 
 
+def test_a_sentinel_does_not_make_a_column_deaf() -> None:
+    from faultwise.llm.row_encoder import RowScale
+
+    X, y, _ = _rows(per_class=60)
+    values, codes = X.to_numpy(np.float32), np.unique(y, return_inverse=True)[1]
+    logged = [False] * X.shape[1]
+    sound = RowScale.of(values, codes, logged)
+    values[:3, 0] = 1e20, -1.7e30, 1e6
+    broken = RowScale.of(values, codes, logged)
+    assert np.isfinite(broken.scale).all()
+    assert broken.scale[0] < 20 * sound.scale[0]
+    assert np.isfinite(broken.apply(values)).all()
+    assert RowScale.of(X.to_numpy(np.float32), codes, logged) == sound
+
+
+def test_more_tokens_than_the_model_has_room_for(tiny_lm: Path) -> None:
+    X, y, groups = _rows()
+    expert = LanguageExpert(LanguageSettings(model=str(tiny_lm), steps=1, tokens=700))
+    with pytest.raises(UserError, match=r"700 embeddings, but .* takes 512 at most: choose a smaller --lm-tokens"):
+        expert.fit(X, y, groups)
+
+
 def test_columns_may_come_in_any_order_and_more_of_them(fitted: LanguageExpert) -> None:
     X = _rows(seed=2)[0][:8]
     other = X[X.columns[::-1]].assign(more=1.0)

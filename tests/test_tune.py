@@ -458,6 +458,23 @@ def test_a_real_search(cli: Callable[..., Any], two_faults: Path, tiny_lm: Path,
     assert "another search (differing: config)" in other.err
 
 
+def test_values_that_do_not_go_together_cost_one_trial(
+    cli: Callable[..., Any], two_faults: Path, tiny_lm: Path, tmp_path: Path
+) -> None:
+    space = tmp_path / "space.yaml"
+    space.write_text("text: [tokens, short]\njudge: [generate]\nsteps: [2]\n")
+    given = ("--model", tiny_lm, "--space", space, "--folds", 2, "--sampler", "grid", "--trials", 2)
+    ran = cli("tune", two_faults, *ROLES, *given, "--out", tmp_path / "a", "--json")
+    history = json.loads(ran.out)["history"]
+    assert len(history) == 2
+    assert sum("which writes answers to texts" in one["reason"] for one in history) == 1
+    space.write_text("text: [shrt]\nform: [lroa]\n")
+    ran = cli("tune", two_faults, *ROLES, *given, "--out", tmp_path / "b")
+    assert ran.code == 2
+    assert "`text` has 'shrt', expected one of tokens, short" in ran.err
+    assert "`form` has 'lroa', expected one of context" in ran.err
+
+
 def test_all_trials_pruned_is_an_error_with_the_reason(
     cli: Callable[..., Any], two_faults: Path, tiny_lm: Path, tmp_path: Path
 ) -> None:

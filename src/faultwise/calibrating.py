@@ -31,6 +31,7 @@ def recalibrated(fitted: Fitted, table: Table, settings: FitSettings) -> tuple[F
     ensemble = fitted.ensemble
     if fitted.monitored or fitted.novelty is None or ensemble.language_only:
         raise UserError("This run has no classical experts that name faults, so there is nothing to calibrate.")
+    fitted.encoder.learnt.check(table.X)
     if np.isin(row_hashes(table, fitted.encoder.learnt.used), fitted.seen).any():
         raise DataError(f"`{table.source}` has rows of the fit: promises need runs that the fit has not seen.")
     made = fitted.encoder.transform(table.X, stretches(table.runs, table.y))

@@ -152,7 +152,7 @@ class Diagnoser(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             most = self.lm_score_rows if ensemble.uses_language_model or made.lost else 0
             scored = spread(len(made.rows), most, np.empty(0, int))
             if made.lost:
-                p[made.rows] = ensemble.fuse_partly(ensemble.partly(made.frame, scored))
+                p[made.rows] = list(ensemble.partly(made.frame, scored).values())[-1]
                 return p
             if ensemble.language_only:  # nobody else can judge the rows that it does not score
                 made, scored = Features(made.frame[scored], made.rows[scored]), scored[scored]

@@ -35,8 +35,8 @@ from faultwise.evidence.attribution import contributions
 from faultwise.evidence.findings import variable_findings
 from faultwise.evidence.separation import tell_apart
 from faultwise.experts.monitor import MONITOR, Monitor, index_of
-from faultwise.experts.registry import LANGUAGE_MODEL
-from faultwise.judging import Judged, completed, judge, with_language_model
+from faultwise.experts.registry import LANGUAGE_MODEL, ROW_ENCODER
+from faultwise.judging import Judged, completed, judge, partly_empty, with_language_model
 from faultwise.narrative.sentences import narrate, share_sentence
 from faultwise.training import Fitted
 
@@ -86,7 +86,12 @@ def diagnose_table(
         notes.append(f"Only the {len(judged.labels)} rows that the language model scored got a verdict.")
     elif short:
         notes.append(f"{short} rows at the beginning of runs have no full window and got no verdict.")
-    if (fitted.ensemble.uses_language_model or judged.features.lost) and not judged.scored.all():
+    if empty := partly_empty(fitted, table):
+        notes.append(empty)
+    asked_for = fitted.ensemble.uses_language_model
+    if judged.features.lost:
+        asked_for = not fitted.ensemble.encoder_is_better
+    if asked_for and not judged.scored.all():
         count = int(judged.scored.sum())
         others = "judged by its encoder" if judged.features.lost else "fused without it"
         notes.append(f"The language model scored {count} of {len(judged.scored)} rows; the others are {others}.")
@@ -98,18 +103,19 @@ def contributions_of(fitted: Fitted, row: pd.DataFrame, label: str) -> dict[str,
     """Return the contribution of each variable to a label for one encoded row (1, features)."""
     variables = [variable for variable, _ in fitted.encoder.origin]
     column = int(np.searchsorted(fitted.ensemble.classes, label))
-    reference = fitted.reference.iloc[:REFERENCE_ROWS]
+    reference = fitted.reference.iloc[:REFERENCE_ROWS].copy()
     blank = row.columns[row.isna().iloc[0]]
     if not len(blank):
         return contributions(fitted.ensemble.classical, row, reference, variables, column)
     # Without some of the sensors the encoder judges; what was not measured is left out on both sides.
-    made = contributions(_quickly(fitted), row, reference.assign(**dict.fromkeys(blank, np.nan)), variables, column)
+    reference[blank] = np.nan
+    made = contributions(_quickly(fitted), row, reference, variables, column)
     return {name: made[name] for name in made if name not in set(np.array(variables)[row.isna().to_numpy()[0]])}
 
 
 def _quickly(fitted: Fitted) -> Callable[[pd.DataFrame], np.ndarray]:
     def judged(X: pd.DataFrame) -> np.ndarray:
-        return fitted.ensemble.fuse_partly(fitted.ensemble.partly(X, np.zeros(len(X), bool)))
+        return fitted.ensemble.partly(X, np.zeros(len(X), bool))[ROW_ENCODER]
 
     return judged
 
@@ -124,7 +130,7 @@ def _case(fitted: Fitted, table: Table, about: About, judged: Judged, at: int, t
     interval = Interval(run, first, last, start, end)
     contribution = contributions_of(fitted, row, label)
     raw = {str(k): v for k, v in table.frame.iloc[int(judged.features.rows[at])].items()}
-    expert = "row encoder" if judged.features.lost else "fused classifiers"
+    expert = ROW_ENCODER if judged.features.lost else "fused classifiers"
     findings = variable_findings(
         row, fitted.encoder.origin, fitted.band, contribution, raw, interval, about, expert=expert
     )
@@ -164,7 +170,7 @@ def _verdict(fitted: Fitted, about: About, judged: Judged, at: int, label: str, 
         detected=detected,
         fault_score=None if judged.scores is None else float(judged.scores[at]),
         threshold=ensemble.detector.threshold,
-        false_alarm_rate=None if normal is None else ensemble.detector.false_alarm_rate,
+        false_alarm_rate=None if normal is None or judged.features.lost else ensemble.detector.false_alarm_rate,
         fault_set=FaultSet(tuple(str(ensemble.classes[i]) for i in order[:count])),
         label_description=about.faults.get(label),
         label_descriptions={c: about.faults[c] for c in ensemble.classes.tolist() if c in about.faults},

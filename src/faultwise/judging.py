@@ -6,6 +6,7 @@ explained here: cases and findings are `diagnosis`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,6 +15,7 @@ import pandas as pd
 
 from faultwise.data.stretches import stretches
 from faultwise.data.table import Table
+from faultwise.encoders.columns import note_of_empty
 from faultwise.encoders.windows import Features
 from faultwise.errors import DataError, listing
 from faultwise.experts.calibration import Stand
@@ -22,7 +24,17 @@ from faultwise.experts.monitor import index_of
 from faultwise.experts.registry import LANGUAGE_MODEL
 from faultwise.training import Fitted
 
-__all__ = ["Judged", "completed", "conclude", "encoded", "judge", "judged_lines", "spread", "with_language_model"]
+__all__ = [
+    "Judged",
+    "completed",
+    "conclude",
+    "encoded",
+    "judge",
+    "judged_lines",
+    "partly_empty",
+    "spread",
+    "with_language_model",
+]
 
 MOST_LOST = 0.6  # share of the variables that the language model's encoder was ever without
 
@@ -85,6 +97,8 @@ def with_language_model(fitted: Fitted, judged: Judged, score_rows: int, first: 
     if not wanted or fitted.ensemble.language_only or score_rows < 1:
         return judged
     scored = spread(len(judged.labels), score_rows, first)
+    if judged.features.lost and fitted.ensemble.encoder_is_better:
+        return judged
     if judged.features.lost:
         by_expert = _asked(fitted.ensemble, judged.features, scored)
     else:
@@ -113,7 +127,7 @@ def conclude(
 ) -> Judged:
     """Fuse what the experts said, and detect before naming; a rule that holds is a detection, too."""
     ensemble = fitted.ensemble
-    p = ensemble.fuse_partly(by_expert[LANGUAGE_MODEL]) if features.lost else ensemble.fuse(by_expert, scored)
+    p = list(by_expert.values())[-1] if features.lost else ensemble.fuse(by_expert, scored)
     labels = ensemble.detector.decide(p, ensemble.classes, np.asarray(fired.any(axis=1)))
     scores = ensemble.detector.scores(p, ensemble.classes)
     made = Judged(features, by_expert, p, labels, scores, scored, runs, place, fired)
@@ -130,7 +144,21 @@ def completed(fitted: Fitted, table: Table) -> Table:
     and reading it will say what is missing. Raises DataError where too many are.
     """
     absent = _absent(fitted, table.X)
-    return replace(table, frame=table.frame.assign(**absent)) if absent else table
+    return replace(table, frame=_with(table.frame, absent)) if absent else table
+
+
+def partly_empty(fitted: Fitted, table: Table) -> str:
+    """Say which columns have no value in whole runs and are not lost throughout; empty where there are none."""
+    gaps = table.X[[name for name in fitted.encoder.learnt.used if name in table.X.columns]].isna()
+    by_run = gaps.groupby(table.runs).all()
+    some = [str(name) for name in by_run.columns[by_run.any() & ~by_run.all()]]
+    if not some:
+        return ""
+    runs = listing(by_run.index[by_run[some].any(axis=1)])
+    made = f"Without any value in some runs ({runs}): {listing(some)}. There the training median stands in for them"
+    if not fitted.ensemble.judges_partly:
+        return made + "."
+    return made + "; give such a run in a file of its own to have it judged without them."
 
 
 def encoded(fitted: Fitted, X: pd.DataFrame, pieces: np.ndarray) -> Features:
@@ -138,20 +166,32 @@ def encoded(fitted: Fitted, X: pd.DataFrame, pieces: np.ndarray) -> Features:
 
     A sensor is lost that gave no value in any row. Raises DataError as `completed` and `WindowEncoder.transform` do.
     """
-    features = fitted.encoder.transform(X.assign(**_absent(fitted, X)), pieces)
+    features = fitted.encoder.transform(_with(X, _absent(fitted, X)), pieces)
     columns = fitted.encoder.learnt
     lost = columns.lost(X) if fitted.ensemble.judges_partly else []
     if not lost:
         return features
     blank = np.array([variable in lost for variable, _ in fitted.encoder.origin])
+    who = "The verdicts are the language model's, and its encoder's on rows that it does not score: both"
+    if fitted.ensemble.encoder_is_better:
+        who = "The verdicts are those of the language model's encoder, which did better than the model in the fit: it"
     note = (
-        f"{len(lost)} of {len(columns.used)} columns used in training gave no value ({listing(lost)}). The verdicts "
-        "are the language model's, which learnt with sensors missing, and its encoder's on rows that it does not "
-        "score. False alarms and fault sets were calibrated with all sensors: here nothing is promised of them."
+        f"{len(lost)} of {len(columns.used)} columns used in training gave no value ({listing(lost)}). {who} learnt "
+        "with sensors missing. False alarms and fault sets were calibrated with all sensors: here nothing is promised "
+        "of them."
     )
     frame = features.frame.copy()
     frame.loc[:, blank] = np.float32(np.nan)
-    return replace(features, frame=frame, notes=(*features.notes, note), lost=tuple(lost))
+    told = {note_of_empty(name) for name in lost}
+    notes = [said for said in features.notes if said not in told]
+    return replace(features, frame=frame, notes=(*notes, note), lost=tuple(lost))
+
+
+def _with(frame: pd.DataFrame, columns: Mapping[str, Any]) -> pd.DataFrame:
+    made = frame.copy(deep=False)
+    for name, value in columns.items():  # not `assign`: a column may be called `self`
+        made[name] = value
+    return made
 
 
 def _absent(fitted: Fitted, X: pd.DataFrame) -> dict[str, Any]:
@@ -170,7 +210,7 @@ def _absent(fitted: Fitted, X: pd.DataFrame) -> dict[str, Any]:
 
 def _asked(ensemble: Ensemble, features: Features, scored: np.ndarray) -> dict[str, np.ndarray]:
     if features.lost:
-        return {LANGUAGE_MODEL: ensemble.partly(features.frame, scored)}
+        return ensemble.partly(features.frame, scored)
     return ensemble.by_expert(features.frame, scored)
 
 

@@ -88,11 +88,13 @@ def _result(args: argparse.Namespace, diagnoser: Any) -> dict[str, Any]:
     from faultwise.evaluate.alarms import DEFAULT, Debounce
     from faultwise.evaluate.in_time import in_time
     from faultwise.evaluate.protocol import normal_in, seen_again
+    from faultwise.judging import completed
 
     fitted = diagnoser.fitted_
     table = diagnoser.read(args.source, target=args.target)
     normal = None if table.roles.target is None else normal_in(fitted, table)
     # The language model looks at single rows that people ask for, never at all of them.
+    table = completed(fitted, table)
     lines = diagnoser.set_params(lm_score_rows=0).label_rows(table)
     debounce = DEFAULT if args.debounce is None else Debounce.read(args.debounce)
     result = in_time(table, lines, fitted.ensemble.detector.normal, normal, args.minutes, debounce, args.assets)

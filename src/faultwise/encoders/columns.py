@@ -7,6 +7,7 @@ experts that need it scale for themselves. State is plain JSON, so a run folder 
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -15,10 +16,11 @@ import pandas as pd
 
 from faultwise.errors import DataError, closest, listing
 
-__all__ = ["ColumnEncoder"]
+__all__ = ["ColumnEncoder", "note_of_empty"]
 
 # More categories than this are an identifier or free text: of no use to a classifier, and a memory hazard.
 MOST_CATEGORIES = 50
+_DIGITS = re.compile(r"\d+")
 _LARGEST = 1e30  # far below where float32, which classifiers get, would make infinities of it
 
 
@@ -114,6 +116,9 @@ class ColumnEncoder:
         ['flow', 'valve']
         """
         extra = [str(c) for c in X.columns if c not in self.used and c not in self.left_out]
+        known = {_DIGITS.sub("#", name) for name in self.used}
+        # xmeas_41 is no misspelt xmeas_2: sensors that differ in a number only are different ones.
+        extra = [name for name in extra if _DIGITS.sub("#", name) not in known]
         here = {name: bool(X[name].notna().any()) for name in self.used if name in X.columns}
         return [name for name in self.used if not here.get(name, closest(name, extra) is not None)]
 
@@ -122,6 +127,7 @@ class ColumnEncoder:
         `strict`, for a numeric column that holds nothing but text: in a piece of a few rows that is just bad cells.
         """
         notes = self.check(X)
+        notes += [note_of_empty(name) for name in self.used if strict and len(X) and X[name].isna().all()]
         parts: list[np.ndarray] = []
         for column, median in self.medians.items():
             values = X[column]
@@ -158,6 +164,11 @@ class ColumnEncoder:
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON state that `ColumnEncoder(**state)` takes back."""
         return asdict(self)
+
+
+def note_of_empty(column: str) -> str:
+    """Say what becomes of a column without any value."""
+    return f"`{column}` holds no value at all: its training median, or no category, stands in for it."
 
 
 def _finite(values: pd.Series) -> np.ndarray:

@@ -44,8 +44,8 @@ __all__ = ["Build", "Job", "Part", "Search", "Trial", "end_with_parent", "lookin
 
 Build = Callable[[Mapping[str, Any]], Expert]
 _LEVEL = 0.05
-_MOST_HELD = 96  # rows that an expert stops its fit on, at most
-_IN_A_ROW = 4  # of the six evaluations of a fit; learning may well begin at the fourth
+_HELD = 96  # rows that an expert stops its fit on, where it does not say
+_IN_A_ROW = 4  # of the six evaluations of a stage; learning may well begin at the fourth
 _FEWEST = 4  # complete trials that can tell what mattered
 
 
@@ -159,8 +159,8 @@ def _run(trial: optuna.Trial, job: Job, study: optuna.Study, told: Callable[[lis
     try:
         for at, part in enumerate(job.parts):
             if at == len(folds):
-                folds.append(_judged(job.build(trial.params), part, [part.y for part in job.parts]))
-                trial.set_user_attr("folds", folds)
+                folds.append(_judged(_built(job, trial.params), part, [part.y for part in job.parts]))
+            trial.set_user_attr("folds", folds)
             mean = float(np.mean([fold["log_loss"] for fold in folds[: at + 1]]))
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # that an interrupted run has reported this fold already
@@ -175,6 +175,16 @@ def _run(trial: optuna.Trial, job: Job, study: optuna.Study, told: Callable[[lis
         study.tell(trial, state=TrialState.PRUNED)
     else:
         study.tell(trial, mean)
+
+
+def _built(job: Job, params: Mapping[str, Any]) -> Expert:
+    """Return the expert of a trial. Raises _Pruned for values that do not go together."""
+    try:
+        return job.build(params)
+    except (DataError, HubError):
+        raise
+    except UserError as error:
+        raise _Pruned(str(error)) from None
 
 
 def _judged(expert: Expert, part: Part, labels: Sequence[np.ndarray]) -> dict[str, float]:
@@ -235,7 +245,10 @@ class _Watch:
             if not math.isfinite(figures.get(name, 0.0)):
                 raise _Pruned(f"{name} became {figures[name]} {at}")
         if "accuracy" in figures:
-            lucky = _by_luck(figures["accuracy"], _MOST_HELD, self.chance)
+            # Before what is searched has had its turn, nothing can be said of it.
+            if not figures.get("last_stage", True):
+                return
+            lucky = _by_luck(figures["accuracy"], int(figures.get("held", _HELD)), self.chance)
             self.in_a_row = self.in_a_row + 1 if lucky else 0
             if self.in_a_row == _IN_A_ROW:
                 raise _Pruned(f"accuracy {figures['accuracy']:.3f} {at} is still at chance ({self.chance:.3f})")

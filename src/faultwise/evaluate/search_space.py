@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from faultwise.errors import UserError, closest
-from faultwise.settings import read_settings
+from faultwise.settings import FORMS, JUDGES, TEXTS, read_settings
 
 __all__ = ["KEYS", "PRESETS", "Choice", "Dimension", "Preset", "Range", "Space", "points", "read_space", "told"]
 
@@ -40,6 +40,7 @@ _LIMITS: dict[str, tuple[float, float]] = {
     "lora_dropout": (0, 1),
 }
 _COUNTS = (1, math.inf)
+_ALLOWED = {"form": FORMS, "judge": JUDGES, "text": TEXTS}
 _CUT = 5  # points of a range without a step, where a grid is asked for
 _WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a word"}
 
@@ -219,6 +220,8 @@ def _unfit(key: str, value: Any) -> str:
     right = isinstance(value, int | float) if kind is float else isinstance(value, kind)
     if not right or (isinstance(value, bool) and kind is not bool):
         return f"has {value!r}, expected {_WORDS[kind]}"
+    if key in _ALLOWED and value not in _ALLOWED[key]:
+        return f"has {value!r}, expected one of {', '.join(_ALLOWED[key])}"
     if kind in (bool, str):
         return ""
     low, high = _LIMITS.get(key, _COUNTS)

@@ -22,7 +22,7 @@ from faultwise.data.folds import Fold
 from faultwise.errors import UserError, closest, listing
 from faultwise.experts.detection import Detector
 from faultwise.experts.fusion import Fusion
-from faultwise.experts.registry import LANGUAGE_MODEL, ExpertContext, make
+from faultwise.experts.registry import LANGUAGE_MODEL, ROW_ENCODER, ExpertContext, make
 
 __all__ = ["Ensemble", "Labelled", "Validation", "aligned"]
 
@@ -191,21 +191,25 @@ class Ensemble:
         """Whether the language model was fitted so that it can judge without some of the sensors."""
         return bool(getattr(self.experts.get(LANGUAGE_MODEL), "takes_missing", False))
 
-    def partly(self, X: pd.DataFrame, scored: np.ndarray) -> np.ndarray:
-        """Return what the language model says of rows X (rows, features) with NaN for lost sensors, (rows, classes).
+    @property
+    def encoder_is_better(self) -> bool:
+        """Whether the language model was the worse of the two without some of the sensors (see `partly`)."""
+        expert: Any = self.experts.get(LANGUAGE_MODEL)
+        return bool(expert is not None and expert.encoder_is_better)
 
-        Rows outside the mask `scored` are judged by its encoder alone. The other experts, which were never without a
-        sensor, are not asked.
+    def partly(self, X: pd.DataFrame, scored: np.ndarray) -> dict[str, np.ndarray]:
+        """Return probabilities (rows, classes) for rows X (rows, features) with NaN for lost sensors.
+
+        The language model's encoder of rows judges, and the model behind it the rows of the mask `scored`, unless it
+        was the worse of the two in the fit. The other experts, which were never without a sensor, are not asked. These
+        probabilities are calibrated as they are (see `doubt`).
         """
-        expert = self.experts[LANGUAGE_MODEL]
-        p = aligned(expert.quick_proba(X), expert.classes_, self.classes)  # type: ignore[attr-defined]
-        if scored.any():
-            p[scored] = self._said(expert, X[scored])
+        expert: Any = self.experts[LANGUAGE_MODEL]
+        p = {ROW_ENCODER: aligned(expert.quick_proba(X), expert.classes_, self.classes)}
+        if scored.any() and not self.encoder_is_better:
+            p[LANGUAGE_MODEL] = p[ROW_ENCODER].copy()
+            p[LANGUAGE_MODEL][scored] = self._said(expert, X[scored])
         return p
-
-    def fuse_partly(self, p: np.ndarray) -> np.ndarray:
-        """Return what `partly` gave, calibrated."""
-        return self._alone(LANGUAGE_MODEL).mix({LANGUAGE_MODEL: p})
 
     def ask(self, name: str, X: pd.DataFrame, scored: np.ndarray | None = None) -> np.ndarray:
         """Return one expert's probabilities (rows, classes); rows outside the mask are uniform."""

@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from faultwise.data.drawing import draw_evenly
 from faultwise.errors import RunFolderError, UserError
+from faultwise.experts.doubt import Doubt
 from faultwise.experts.registry import LANGUAGE_MODEL, ExpertContext
 from faultwise.experts.settings import LanguageSettings
 from faultwise.experts.text_way import TextWay
@@ -29,6 +30,9 @@ _HELD = 0.1  # share of its own training rows that the language model stops on
 _MOST_HELD = 200
 _HELD_TOKENS, _FEWEST_HELD = 12_000, 24  # long prompts: stopping must not cost more than training
 _FIRST_STEP = 0.3  # share of the budget for the projector alone
+_ENCODER, _MODEL = "encoder", "model"
+_DOUBT_ROWS = 1000  # held-out rows, again and again with others hidden, that the encoder's doubt is learnt from
+_MARGIN = 0.02  # nats
 _UNSURE = 0.01  # left to the other labels by one that was written: no probability comes with a text
 _PLENTY = 100  # steps with tokens, where time allows: beyond them nothing was gained
 
@@ -36,7 +40,8 @@ _PLENTY = 100  # steps with tokens, where time allows: beyond them nothing was g
 class LanguageExpert:
     """A causal language model tuned to name the fault. `log` tells steps, seconds, and why it stopped.
 
-    `watch` is called with the figures of every evaluation during the fit; what it raises ends the fit. Rows to judge
+    `watch` is called with the figures of every evaluation during the fit, the number of held-out rows among them
+    (`held`) and whether the stage is the last (`last_stage`); what it raises ends the fit. Rows to judge
     may have NaN for what was not measured; rows as tokens are trained with it (`takes_missing`). With the judge
     "generate", `log` also tells how many of the rows judged last (`generated`) got a text that is no answer
     (`unreadable`): these are given no label before another.
@@ -59,6 +64,7 @@ class LanguageExpert:
         self.log: dict[str, Any] = {}
         self.watch: Callable[[dict[str, float]], object] | None = None
         self._way = self._new_way()
+        self._doubt = {_ENCODER: Doubt(), _MODEL: Doubt()}
         self._lm: Any = None
         self._tuned: Any = None
         self._folder: Path | None = None
@@ -81,6 +87,7 @@ class LanguageExpert:
         if len(few) < held.sum():
             beside = self._asked(X[held].iloc[few])
         self._tune(asked, targets, (beside, codes[held][few]))
+        self._learn_doubt(X[held], codes[held])
         return self
 
     @property
@@ -95,7 +102,12 @@ class LanguageExpert:
         """
         if not isinstance(self._way, TokenWay):
             raise UserError("Rows as texts have no encoder that could judge them alone.")
-        return self._way.quick_proba(X)
+        return self._doubt[_ENCODER].apply(self._way.quick_proba(X), self._way.lost_share(X))
+
+    @property
+    def encoder_is_better(self) -> bool:
+        """Whether held-out rows without some of the variables were judged better by the encoder alone."""
+        return self._doubt[_ENCODER].loss < self._doubt[_MODEL].loss - _MARGIN
 
     def predict_proba(self, X: pd.DataFrame) -> np.ndarray:
         """Return probabilities of shape (rows, classes); the caller decides how many rows to afford."""
@@ -112,14 +124,33 @@ class LanguageExpert:
                 return _as_sure(given, len(self.classes_))
             logs = score(self._tuned, self._asked(X), self._tree(), step=bar.update)
         raised = np.exp(logs)
-        return np.asarray(raised / raised.sum(axis=1, keepdims=True))
+        p = np.asarray(raised / raised.sum(axis=1, keepdims=True))
+        if isinstance(self._way, TokenWay):
+            share = self._way.lost_share(X)
+            p[share > 0] = self._doubt[_MODEL].apply(p[share > 0], share[share > 0])
+        return p
+
+    def _learn_doubt(self, X: pd.DataFrame, codes: np.ndarray) -> None:
+        """Learn from held-out rows, with variables hidden, how sure to be without some of them."""
+        if not isinstance(self._way, TokenWay):
+            return
+        many = np.resize(np.arange(len(X)), max(len(X), _DOUBT_ROWS))
+        for name, ask, most in ((_ENCODER, self.quick_proba, len(many)), (_MODEL, self.predict_proba, _MOST_HELD)):
+            rows = many[np.linspace(0, len(many) - 1, min(most, len(many))).astype(int)]
+            hidden = self._way.without_some(X.iloc[rows], self.seed)
+            self._doubt[name] = Doubt.fit(ask(hidden), codes[rows], self._way.lost_share(hidden))
 
     def save(self, folder: Path) -> None:
         """Write what was tuned, what stands before the model, and `expert.json`; the base model is only named."""
         self._ready()
         self._tuned.save(folder / "adapter", self.settings.model)
         self._way.save(folder)
-        state = {"classes": self.classes_.tolist(), "settings": dataclasses.asdict(self.settings), "log": self.log}
+        state = {
+            "classes": self.classes_.tolist(),
+            "settings": dataclasses.asdict(self.settings),
+            "doubt": {name: [doubt.base, doubt.more, doubt.loss] for name, doubt in self._doubt.items()},
+            "log": self.log,
+        }
         (folder / "expert.json").write_text(json.dumps(state, indent=1))
 
     def load(self, folder: Path) -> LanguageExpert:
@@ -133,6 +164,7 @@ class LanguageExpert:
         self.classes_ = np.array(state["classes"], dtype=str)
         self._way = self._new_way()
         self._way.load(folder)
+        self._doubt = {name: Doubt(*figures) for name, figures in state["doubt"].items()}
         self.log, self._folder = state["log"], folder
         return self
 
@@ -164,9 +196,16 @@ class LanguageExpert:
                     bar.update(round(100 * (before + share * part)) - bar.n)
                     bar.set_postfix(loss=f"{figures['loss']:.2f}")
 
-                def watch(figures: dict[str, float], before: int = sum(log.steps for _, log in logs)) -> None:
+                last, rows = len(logs) == len(stages) - 1, len(held[1])
+
+                def watch(
+                    figures: dict[str, float],
+                    before: int = sum(log.steps for _, log in logs),
+                    last: bool = last,
+                    rows: int = rows,
+                ) -> None:
                     if self.watch is not None:
-                        self.watch({**figures, "step": figures["step"] + before})
+                        self.watch({**figures, "step": figures["step"] + before, "held": rows, "last_stage": last})
 
                 torch.manual_seed(self.seed)  # for what is drawn anew: the half of LoRA that does not start at zero
                 self._tuned = attach(self._lm.model, form_of)
@@ -181,6 +220,7 @@ class LanguageExpert:
                     learning_rate=rate,
                     extra_rate=1e-3 if name == "projector" else 3e-4,
                     seed=self.seed,
+                    from_start=bool(logs),
                     **course,
                 )
                 if self._tuned.parameters() or way.modules:
@@ -257,8 +297,14 @@ def _held_out(y: np.ndarray, groups: np.ndarray, seed: int) -> np.ndarray:
     from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
     held = np.zeros(len(y), bool)
+    counts = np.unique(y, return_counts=True)[1]
+    if counts.max() < 2:
+        raise UserError(
+            f"The language model needs two training rows of one class at least, one to learn from and one to stop on; "
+            f"there are {len(y)} rows of {len(counts)} classes: give more rows, or leave it out with --no-lm."
+        )
     runs = pd.DataFrame({"y": y, "g": groups}).drop_duplicates().groupby("y").size()
-    folds = max(2, min(round(1 / _HELD), int(np.unique(y, return_counts=True)[1].min())))
+    folds = max(2, min(round(1 / _HELD), int(counts.min())))
     whole = runs.min() >= 2 and len(np.unique(groups)) < len(y)
     if whole:
         folds = max(2, min(folds, int(runs.min())))
@@ -268,6 +314,8 @@ def _held_out(y: np.ndarray, groups: np.ndarray, seed: int) -> np.ndarray:
     held[next(iter(parts))[1]] = True
     lost = np.setdiff1d(y, y[~held])  # whose only runs, or only row, were held out: nobody could learn them
     held[np.isin(y, lost)] = False
+    if not held.any():
+        held[np.flatnonzero(y == pd.Series(y).value_counts().index[0])[0]] = True
     return held
 
 

@@ -14,9 +14,10 @@ from faultwise.contracts import Expert
 from faultwise.errors import UserError, closest, listing
 from faultwise.experts.settings import LanguageSettings
 
-__all__ = ["LANGUAGE_MODEL", "ExpertContext", "available", "make"]
+__all__ = ["LANGUAGE_MODEL", "ROW_ENCODER", "ExpertContext", "available", "make"]
 
 LANGUAGE_MODEL = "language-model"
+ROW_ENCODER = "row-encoder"  # of the language model: it judges where sensors are lost
 _GROUP = "faultwise.experts"
 
 

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from faultwise.errors import RunFolderError
+from faultwise.errors import RunFolderError, UserError
 from faultwise.experts.distilling import Teacher, perturbed
 from faultwise.experts.settings import LanguageSettings
 
@@ -110,26 +110,53 @@ class TokenWay:
 
     def lessons(self, X: pd.DataFrame, codes: np.ndarray, seed: int) -> tuple[pd.DataFrame, np.ndarray]:
         """Return rows to train the language model on, variables hidden in some, and soft targets."""
-        from faultwise.llm.row_encoder import variables
-
         assert self._lessons is not None
         rng = np.random.default_rng(seed)
         rows, soft, to_hide = self._lessons
         hiding = round(_LOST_ROWS * min(_FOR_MODEL, len(rows)))
         at = np.concatenate([rng.choice(to_hide, hiding), rng.permutation(len(rows))[: _FOR_MODEL - hiding]])
-        of = variables(self._features)
         share = np.where(np.arange(len(at)) < hiding, rng.random(len(at)) * _LOST, 0.0)
-        hidden = rng.random((len(at), int(of.max()) + 1)) < share[:, None]
-        made = np.where(hidden[:, of], np.float32(np.nan), rows[at])
         self._lessons = None
-        return pd.DataFrame(made, columns=self._features), soft[at]
+        return self._hidden(rows[at], share, rng), soft[at]
+
+    def without_some(self, X: pd.DataFrame, seed: int) -> pd.DataFrame:
+        """Return the rows with up to as many variables hidden as were in training, in each others and another share."""
+        rng = np.random.default_rng(seed)
+        values = X[self._features].to_numpy(np.float32)
+        return self._hidden(values, rng.random(len(values)) * _LOST, rng)
+
+    def lost_share(self, X: pd.DataFrame) -> np.ndarray:
+        """Return the share of variables that are missing in each row, (rows,)."""
+        from faultwise.llm.row_encoder import variables
+
+        of = variables(self._features)
+        gaps = np.isnan(X[self._features].to_numpy(np.float32))
+        lost = np.zeros((len(X), int(of.max()) + 1), bool)
+        for at, variable in enumerate(of):
+            lost[:, variable] |= gaps[:, at]
+        made: np.ndarray = lost.mean(axis=1)
+        return made
+
+    def _hidden(self, values: np.ndarray, share: np.ndarray, rng: np.random.Generator) -> pd.DataFrame:
+        from faultwise.llm.row_encoder import variables
+
+        of = variables(self._features)
+        hidden = rng.random((len(values), int(of.max()) + 1)) < share[:, None]
+        return pd.DataFrame(np.where(hidden[:, of], np.float32(np.nan), values), columns=self._features)
 
     def asked(self, X: pd.DataFrame, lm: Any, builder: Any, tree: Any) -> Any:
-        """Return the rows' questions; NaN marks what was not measured."""
+        """Return the rows' questions; NaN marks what was not measured. Raises UserError where the model has no room."""
         from faultwise.llm.questions import TokenQuestions
 
-        vectors = self.encoder.vectors(X[self._features].to_numpy(np.float32))
         before, after = builder.around()
+        room = getattr(lm.model.config, "max_position_embeddings", None)
+        length = len(before) + self.settings.tokens + len(after) + tree.depth
+        if room is not None and length > room:
+            raise UserError(
+                f"A row is {length} tokens with {self.settings.tokens} embeddings, but `{self.settings.model}` takes "
+                f"{room} at most: choose a smaller --lm-tokens."
+            )
+        vectors = self.encoder.vectors(X[self._features].to_numpy(np.float32))
         return TokenQuestions(vectors, self.modules[0], before, after, tree.root)
 
     def quick_proba(self, X: pd.DataFrame) -> np.ndarray:

@@ -44,8 +44,8 @@ def device_named(name: str) -> Any:
     if name == "cuda" and not there:
         kind = "is a CPU build" if torch.version.cuda is None and torch.version.hip is None else "finds no GPU"
         raise UserError(
-            f"A GPU was asked for (--lm-device cuda), and PyTorch {torch.__version__} {kind} here: take --lm-device auto "
-            "or cpu, or install PyTorch for your GPU (https://pytorch.org/get-started/locally/)."
+            f"A GPU was asked for (--lm-device cuda), and PyTorch {torch.__version__} {kind} here: take --lm-device "
+            "auto or cpu, or install PyTorch for your GPU (https://pytorch.org/get-started/locally/)."
         )
     return torch.device("cuda" if there and name != "cpu" else "cpu")
 

@@ -20,6 +20,7 @@ __all__ = ["RowEncoder", "RowScale", "fit", "variables"]
 
 _FEWEST_BINS, _MOST_BINS, _CELLS = 8, 16, 1600
 _BATCH, _CHUNK = 256, 4096
+_FAR = 50.0  # interquartile ranges
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,18 +41,19 @@ class RowScale:
     def of(cls, X: np.ndarray, codes: np.ndarray, logged: Sequence[bool]) -> RowScale:
         """Learn from training rows X (rows, features) without gaps and their classes (rows,)."""
         center = np.median(X, axis=0)
-        within = np.array([X[codes == code].std(axis=0) for code in np.unique(codes) if (codes == code).sum() > 1])
-        whole = X.std(axis=0)
+        made = _tamed(X.astype(np.float64), center)
+        within = np.array([made[codes == code].std(axis=0) for code in np.unique(codes) if (codes == code).sum() > 1])
+        whole = made.std(axis=0)
         # Some classes do not vary at all in a column: the lower third of those that do is what small faults show up by.
         spread = whole.copy()
         for at, of_class in enumerate(within.T):
             varying = of_class[of_class > 1e-6 * whole[at]]
             spread[at] = np.quantile(varying, 0.33) if len(varying) else whole[at]
         scale = np.where(spread > 0, spread, 1.0)
-        made = cls(center.tolist(), scale.tolist(), [bool(one) for one in logged], [])
+        plain = cls(center.tolist(), scale.tolist(), [bool(one) for one in logged], [])
         bins = int(np.clip(_CELLS // X.shape[1], _FEWEST_BINS, _MOST_BINS))
-        edges = np.maximum.accumulate(np.quantile(made.apply(X), np.linspace(0, 1, bins + 1), axis=0).T, axis=1)
-        return cls(made.center, made.scale, made.logged, edges.tolist())
+        edges = np.maximum.accumulate(np.quantile(plain.apply(X), np.linspace(0, 1, bins + 1), axis=0).T, axis=1)
+        return cls(plain.center, plain.scale, plain.logged, edges.tolist())
 
     def apply(self, X: np.ndarray) -> np.ndarray:
         """Return scaled numbers (rows, features), NaN where X has NaN."""
@@ -60,6 +62,15 @@ class RowScale:
         logs = np.log(np.maximum(X, 0) / scale + 1e-2)
         made: np.ndarray = np.where(np.array(self.logged), logs, plain).astype(np.float32)
         return made
+
+
+def _tamed(X: np.ndarray, center: np.ndarray) -> np.ndarray:
+    """Return rows with what lies absurdly far out, such as a sentinel for "no value", brought nearer: one such cell
+    would set the scale of its column, and all else in it would vanish.
+    """
+    spread = np.quantile(X, 0.75, axis=0) - np.quantile(X, 0.25, axis=0)
+    reach = np.where(spread > 0, _FAR * spread, np.inf)
+    return np.asarray(np.clip(X, center - reach, center + reach))
 
 
 class RowEncoder(nn.Module):

@@ -28,7 +28,9 @@ __all__ = ["Objective", "TuneConfig", "TuneLog", "tune"]
 class TuneConfig:
     """How to tune. `minutes` sets the number of steps from the measured speed, up to `most_steps`, unless `steps` is
     given. `batch` is the rows of a step while they hold `batch_tokens` at most; long prompts come fewer at a time.
-    `extra_rate` is the learning rate of modules before the model (a projector). `constant` keeps the learning rate as
+    `extra_rate` is the learning rate of modules before the model (a projector). `from_start` evaluates the weights that
+    it starts from, too, and keeps them if none are better: a second stage must not lose what the first one learnt.
+    `constant` keeps the learning rate as
     it is, from the first step to the last; `averaging` 0 keeps the newest weights and no running average.
     """
 
@@ -41,6 +43,7 @@ class TuneConfig:
     extra_rate: float = 1e-3
     weight_decay: float = 0.0
     warm_up: int = 10
+    from_start: bool = False
     constant: bool = False
     averaging: float = 0.9
     evaluations: int = 6
@@ -176,6 +179,9 @@ def tune(
     evaluate_at: set[int] = set()
     average = weights.copy()
     best, best_weights, worse, running = (-1.0, -np.inf), weights.copy(), 0, 0.0
+    if config.from_start:
+        first = _held_out(tuned, held, goal)
+        best = (first["accuracy"], -first["log_loss"])
     right = asked_since = 0
     while not planned or log.steps < planned:
         while len(order) < size:
