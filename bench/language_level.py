@@ -13,8 +13,9 @@ training median) and three kinds of trees that were *trained* with variables hid
 model's encoder.
 
 `confidence` is the mean of the largest probability: where it is above the accuracy, an expert is too sure of itself.
-Differences are language model minus classical, with 95% intervals: pooled over rows (braatz), bootstrapped by run
-(tep), or by the corrected resampled t-test (ai4i). The best classical expert is the one that is best on the very rows
+Differences are language model minus classical, with 95% intervals: pooled, bootstrapped by row (braatz) or run (tep),
+one that several parts drew counting as one; or by the corrected resampled t-test (ai4i). The differences of each part
+stand beside. The best classical expert is the one that is best on the very rows
 judged.
 
     python bench/language_level.py PROTOCOL --cache FOLDER [--minutes 18]
@@ -37,6 +38,7 @@ from sklearn.model_selection import StratifiedKFold
 from faultwise.data.answers import without_answers
 from faultwise.data.drawing import draw_evenly
 from faultwise.data.readers import read_source
+from faultwise.data.splits import row_hashes
 from faultwise.data.stretches import stretches
 from faultwise.encoders.columns import ColumnEncoder
 from faultwise.encoders.windows import WindowEncoder
@@ -63,7 +65,8 @@ def braatz(seed: int) -> tuple[Rows, Rows]:
     train, test = draw(read_parts(data_folder("tep-braatz")), *ROWS["braatz"], seed)
     encoder = WindowEncoder(1).fit(train.X)
     a, b = (encoder.transform(part.X, np.arange(len(part.y))).frame for part in (train, test))
-    return (a, train.y, np.arange(len(a)).astype(str)), (b, test.y, np.arange(len(b)).astype(str))
+    # A test row may be drawn by several seeds: it is one row still, and known by its values.
+    return (a, train.y, np.arange(len(a)).astype(str)), (b, test.y, row_hashes(test, encoder.learnt.used).astype(str))
 
 
 def tep(number: int, cache: Path) -> tuple[Rows, Rows]:
@@ -189,7 +192,7 @@ def difference(protocol: str, parts: list[dict[str, Any]], share: str, name: str
             for n in (LANGUAGE_MODEL, name)
         }
         gained = right[LANGUAGE_MODEL] - right[name]
-        runs = np.concatenate([np.char.add(f"{p['number']}:", np.array(p["runs"])) for p in parts])
+        runs = np.concatenate([np.array(p["runs"]) for p in parts])
         codes = np.unique(runs, return_inverse=True)[1]
         sums, counts = np.bincount(codes, gained), np.bincount(codes)
         picks = np.random.default_rng(0).integers(len(sums), size=(4000, len(sums)))
@@ -215,6 +218,14 @@ def told(protocol: str, parts: list[dict[str, Any]]) -> dict[str, Any]:
             for n in parts[0]["confidence"][share]
         }
         one = {
+            "by_part": [
+                round(
+                    figure(protocol, np.array(p["y"]), np.array(p["labels"][share][LANGUAGE_MODEL]))
+                    - figure(protocol, np.array(p["y"]), np.array(p["labels"][share][plain])),
+                    4,
+                )
+                for p in parts
+            ],
             "means": means,
             "confidence": sure,
             "best_classical": plain,
