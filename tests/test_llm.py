@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -642,3 +643,28 @@ def test_a_gpu_that_is_not_there(
         assert cli(*given, "--experts", "language-model", "--lm-device", "cuda").code == 0
     rows = pd.read_csv(plant_csv).drop(columns="fault")
     assert np.isfinite(Diagnoser.load(tmp_path / "run").predict_proba(rows, rows["run"])).any()
+
+
+# --- base models ------------------------------------------------------------------------------------------------
+
+
+def test_a_run_knows_the_files_it_was_tuned_on(
+    tiny_lm: Path, plant: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from safetensors.torch import load_file, save_file
+
+    home = tmp_path / "home"
+    shutil.copytree(tiny_lm, home / "own")
+    monkeypatch.chdir(home)
+    rows = plant()
+    X, runs = rows[["flow", "level", "temp"]], rows["run"]
+    made = Diagnoser(experts=("language-model",), model="own", lm_steps=2, lm_score_rows=8, folds=2)
+    p = made.fit(X, rows["fault"], runs).predict_proba(X, runs)
+    folder = made.save(tmp_path / "run")
+    monkeypatch.chdir(tmp_path)  # a relative name means the same from elsewhere
+    np.testing.assert_array_equal(Diagnoser.load(folder).predict_proba(X, runs), p)
+    weights = load_file(home / "own" / "model.safetensors")
+    weights = {name: value + 0.1 for name, value in weights.items()}
+    save_file(weights, home / "own" / "model.safetensors", {"format": "pt"})
+    with pytest.raises(RunFolderError, match="not those that the run was tuned on"):
+        Diagnoser.load(folder).predict_proba(X, runs)

@@ -48,6 +48,14 @@ _CALIBRATION, _RUNS_TO_SET_ASIDE = 0.25, 8
 _NORMAL_WORDS = ("0", "normal", "ok", "healthy", "good", "none", "no fault", "no failure", "no_fault", "false")
 REFERENCE_ROWS = 200
 
+# Which settings of the language model count with which way in.
+_TEXT_FLAGS = {
+    "tokens": ("tokens",),
+    "short": ("digits", "features", "lost"),
+    "statistics": ("features", "lost"),
+    "thesis": ("names", "normalise", "lost"),
+}
+
 
 @dataclass
 class Fitted:
@@ -102,6 +110,7 @@ def fit_table(table: Table, settings: FitSettings, progress: bool = False) -> Fi
     y = table.y
     normal, note = normal_label(set(y), settings, table.about.normal)
     notes += [note] if note else []
+    notes += [idle] if (idle := idle_flags(settings)) else []
     kind = split_kind(settings, table)
     encoder, data, splits, aside = _prepared(table, settings, kind, notes)
     _have_language_model(settings)
@@ -243,6 +252,28 @@ def _set_aside(
             return everything, nothing
     notes.append(f"{len(set(groups[aside]))} runs were set aside to calibrate threshold, fault sets and novelty.")
     return fitting, aside
+
+
+def idle_flags(settings: FitSettings) -> str:
+    """Say which settings of the language model were changed and do nothing with its way in and its form.
+
+    >>> idle_flags(FitSettings(lm_digits=2, lm_tokens=4))
+    'Without effect, because rows reach the language model as tokens: --lm-digits.'
+    """
+    if LANGUAGE_MODEL not in settings.experts:
+        return ""
+    default = FitSettings()
+    wanted = {*_TEXT_FLAGS[settings.lm_text], *(("examples",) if settings.lm_form == "context" else ())}
+    known = {name for names in _TEXT_FLAGS.values() for name in names} | {"examples"}
+    idle = [
+        f"--lm-{name}"
+        for name in sorted(known - wanted)
+        if getattr(settings, f"lm_{name}") != getattr(default, f"lm_{name}")
+    ]
+    if not idle:
+        return ""
+    where = "as tokens" if settings.lm_text == "tokens" else f"in the text `{settings.lm_text}`"
+    return f"Without effect, because rows reach the language model {where}: {', '.join(idle)}."
 
 
 def _have_language_model(settings: FitSettings) -> None:

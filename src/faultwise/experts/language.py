@@ -19,6 +19,7 @@ from tqdm import tqdm
 from faultwise.data.drawing import draw_evenly
 from faultwise.errors import RunFolderError, UserError
 from faultwise.experts.doubt import Doubt
+from faultwise.experts.held_rows import MOST_HELD, fewer, held_out
 from faultwise.experts.registry import LANGUAGE_MODEL, ExpertContext
 from faultwise.experts.settings import LanguageSettings
 from faultwise.experts.text_way import TextWay
@@ -26,9 +27,6 @@ from faultwise.experts.token_way import TokenWay
 
 __all__ = ["LanguageExpert", "language_model"]
 
-_HELD = 0.1  # share of its own training rows that the language model stops on
-_MOST_HELD = 200
-_HELD_TOKENS, _FEWEST_HELD = 12_000, 24  # long prompts: stopping must not cost more than training
 _FIRST_STEP = 0.3  # share of the budget for the projector alone
 _ENCODER, _MODEL = "encoder", "model"
 _DOUBT_ROWS = 1000  # held-out rows, again and again with others hidden, that the encoder's doubt is learnt from
@@ -68,6 +66,7 @@ class LanguageExpert:
         self._lm: Any = None
         self._tuned: Any = None
         self._folder: Path | None = None
+        self._base = ""
 
     def fit(self, X: pd.DataFrame, y: np.ndarray, groups: np.ndarray) -> LanguageExpert:
         """Tune on at most `settings.rows` rows, drawn evenly over classes and runs."""
@@ -76,14 +75,14 @@ class LanguageExpert:
         picked = draw_evenly(y, groups, self.settings.rows, self.seed)
         X, y, groups = X.iloc[picked].reset_index(drop=True), y[picked].astype(str), groups[picked]
         self.classes_, codes = np.unique(y, return_inverse=True)
-        held = _held_out(y, groups, self.seed)
+        held = held_out(y, groups, self.seed)
         self._way = self._new_way()
         self._way.fit(X[~held], y[~held], groups[~held], self.seed, self.progress)
         self._lm = load(self.settings.model, self.settings.device)
         self._way.ready(self._lm, self._answers()[0], self.seed)
         rows, targets = self._way.lessons(X[~held], codes[~held], self.seed)
         asked, beside = self._asked(rows), self._asked(X[held])
-        few = _held_rows(codes[held], max(beside.lengths), self.seed)
+        few = fewer(codes[held], max(beside.lengths), self.seed)
         if len(few) < held.sum():
             beside = self._asked(X[held].iloc[few])
         self._tune(asked, targets, (beside, codes[held][few]))
@@ -135,7 +134,7 @@ class LanguageExpert:
         if not isinstance(self._way, TokenWay):
             return
         many = np.resize(np.arange(len(X)), max(len(X), _DOUBT_ROWS))
-        for name, ask, most in ((_ENCODER, self.quick_proba, len(many)), (_MODEL, self.predict_proba, _MOST_HELD)):
+        for name, ask, most in ((_ENCODER, self.quick_proba, len(many)), (_MODEL, self.predict_proba, MOST_HELD)):
             rows = many[np.linspace(0, len(many) - 1, min(most, len(many))).astype(int)]
             hidden = self._way.without_some(X.iloc[rows], self.seed)
             self._doubt[name] = Doubt.fit(ask(hidden), codes[rows], self._way.lost_share(hidden))
@@ -147,7 +146,8 @@ class LanguageExpert:
         self._way.save(folder)
         state = {
             "classes": self.classes_.tolist(),
-            "settings": dataclasses.asdict(self.settings),
+            "settings": {**dataclasses.asdict(self.settings), "model": _anywhere(self.settings.model)},
+            "base": self._lm.mark,
             "doubt": {name: [doubt.base, doubt.more, doubt.loss] for name, doubt in self._doubt.items()},
             "log": self.log,
         }
@@ -165,7 +165,7 @@ class LanguageExpert:
         self._way = self._new_way()
         self._way.load(folder)
         self._doubt = {name: Doubt(*figures) for name, figures in state["doubt"].items()}
-        self.log, self._folder = state["log"], folder
+        self.log, self._folder, self._base = state["log"], folder, state["base"]
         return self
 
     def _tune(self, asked: Any, targets: np.ndarray, held: tuple[Any, np.ndarray]) -> None:
@@ -228,7 +228,7 @@ class LanguageExpert:
                     logs.append((name, log))
                 done += share
         self._tuned.merge()
-        self.log = {**way.log, "form": settings.form, **_joined(logs)}
+        self.log = {**way.log, "text": settings.text, "form": settings.form, **_joined(logs)}
 
     def _ready(self) -> None:
         if self._tuned is not None:
@@ -239,6 +239,11 @@ class LanguageExpert:
         if self._folder is None:
             raise RunFolderError("The language model was neither fitted nor loaded.")
         self._lm = load(self.settings.model, self.settings.device)
+        if self._lm.mark != self._base:
+            raise RunFolderError(
+                f"The files of `{self.settings.model}` are not those that the run was tuned on: put these back, or fit "
+                "again."
+            )
         self._tuned = Tuned.load(self._lm.model, self._folder / "adapter")
         self._tuned.merge()
         self._tuned.model.eval()
@@ -269,6 +274,11 @@ class LanguageExpert:
         return self._way.asked(X, self._lm, self._builder(), self._tree())
 
 
+def _anywhere(model: str) -> str:
+    """Return a model's name so that it means the same in any folder."""
+    return str(Path(model).absolute()) if Path(model).exists() else model
+
+
 def _as_sure(given: np.ndarray, classes: int) -> np.ndarray:
     """Return probabilities (rows, classes) for labels that were written; negative positions are none."""
     p = np.full((len(given), classes), _UNSURE / (classes - 1))
@@ -290,39 +300,6 @@ def _joined(logs: list[tuple[str, Any]]) -> dict[str, Any]:
         before, epochs = before + log.steps, epochs + log.steps * log.batch / max(log.rows, 1)
     sums = {key: round(sum(getattr(log, key) for _, log in logs), 2) for key in ("steps", "planned_steps", "seconds")}
     return {**whole, **sums, "history": history}
-
-
-def _held_out(y: np.ndarray, groups: np.ndarray, seed: int) -> np.ndarray:
-    """Return a mask (rows,) of rows to stop on: whole runs where every class has several, else rows."""
-    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
-
-    held = np.zeros(len(y), bool)
-    counts = np.unique(y, return_counts=True)[1]
-    if counts.max() < 2:
-        raise UserError(
-            f"The language model needs two training rows of one class at least, one to learn from and one to stop on; "
-            f"there are {len(y)} rows of {len(counts)} classes: give more rows, or leave it out with --no-lm."
-        )
-    runs = pd.DataFrame({"y": y, "g": groups}).drop_duplicates().groupby("y").size()
-    folds = max(2, min(round(1 / _HELD), int(counts.min())))
-    whole = runs.min() >= 2 and len(np.unique(groups)) < len(y)
-    if whole:
-        folds = max(2, min(folds, int(runs.min())))
-        parts = StratifiedGroupKFold(folds, shuffle=True, random_state=seed).split(y, y, groups)
-    else:
-        parts = StratifiedKFold(folds, shuffle=True, random_state=seed).split(y, y)
-    held[next(iter(parts))[1]] = True
-    lost = np.setdiff1d(y, y[~held])  # whose only runs, or only row, were held out: nobody could learn them
-    held[np.isin(y, lost)] = False
-    if not held.any():
-        held[np.flatnonzero(y == pd.Series(y).value_counts().index[0])[0]] = True
-    return held
-
-
-def _held_rows(codes: np.ndarray, tokens: int, seed: int) -> np.ndarray:
-    """Return positions of so many held-out rows, evenly over the classes, as an evaluation can afford."""
-    most = min(_MOST_HELD, max(_FEWEST_HELD, _HELD_TOKENS // tokens))
-    return draw_evenly(codes, np.arange(len(codes)), most, seed)
 
 
 def language_model(context: ExpertContext) -> LanguageExpert:

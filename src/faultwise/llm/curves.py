@@ -64,6 +64,17 @@ class _Course:
     classes: int | None
     share: float | None
     best: int | None
+    text: str = "short"  # the way in: what can be done about it differs
+
+    @property
+    def of_text(self) -> str:
+        """Flags that change what the model reads, in brackets; empty for rows as tokens, which have none."""
+        flags = {
+            "short": " (--lm-features, --lm-digits 2)",
+            "statistics": " (--lm-features)",
+            "thesis": " (--lm-names)",
+        }
+        return flags.get(self.text, "")
 
     @property
     def sample(self) -> int:
@@ -162,6 +173,7 @@ def _course(log: Mapping[str, Any]) -> _Course:
         classes if classes and classes > 1 else None,
         min(1.0, share) if share > 0 else None,
         None if best is None else best[1],
+        str(log.get("text") or "short"),
     )
 
 
@@ -200,7 +212,7 @@ def _one_class(course: _Course) -> str | None:
     return (
         f"The language model fell to one class: it gives {likeliest:.0%} of {course.held_rows} the same "
         f"label, and no label has more than {true:.0%} of them. {_kept(course)}Lower the learning rate or give it more "
-        "time with --lm-minutes, and look whether its text tells the classes apart (--lm-features, --lm-digits 2); or "
+        f"time with --lm-minutes, and look whether what it reads tells the classes apart{course.of_text}; or "
         "leave it out with --no-lm."
     )
 
@@ -232,7 +244,8 @@ def _learnt_nothing(course: _Course) -> str | None:
     if losses[-1] >= _BELOW_ENTROPY * entropy:
         return (
             f"The language model learnt how frequent labels are and no more in {steps}: {told}. Give it more time with "
-            "--lm-minutes or more to read (--lm-features, --lm-digits 2), or leave it out with --no-lm."
+            f"--lm-minutes{f' or more to read{course.of_text}' if course.of_text else ''}, or leave it out with "
+            "--no-lm."
         )
     return (
         f"The language model learnt its training rows by heart in {steps}: {told}. More time will not help: give it "
@@ -259,9 +272,10 @@ def _overfits(course: _Course) -> str | None:
     right = "" if unknown else f"right on {trained:.0%} of training rows, {accuracy:.0%} of {course.held_rows}"
     course_of = f"held-out loss {held[lowest]:.2f} at step {step[lowest]:.0f}, {held[-1]:.2f} at the end"
     told = "; ".join(filter(None, (right, course_of)))
+    fewer = " or fewer features (--lm-features)" if "--lm-features" in course.of_text else ""
     return (
-        f"The language model overfits: {told}. {_kept(course)}Give it more runs of each label or fewer features "
-        "(--lm-features); more time will not help."
+        f"The language model overfits: {told}. {_kept(course)}Give it more runs of each label{fewer}; more time will "
+        "not help."
     )
 
 

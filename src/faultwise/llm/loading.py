@@ -7,6 +7,7 @@ takes 20 seconds and loading the folder takes one. This module neither trains no
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import shutil
 import sys
@@ -21,14 +22,19 @@ from faultwise.errors import HubError, UserError
 
 __all__ = ["LanguageModel", "device_named", "fast_dtype", "load"]
 
+_PIECE = 1 << 20
+
 
 @dataclass
 class LanguageModel:
-    """A loaded model with its tokenizer; `source` is the name it was asked for by."""
+    """A loaded model with its tokenizer; `source` is the name it was asked for by, `mark` tells one version of its
+    files from another.
+    """
 
     model: Any
     tokenizer: Any
     source: str
+    mark: str = ""
 
     @property
     def device(self) -> Any:
@@ -85,7 +91,25 @@ def load(source: str, device: str = "auto") -> LanguageModel:
         ) from error
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
-    return LanguageModel(model.to(target).eval(), tokenizer, source)
+    return LanguageModel(model.to(target).eval(), tokenizer, source, _mark(folder))
+
+
+def _mark(folder: Path) -> str:
+    """Return a hash of a model's configuration and of the size, beginning and end of its weight files: to read them
+    whole would take as long as loading them.
+    """
+    made = hashlib.sha256()
+    for file in sorted(Path(folder).glob("*")):
+        if file.name == "config.json":
+            made.update(file.read_bytes())
+        elif file.suffix in (".safetensors", ".bin"):
+            size = file.stat().st_size
+            made.update(f"{file.name} {size}".encode())
+            with file.open("rb") as opened:
+                for start in (0, max(0, size // 2), max(0, size - _PIECE)):
+                    opened.seek(start)
+                    made.update(opened.read(_PIECE))
+    return made.hexdigest()[:16]
 
 
 def _unpacked(gguf: Path) -> Path:
@@ -95,7 +119,9 @@ def _unpacked(gguf: Path) -> Path:
 
     folder = gguf.with_suffix(".unpacked")
     if (folder / "config.json").exists():
-        return folder
+        if folder.stat().st_mtime >= gguf.stat().st_mtime:
+            return folder
+        shutil.rmtree(folder, ignore_errors=True)  # another file has taken the name
     print(f"Unpacking {gguf.name} (once, about 20 s) ...", file=sys.stderr, flush=True)
     making = Path(tempfile.mkdtemp(prefix=f".{gguf.stem}-", dir=gguf.parent))
     try:
