@@ -62,6 +62,7 @@ def test_without_a_sensor(cli: Callable[..., Any], folder: Path, new: pd.DataFra
         assert "row-encoder" in case["verdict"]["by_expert"]
         assert case["verdict"]["fault_set"]["coverage"] is None
         assert case["verdict"]["false_alarm_rate"] is None
+        assert case["verdict"]["reason"].startswith("Judged without `level`, which gave no value")
         assert case["findings"]
         assert all(finding["variable"] != "level" for finding in case["findings"])
         assert all(finding["expert"] == "row-encoder" for finding in case["findings"])

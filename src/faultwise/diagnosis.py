@@ -176,6 +176,9 @@ def _verdict(fitted: Fitted, about: About, judged: Judged, at: int, label: str, 
         label_descriptions={c: about.faults[c] for c in ensemble.classes.tolist() if c in about.faults},
         by_expert=experts,
     )
+    if lost := judged.features.lost:
+        reason = f"Judged without {listing(lost)}, which gave no value: no rate of false alarms and no set is promised."
+        return replace(verdict, reason=reason)
     return _standing(fitted, about, judged, at, verdict, missing)
 
 
