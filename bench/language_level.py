@@ -8,15 +8,14 @@ Three protocols, each in parts that are finished once and kept in the cache, so 
 - *ai4i*: `Machine failure`, 5 x 2 folds, the columns that give it away left out.
 
 In the first two, 30% and 50% of the variables are also hidden at diagnosis, drawn anew for every test run (on the
-classical files: row). Beside the language model stand the classical experts as they are (hidden values take the
-training median) and three kinds of trees that were *trained* with variables hidden in the same way as the language
-model's encoder.
+classical files: row, five times over, because one draw of so few rows says little). Beside the language model stand
+the classical experts as they are (hidden values take the training median) and three kinds of trees that were *trained*
+with variables hidden in the same way as the language model's encoder.
 
 `confidence` is the mean of the largest probability: where it is above the accuracy, an expert is too sure of itself.
 Differences are language model minus classical, with 95% intervals: pooled, bootstrapped by row (braatz) or run (tep),
 one that several parts drew counting as one; or by the corrected resampled t-test (ai4i). The differences of each part
-stand beside. The best classical expert is the one that is best on the very rows
-judged.
+stand beside. The best classical expert is the one that is best on the very rows judged.
 
     python bench/language_level.py PROTOCOL --cache FOLDER [--minutes 18]
 """
@@ -54,6 +53,7 @@ from recipe import data_folder, write_result
 CLASSICAL = [name for name in DEFAULT_EXPERTS if name != LANGUAGE_MODEL]
 TREES = ("extra-trees", "hist-gradient-boosting", "random-forest")  # these take missing values as they are
 SHARES = (0.0, 0.3, 0.5)
+DRAWS = 5
 STEPS = {"braatz": 100, "tep": 100, "ai4i": 60}
 PARTS = {"braatz": 5, "tep": 3, "ai4i": 10}
 TRAIN_ROWS, TEST_ROWS, COPIES = 26_000, 6_300, 2
@@ -136,7 +136,11 @@ def one_part(protocol: str, number: int, cache: Path) -> dict[str, Any]:
         "seconds": {},
     }
     medians = train[0].median()
-    hidden_tests = {share: hidden(test[0], test[2], share, number) for share in shares}
+    times = {share: DRAWS if protocol == "braatz" and share else 1 for share in shares}
+    hidden_tests = {
+        share: pd.concat([hidden(test[0], test[2], share, number + 100 * n) for n in range(times[share])])
+        for share in shares
+    }
 
     def judge(name: str, expert: Any, fill: bool) -> None:
         for share, X in hidden_tests.items():
@@ -170,6 +174,11 @@ def one_part(protocol: str, number: int, cache: Path) -> dict[str, Any]:
     return made
 
 
+def of(part: dict[str, Any], key: str, share: str) -> np.ndarray:
+    """A part's labels or runs, as often as its test rows were judged with that share hidden."""
+    return np.resize(np.array(part[key]), len(part["labels"][share][LANGUAGE_MODEL]))
+
+
 def figure(protocol: str, y: np.ndarray, labels: np.ndarray) -> float:
     """Macro-F1 for AI4I, else accuracy, which equals mean recall where classes are even."""
     return float(f1_score(y, labels, average="macro")) if protocol == "ai4i" else float((y == labels).mean())
@@ -188,11 +197,11 @@ def difference(protocol: str, parts: list[dict[str, Any]], share: str, name: str
         made = mean, mean - half, mean + half  # as `summary.interval`, which is for shares and stops at 0
     else:
         right = {
-            n: np.concatenate([np.array(p["labels"][share][n]) == np.array(p["y"]) for p in parts]).astype(float)
+            n: np.concatenate([np.array(p["labels"][share][n]) == of(p, "y", share) for p in parts]).astype(float)
             for n in (LANGUAGE_MODEL, name)
         }
         gained = right[LANGUAGE_MODEL] - right[name]
-        runs = np.concatenate([np.array(p["runs"]) for p in parts])
+        runs = np.concatenate([of(p, "runs", share) for p in parts])
         codes = np.unique(runs, return_inverse=True)[1]
         sums, counts = np.bincount(codes, gained), np.bincount(codes)
         picks = np.random.default_rng(0).integers(len(sums), size=(4000, len(sums)))
@@ -208,7 +217,7 @@ def told(protocol: str, parts: list[dict[str, Any]]) -> dict[str, Any]:
         names = list(parts[0]["labels"][share])
         means = {
             n: round(
-                float(np.mean([figure(protocol, np.array(p["y"]), np.array(p["labels"][share][n])) for p in parts])), 4
+                float(np.mean([figure(protocol, of(p, "y", share), np.array(p["labels"][share][n])) for p in parts])), 4
             )
             for n in names
         }
@@ -220,8 +229,8 @@ def told(protocol: str, parts: list[dict[str, Any]]) -> dict[str, Any]:
         one = {
             "by_part": [
                 round(
-                    figure(protocol, np.array(p["y"]), np.array(p["labels"][share][LANGUAGE_MODEL]))
-                    - figure(protocol, np.array(p["y"]), np.array(p["labels"][share][plain])),
+                    figure(protocol, of(p, "y", share), np.array(p["labels"][share][LANGUAGE_MODEL]))
+                    - figure(protocol, of(p, "y", share), np.array(p["labels"][share][plain])),
                     4,
                 )
                 for p in parts

@@ -25,7 +25,7 @@ from faultwise.experts.settings import LanguageSettings
 __all__ = ["TokenWay"]
 
 _LESSONS, _LESSONS_A_ROW, _FEWEST_LESSONS = 240_000, 40, 30_000
-_STEPS = (1500, 4000)  # of the encoder: few for few rows
+_STEPS = (3000, 4000)  # of the encoder
 _FOR_MODEL = 8_000  # lessons that the language model itself can get to see in its minutes
 _LOST, _LOST_ROWS = 0.6, 0.4  # in this share of lessons up to that share of variables is hidden
 
