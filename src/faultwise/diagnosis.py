@@ -8,7 +8,6 @@ language model's encoder.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -88,12 +87,10 @@ def diagnose_table(
         notes.append(f"{short} rows at the beginning of runs have no full window and got no verdict.")
     if empty := partly_empty(fitted, table):
         notes.append(empty)
-    asked_for = fitted.ensemble.uses_language_model
-    if judged.features.lost:
-        asked_for = not fitted.ensemble.encoder_is_better
-    if asked_for and not judged.scored.all():
+    ensemble, lost = fitted.ensemble, judged.features.lost
+    if (not ensemble.encoder_is_better if lost else ensemble.uses_language_model) and not judged.scored.all():
         count = int(judged.scored.sum())
-        others = "judged by its encoder" if judged.features.lost else "fused without it"
+        others = "judged by its encoder" if lost else "fused without it"
         notes.append(f"The language model scored {count} of {len(judged.scored)} rows; the others are {others}.")
     overview = tuple(_run_summaries(judged, fitted.ensemble.detector.normal, times, fitted.monitored))
     return Diagnosis(table.source, overview, made, tuple(notes), provenance)
@@ -109,15 +106,12 @@ def contributions_of(fitted: Fitted, row: pd.DataFrame, label: str) -> dict[str,
         return contributions(fitted.ensemble.classical, row, reference, variables, column)
     # Without some of the sensors the encoder judges; what was not measured is left out on both sides.
     reference[blank] = np.nan
-    made = contributions(_quickly(fitted), row, reference, variables, column)
-    return {name: made[name] for name in made if name not in set(np.array(variables)[row.isna().to_numpy()[0]])}
 
-
-def _quickly(fitted: Fitted) -> Callable[[pd.DataFrame], np.ndarray]:
-    def judged(X: pd.DataFrame) -> np.ndarray:
+    def quickly(X: pd.DataFrame) -> np.ndarray:
         return fitted.ensemble.partly(X, np.zeros(len(X), bool))[ROW_ENCODER]
 
-    return judged
+    made = contributions(quickly, row, reference, variables, column)
+    return {name: made[name] for name in made if name not in set(np.array(variables)[row.isna().to_numpy()[0]])}
 
 
 def _case(fitted: Fitted, table: Table, about: About, judged: Judged, at: int, times: np.ndarray | None) -> Case:

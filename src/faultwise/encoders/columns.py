@@ -32,9 +32,9 @@ class ColumnEncoder:
     >>> encoder = ColumnEncoder().fit(rows)
     >>> encoder.names
     ['flow', 'state=off', 'state=on']
-    >>> values, notes = encoder.transform(pd.DataFrame({"flow": [None], "state": ["broken"], "idle": [0]}))
+    >>> values, notes = encoder.transform(pd.DataFrame({"flow": [None, 3], "state": ["broken", "on"], "idle": 0}))
     >>> values.tolist(), notes
-    ([[1.5, 0.0, 0.0]], ['`state`: 1 row holds a category never seen in training (`broken`).'])
+    ([[1.5, 0.0, 0.0], [3.0, 0.0, 1.0]], ['`state`: 1 row holds a category never seen in training (`broken`).'])
     """
 
     medians: dict[str, float] = field(default_factory=dict)
@@ -111,9 +111,9 @@ class ColumnEncoder:
         """Return the columns of training that are absent from X (rows, columns) or hold no value there at all. One that
         another column may be, renamed, is not lost.
 
-        >>> encoder = ColumnEncoder().fit(pd.DataFrame({"flow": [1.0, 2.0], "level": [1.0, 3.0], "valve": [0.0, 1.0]}))
+        >>> encoder = ColumnEncoder().fit(pd.DataFrame({"flow": [1.0, 2.0], "level": [1.0, 3.0], "pump": [0.0, 1.0]}))
         >>> encoder.lost(pd.DataFrame({"flow": [None], "Level": [2.0]}))
-        ['flow', 'valve']
+        ['flow', 'pump']
         """
         extra = [str(c) for c in X.columns if c not in self.used and c not in self.left_out]
         known = {_DIGITS.sub("#", name) for name in self.used}
