@@ -5,7 +5,8 @@ weights need no training for this: speed does not depend on them.
 
 - *raw*: the decoder's forward pass on ids of the same shape, without an output layer. (With it, and logits of the last
   token only, transformers' own forward is many times slower on a CPU: a sliced bfloat16 state makes the product copy
-  the vocabulary once a row.) The share is scored tokens behind the shared beginning per second, over raw tokens per second.
+  the vocabulary once a row.) The share is scored tokens behind the shared beginning per second, over raw tokens per
+  second.
 - *recipe*: the thesis's full sentence of 52 variables, five tokens generated greedily with a cache, one row at a time.
 - *growth*: rows per second against rows, variables, classes and K, everything else as in the default.
 
