@@ -25,30 +25,16 @@ import time
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
-from faultwise.encoders.windows import WindowEncoder
-from faultwise.evaluate.thesis import read_parts
 from faultwise.experts.language import LanguageExpert
 from faultwise.experts.settings import LanguageSettings
 from faultwise.experts.text_way import TextWay
-from recipe import data_folder, write_result
+from language_studies import rows
+from recipe import write_result
 
 ROWS, HELD, EPOCHS, KEPT_EVERY, SEED = 50, 25, 6, 50, 0
 MODEL, RATE, RANK, ALPHA = "smollm2-135m-instruct", 2e-4, 16, 32
 STATE = "language-recipe"
-
-
-def rows() -> tuple[pd.DataFrame, np.ndarray, pd.DataFrame, np.ndarray]:
-    """Training and validation rows with their labels."""
-    table = read_parts(data_folder("tep-braatz")).train
-    rng = np.random.default_rng(SEED)
-    order = rng.permutation(len(table.y))
-    place = pd.Series(table.y[order]).groupby(table.y[order]).cumcount().to_numpy()
-    train, held = order[place < ROWS], order[(place >= ROWS) & (place < ROWS + HELD)]
-    X = WindowEncoder(1).fit(table.X.iloc[train]).transform(table.X, np.arange(len(table.y))).frame
-    y = table.y.astype(str)
-    return X.iloc[train].reset_index(drop=True), y[train], X.iloc[held].reset_index(drop=True), y[held]
 
 
 class Recipe:
@@ -62,7 +48,7 @@ class Recipe:
         from faultwise.llm.loading import load
         from faultwise.llm.prompts import PromptBuilder
 
-        X, y, X_held, y_held = rows()
+        X, y, X_held, y_held = rows(ROWS, SEED, HELD, ROWS)
         classes, codes = np.unique(y, return_inverse=True)
         way = TextWay(LanguageSettings(model=MODEL, text="thesis", judge="generate", names=False))
         way.fit(X, y, np.arange(len(y)), SEED, False)
@@ -129,7 +115,7 @@ class Recipe:
 
 def ours() -> None:
     """Fit with everything as it is; print seconds and validation accuracy at every evaluation, and peak memory."""
-    X, y, X_held, y_held = rows()
+    X, y, X_held, y_held = rows(ROWS, SEED, HELD, ROWS)
     expert = LanguageExpert(LanguageSettings(model=MODEL), SEED)
     started, looking = time.perf_counter(), 0.0
     looks: list[dict[str, float]] = []

@@ -87,22 +87,26 @@ def studies() -> dict[str, list[Point]]:
     }
 
 
-def rows(point: Point) -> tuple[pd.DataFrame, np.ndarray, pd.DataFrame, np.ndarray]:
-    """Training rows and held-out rows with their labels; of the variables only the most telling, if asked."""
+def rows(
+    count: int, seed: int, held: int = HELD, first: int = 100, variables: int | None = None
+) -> tuple[pd.DataFrame, np.ndarray, pd.DataFrame, np.ndarray]:
+    """So many training rows a class of the training files, and `held` others with their labels, from the `first` on in
+    the seed's order; of the variables only the most telling, if asked.
+    """
     table = read_parts(data_folder("tep-braatz")).train
     X = WindowEncoder(1).fit(table.X).transform(table.X, np.arange(len(table.y))).frame
     y = table.y.astype(str)
-    order = np.random.default_rng(point.seed).permutation(len(y))
+    order = np.random.default_rng(seed).permutation(len(y))
     place = pd.Series(y[order]).groupby(y[order]).cumcount().to_numpy()
-    train, held = order[place < point.rows], order[(place >= 100) & (place < 100 + HELD)]
-    if point.variables is not None:
-        X = X[ShortText(1, point.variables).fit(X.iloc[train], y[train]).features]
-    return X.iloc[train].reset_index(drop=True), y[train], X.iloc[held].reset_index(drop=True), y[held]
+    train, aside = order[place < count], order[(place >= first) & (place < first + held)]
+    if variables is not None:
+        X = X[ShortText(1, variables).fit(X.iloc[train], y[train]).features]
+    return X.iloc[train].reset_index(drop=True), y[train], X.iloc[aside].reset_index(drop=True), y[aside]
 
 
 def measured(point: Point) -> dict[str, Any]:
     """Fit and judge; return accuracies by expert and share of variables lost, and seconds."""
-    X, y, X_held, y_held = rows(point)
+    X, y, X_held, y_held = rows(point.rows, point.seed, variables=point.variables)
     groups = np.arange(len(y)).astype(str)
     tests = {s: hidden(X_held, np.arange(len(y_held)).astype(str), s, point.seed) for s in point.shares}
     made: dict[str, Any] = {"label": point.label, "rows": point.rows, "seed": point.seed, "accuracy": {}, "seconds": {}}

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from faultwise.evaluate.summary import PUBLISHED
+from recipe import RESULTS, read_result
 
 __all__ = ["level_tables", "promises_line", "speed_lines", "studies_page"]
 
-_RESULTS = Path(__file__).parent / "results"
 _PROTOCOLS = {
     "braatz": "single rows of faults 0, 1, 4, 5 (classical files, 100 training and 40 test rows a class)",
     "tep": "simulated runs, classes 0 to 20, windows of 20 samples (15 training and 5 test runs a class)",
@@ -21,13 +19,9 @@ _PROTOCOLS = {
 _LM = "language-model"
 
 
-def _load(name: str) -> dict[str, Any]:
-    return json.loads((_RESULTS / f"{name}.json").read_text(encoding="utf-8"))
-
-
 def _there(*names: str) -> bool:
     """Whether all these results were measured: a table appears with its last one."""
-    return all((_RESULTS / f"{name}.json").exists() for name in names)
+    return all((RESULTS / f"{name}.json").exists() for name in names)
 
 
 def _between(one: dict[str, float]) -> str:
@@ -38,7 +32,7 @@ def level_tables() -> list[str]:
     """The language model beside every classical expert on the same rows, whole and with sensors lost."""
     if not _there(*(f"language_{name}" for name in _PROTOCOLS)):
         return []
-    found = {name: _load(f"language_{name}") for name in _PROTOCOLS}
+    found = {name: read_result(f"language_{name}") for name in _PROTOCOLS}
     whole = {name: one["by_share"]["0.0"] for name, one in found.items()}
     lines = [
         "",
@@ -95,7 +89,7 @@ def speed_lines() -> list[str]:
     """Rows per second, and training time beside the thesis's recipe."""
     lines = []
     if _there("language_speed"):
-        one = _load("language_speed")
+        one = read_result("language_speed")
         lines += [
             "",
             f"**Speed of judging**, 52 variables, {one['config']['classes']} classes, batches of "
@@ -118,7 +112,7 @@ def speed_lines() -> list[str]:
         grown = "; ".join(f"{name} {power:+.2f}" for name, power in one["growth_exponent"].items())
         lines += ["", f"Time grows with this power of the number (1: linear): {grown}."]
     if _there("language_recipe"):
-        one = _load("language_recipe")
+        one = read_result("language_recipe")
         recipe, mine = one["recipe"], one["ours"]
         lines += [
             "",
@@ -141,7 +135,7 @@ def promises_line() -> list[str]:
     """What verdicts of the language model alone promise, on a stated subsample."""
     if not _there("promises_language"):
         return []
-    one = _load("promises_language")
+    one = read_result("promises_language")
     sets = ", ".join(
         f"{s['covered']:.1%} with {s['size']:.2f} labels for {float(a):.0%}" for a, s in one["sets"].items()
     )
@@ -186,7 +180,7 @@ def studies_page() -> str:
     ]
     for name, title in _WORDS.items():
         if _there(f"study_{name}"):
-            result = _load(f"study_{name}")
+            result = read_result(f"study_{name}")
             lines += ["", f"## {title}", "", f"![{title}](studies/study_{name}.svg)", "", *_study(name, result)]
     return "\n".join(lines) + "\n"
 

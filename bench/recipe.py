@@ -12,7 +12,7 @@ from typing import Any
 
 from faultwise.runs import commit
 
-__all__ = ["RESULTS", "data_folder", "write_result"]
+__all__ = ["RESULTS", "data_folder", "read_result", "write_result"]
 
 RESULTS = Path(__file__).parent / "results"
 _FALLBACK = Path(__file__).parents[2] / "shared" / "data"
@@ -24,6 +24,12 @@ def data_folder(name: str) -> Path:
     if not (root / name).is_dir():
         sys.exit(f"This benchmark needs `{name}`: set FAULTWISE_DATA to the folder that holds it.")
     return root / name
+
+
+def read_result(name: str) -> dict[str, Any]:
+    """Read `results/NAME.json`."""
+    made: dict[str, Any] = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+    return made
 
 
 def write_result(name: str, config: dict[str, Any], data_hash: str, figures: dict[str, Any]) -> Path:

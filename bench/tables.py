@@ -5,11 +5,10 @@ python bench/tables.py
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
 from language_tables import level_tables, promises_line, speed_lines, studies_page
+from recipe import read_result
 from trust_tables import faithfulness_lines, leaks_lines, promises_tables, sensors_table
 
 HERE = Path(__file__).parent
@@ -18,14 +17,9 @@ STUDIES = HERE.parent / "docs" / "studies.md"
 START, END = "<!-- results: made by bench/tables.py -->", "<!-- end of results -->"
 
 
-def load(name: str) -> dict[str, Any]:
-    """Read one result file."""
-    return json.loads((HERE / "results" / f"{name}.json").read_text(encoding="utf-8"))
-
-
 def windows_table() -> list[str]:
     """All 21 classes on windows."""
-    result = load("braatz_windows")
+    result = read_result("braatz_windows")
     chosen, verdict = result["chosen"], result["verdict"]
     recall = result["recall_by_class"][chosen]
     return [
@@ -50,7 +44,7 @@ def windows_table() -> list[str]:
 
 def monitor_table() -> list[str]:
     """Detection without labels, beside published T2 and SPE."""
-    result = load("monitor")
+    result = read_result("monitor")
     by_run, by_row, published = result["run"], result["row"], result["published_detection"]
     easy = set(result["easy"])
     worst = min(by_run["faults"][str(fault)]["rows_detected"] for fault in easy)
@@ -81,7 +75,7 @@ def monitor_table() -> list[str]:
 
 def ai4i_table() -> list[str]:
     """AI4I 2020 with intervals."""
-    result = load("ai4i")
+    result = read_result("ai4i")
     lines = [
         "",
         f"**AI4I 2020, machine failure** ({2 * result['config']['repeats']} results of 5 x 2 folds, 95% intervals, "
@@ -101,7 +95,7 @@ def ai4i_table() -> list[str]:
 
 def bulk_table() -> list[str]:
     """Time and memory against rows."""
-    result = load("bulk")
+    result = read_result("bulk")
     lines = [
         "",
         "**Every row of large files**, 52 variables, 21 classes, Parquet in and out, label and 21 probabilities a row, "
@@ -130,7 +124,9 @@ def thesis_table() -> list[str]:
         "| expert | TEP (Braatz files) | published | HST-like, generated | published |",
         "|---|---|---|---|---|",
     ]
-    tep, hst = ({one["expert"]: one for one in load(name)["summary"]} for name in ("thesis_tep", "thesis_hst_like"))
+    tep, hst = (
+        {one["expert"]: one for one in read_result(name)["summary"]} for name in ("thesis_tep", "thesis_hst_like")
+    )
     for name in sorted(tep, key=lambda expert: -(tep[expert].get("test") or 0)):
         cells = []
         for table in (tep, hst):

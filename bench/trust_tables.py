@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-from typing import Any
+from recipe import read_result
 
 __all__ = ["faithfulness_lines", "leaks_lines", "promises_tables", "sensors_table"]
 
-_RESULTS = Path(__file__).parent / "results"
 _MUST = ("1", "2", "7", "8", "13", "17")
-
-
-def _load(name: str) -> dict[str, Any]:
-    return json.loads((_RESULTS / f"{name}.json").read_text(encoding="utf-8"))
 
 
 def promises_tables() -> list[str]:
     """Coverage, false alarms, and each fault known and unknown."""
-    result = _load("promises")
+    result = read_result("promises")
     lines = [
         "",
         f"**What a verdict promises**, simulated Tennessee Eastman runs, classes 0 to 20, windows of 20 samples, "
@@ -84,7 +77,7 @@ def promises_tables() -> list[str]:
 
 def sensors_table() -> list[str]:
     """Sensor faults named, and clean runs accused."""
-    result = _load("sensors")
+    result = read_result("sensors")
     clean = result["clean"]
     lines = [
         "",
@@ -105,7 +98,7 @@ def sensors_table() -> list[str]:
 
 def leaks_lines() -> list[str]:
     """What the leak guard finds."""
-    result = _load("leaks")
+    result = read_result("leaks")
     silent = [name for name, one in result["clean"].items() if not any(one["accused"].values())]
     planted: dict[str, list[str]] = {"found": [], "missed": []}
     kinds = dict.fromkeys(kind for plants in result["planted"].values() for kind in plants)
@@ -123,7 +116,7 @@ def leaks_lines() -> list[str]:
 
 def faithfulness_lines() -> list[str]:
     """Deletion and sufficiency of the findings."""
-    result = _load("faithfulness")
+    result = read_result("faithfulness")
     fall, stays = result["deletion"], result["sufficiency"]
     ratio = fall["ratio"]
     return [

@@ -29,7 +29,7 @@ from faultwise.diagnosis import diagnose_table
 from faultwise.encoders.windows import Features
 from faultwise.errors import DataError, RunFolderError, UserError, closest
 from faultwise.experts.registry import ExpertContext
-from faultwise.judging import completed, encoded, judge, judged_lines, spread
+from faultwise.judging import asked, completed, encoded, judge, judged_lines, spread
 from faultwise.llm import curves
 from faultwise.monitoring import fit_normal
 from faultwise.runs import located, read_manifest, write_run
@@ -149,14 +149,11 @@ class Diagnoser(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         p = np.full((len(X), len(self.classes_)), np.nan)
         if len(made.rows):
             ensemble = self.fitted_.ensemble
-            most = self.lm_score_rows if ensemble.uses_language_model or made.lost else 0
+            most = self.lm_score_rows if ensemble.asks_language_model(bool(made.lost)) else 0
             scored = spread(len(made.rows), most, np.empty(0, int))
-            if made.lost:
-                p[made.rows] = list(ensemble.partly(made.frame, scored).values())[-1]
-                return p
-            if ensemble.language_only:  # nobody else can judge the rows that it does not score
+            if ensemble.language_only and not made.lost:  # nobody else can judge the rows that it does not score
                 made, scored = Features(made.frame[scored], made.rows[scored]), scored[scored]
-            p[made.rows] = ensemble.fuse(ensemble.by_expert(made.frame, scored), scored)
+            p[made.rows] = ensemble.fuse(asked(ensemble, made, scored), scored)
         return p
 
     def predict(self, X: pd.DataFrame | np.ndarray, groups: Any = None) -> np.ndarray:

@@ -87,8 +87,8 @@ def diagnose_table(
         notes.append(f"{short} rows at the beginning of runs have no full window and got no verdict.")
     if empty := partly_empty(fitted, table):
         notes.append(empty)
-    ensemble, lost = fitted.ensemble, judged.features.lost
-    if (not ensemble.encoder_is_better if lost else ensemble.uses_language_model) and not judged.scored.all():
+    lost = bool(judged.features.lost)
+    if fitted.ensemble.asks_language_model(lost) and not judged.scored.all():
         count = int(judged.scored.sum())
         others = "judged by its encoder" if lost else "fused without it"
         notes.append(f"The language model scored {count} of {len(judged.scored)} rows; the others are {others}.")
@@ -100,18 +100,18 @@ def contributions_of(fitted: Fitted, row: pd.DataFrame, label: str) -> dict[str,
     """Return the contribution of each variable to a label for one encoded row (1, features)."""
     variables = [variable for variable, _ in fitted.encoder.origin]
     column = int(np.searchsorted(fitted.ensemble.classes, label))
-    reference = fitted.reference.iloc[:REFERENCE_ROWS].copy()
-    blank = row.columns[row.isna().iloc[0]]
-    if not len(blank):
+    reference = fitted.reference.iloc[:REFERENCE_ROWS]
+    blank = row.isna().to_numpy()[0]
+    if not blank.any():
         return contributions(fitted.ensemble.classical, row, reference, variables, column)
-    # Without some of the sensors the encoder judges; what was not measured is left out on both sides.
-    reference[blank] = np.nan
 
     def quickly(X: pd.DataFrame) -> np.ndarray:
         return fitted.ensemble.partly(X, np.zeros(len(X), bool))[ROW_ENCODER]
 
-    made = contributions(quickly, row, reference, variables, column)
-    return {name: made[name] for name in made if name not in set(np.array(variables)[row.isna().to_numpy()[0]])}
+    # Without some of the sensors the encoder judges; what was not measured is left out on both sides.
+    made = contributions(quickly, row, reference.mask(blank[None, :].repeat(len(reference), 0)), variables, column)
+    lost = {variable for variable, gone in zip(variables, blank, strict=True) if gone}
+    return {name: value for name, value in made.items() if name not in lost}
 
 
 def _case(fitted: Fitted, table: Table, about: About, judged: Judged, at: int, times: np.ndarray | None) -> Case:

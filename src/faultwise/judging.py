@@ -6,9 +6,8 @@ explained here: cases and findings are `diagnosis`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,10 +21,12 @@ from faultwise.experts.calibration import Stand
 from faultwise.experts.ensemble import Ensemble
 from faultwise.experts.monitor import index_of
 from faultwise.experts.registry import LANGUAGE_MODEL
+from faultwise.experts.token_way import MOST_LOST
 from faultwise.training import Fitted
 
 __all__ = [
     "Judged",
+    "asked",
     "completed",
     "conclude",
     "encoded",
@@ -35,8 +36,6 @@ __all__ = [
     "spread",
     "with_language_model",
 ]
-
-MOST_LOST = 0.6  # share of the variables that the language model's encoder was ever without
 
 
 @dataclass(frozen=True)
@@ -84,7 +83,7 @@ def judge(fitted: Fitted, table: Table, score_rows: int = 0, first: np.ndarray |
     place = pd.Series(groups).groupby(groups).cumcount().to_numpy() + 1
     if table.before:
         place = place + pd.Series(groups).map(table.before).fillna(0).to_numpy(dtype=int)
-    by_expert = _asked(ensemble, made, scored)
+    by_expert = asked(ensemble, made, scored)
     fired = fitted.rules.fired(table.frame, pieces)[made.rows]
     return conclude(fitted, made, by_expert, scored, groups[made.rows], place[made.rows], fired)
 
@@ -93,16 +92,14 @@ def with_language_model(fitted: Fitted, judged: Judged, score_rows: int, first: 
     """Let the language model score the judged rows at positions `first`, then others spread evenly, `score_rows` in
     all; what the other experts said is kept.
     """
-    wanted = fitted.ensemble.uses_language_model or bool(judged.features.lost)
-    if not wanted or fitted.ensemble.language_only or score_rows < 1:
+    ensemble, partly = fitted.ensemble, bool(judged.features.lost)
+    if not ensemble.asks_language_model(partly) or ensemble.language_only or score_rows < 1:
         return judged
     scored = spread(len(judged.labels), score_rows, first)
-    if judged.features.lost and fitted.ensemble.encoder_is_better:
-        return judged
-    if judged.features.lost:
-        by_expert = _asked(fitted.ensemble, judged.features, scored)
+    if partly:
+        by_expert = ensemble.partly(judged.features.frame, scored)
     else:
-        said = fitted.ensemble.ask(LANGUAGE_MODEL, judged.features.frame, scored)
+        said = ensemble.ask(LANGUAGE_MODEL, judged.features.frame, scored)
         by_expert = {**judged.by_expert, LANGUAGE_MODEL: said}
     return conclude(fitted, judged.features, by_expert, scored, judged.runs, judged.place, judged.fired)
 
@@ -127,7 +124,7 @@ def conclude(
 ) -> Judged:
     """Fuse what the experts said, and detect before naming; a rule that holds is a detection, too."""
     ensemble = fitted.ensemble
-    p = list(by_expert.values())[-1] if features.lost else ensemble.fuse(by_expert, scored)
+    p = ensemble.fuse(by_expert, scored)
     labels = ensemble.detector.decide(p, ensemble.classes, np.asarray(fired.any(axis=1)))
     scores = ensemble.detector.scores(p, ensemble.classes)
     made = Judged(features, by_expert, p, labels, scores, scored, runs, place, fired)
@@ -143,8 +140,8 @@ def completed(fitted: Fitted, table: Table) -> Table:
     """Return the table with empty columns in place of absent ones where the fit can judge without them; else as it is,
     and reading it will say what is missing. Raises DataError where too many are.
     """
-    absent = _absent(fitted, table.X)
-    return replace(table, frame=_with(table.frame, absent)) if absent else table
+    lost = _lost(fitted, table.X)
+    return replace(table, frame=_with_empty(fitted, table.frame, lost)) if lost else table
 
 
 def partly_empty(fitted: Fitted, table: Table) -> str:
@@ -166,11 +163,10 @@ def encoded(fitted: Fitted, X: pd.DataFrame, pieces: np.ndarray) -> Features:
 
     A sensor is lost that gave no value in any row. Raises DataError as `completed` and `WindowEncoder.transform` do.
     """
-    features = fitted.encoder.transform(_with(X, _absent(fitted, X)), pieces)
-    columns = fitted.encoder.learnt
-    lost = columns.lost(X) if fitted.ensemble.judges_partly else []
+    columns, lost = fitted.encoder.learnt, _lost(fitted, X)
     if not lost:
-        return features
+        return fitted.encoder.transform(X, pieces)
+    features = fitted.encoder.transform(_with_empty(fitted, X, lost), pieces)
     blank = np.array([variable in lost for variable, _ in fitted.encoder.origin])
     who = "The verdicts are the language model's, and its encoder's on rows that it does not score: both"
     if fitted.ensemble.encoder_is_better:
@@ -187,17 +183,12 @@ def encoded(fitted: Fitted, X: pd.DataFrame, pieces: np.ndarray) -> Features:
     return replace(features, frame=frame, notes=(*notes, note), lost=tuple(lost))
 
 
-def _with(frame: pd.DataFrame, columns: Mapping[str, Any]) -> pd.DataFrame:
-    made = frame.copy(deep=False)
-    for name, value in columns.items():  # not `assign`: a column may be called `self`
-        made[name] = value
-    return made
-
-
-def _absent(fitted: Fitted, X: pd.DataFrame) -> dict[str, Any]:
-    """Return empty columns for those that are absent from X and can be done without."""
+def _lost(fitted: Fitted, X: pd.DataFrame) -> list[str]:
+    """Return the columns that X gives no value of, where the fit can judge without them. Raises DataError for too many
+    of them.
+    """
     if not fitted.ensemble.judges_partly:
-        return {}
+        return []
     columns = fitted.encoder.learnt
     lost = columns.lost(X)
     if len(lost) > MOST_LOST * len(columns.used):
@@ -205,10 +196,20 @@ def _absent(fitted: Fitted, X: pd.DataFrame) -> dict[str, Any]:
             f"{len(lost)} of {len(columns.used)} columns used in training are missing or empty ({listing(lost)}), and "
             f"nothing was learnt of rows without more than {MOST_LOST:.0%} of them: give more columns."
         )
-    return {name: np.nan if name in columns.medians else None for name in lost if name not in X.columns}
+    return lost
 
 
-def _asked(ensemble: Ensemble, features: Features, scored: np.ndarray) -> dict[str, np.ndarray]:
+def _with_empty(fitted: Fitted, frame: pd.DataFrame, lost: Sequence[str]) -> pd.DataFrame:
+    """Return the frame with an empty column for each lost one that is absent."""
+    made = frame.copy(deep=False)
+    for name in lost:  # not `assign`: a column may be called `self`
+        if name not in frame.columns:
+            made[name] = np.nan if name in fitted.encoder.learnt.medians else None
+    return made
+
+
+def asked(ensemble: Ensemble, features: Features, scored: np.ndarray) -> dict[str, np.ndarray]:
+    """Return what those experts say that can judge these features, for `Ensemble.fuse`."""
     if features.lost:
         return ensemble.partly(features.frame, scored)
     return ensemble.by_expert(features.frame, scored)

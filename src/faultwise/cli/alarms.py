@@ -93,8 +93,8 @@ def _result(args: argparse.Namespace, diagnoser: Any) -> dict[str, Any]:
     fitted = diagnoser.fitted_
     table = diagnoser.read(args.source, target=args.target)
     normal = None if table.roles.target is None else normal_in(fitted, table)
-    # The language model looks at single rows that people ask for, never at all of them.
     table = completed(fitted, table)
+    # The language model looks at single rows that people ask for, never at all of them.
     lines = diagnoser.set_params(lm_score_rows=0).label_rows(table)
     debounce = DEFAULT if args.debounce is None else Debounce.read(args.debounce)
     result = in_time(table, lines, fitted.ensemble.detector.normal, normal, args.minutes, debounce, args.assets)

@@ -14,7 +14,7 @@ from typing import Any
 from faultwise.cli.out import watched
 from faultwise.settings import FitSettings
 
-__all__ = ["PROTOCOLS", "Protocol", "runs", "thesis"]
+__all__ = ["PROTOCOLS", "Protocol", "labelled", "runs", "thesis"]
 
 PROTOCOLS = ("thesis", "runs")
 Results = Sequence[Mapping[str, Any]]
@@ -84,7 +84,7 @@ def runs(args: argparse.Namespace, settings: FitSettings, experts: Sequence[str]
     from faultwise.evaluate.record import is_result_of_runs
     from faultwise.evaluate.standing import RANKED_BY, caveats, confusion, curves, remarks, standing
 
-    made = plan(_labelled(args, settings), settings, 5 if args.repeats is None else args.repeats)
+    made = plan(labelled(args, settings), settings, 5 if args.repeats is None else args.repeats)
 
     def told(results: Results) -> dict[str, Any]:
         lines = standing(results, made.ratio)
@@ -122,7 +122,7 @@ def _roles(args: argparse.Namespace) -> dict[str, Any]:
     return {"target": args.target, "group": args.group, "time": args.time, "about": args.about, "ignore": ignored}
 
 
-def _labelled(args: argparse.Namespace, settings: FitSettings) -> Any:
+def labelled(args: argparse.Namespace, settings: FitSettings) -> Any:
     """Read the rows as a fit does: a source too large to be read at once is sampled. Raises DataError."""
     from faultwise.data.batches import is_large
     from faultwise.data.readers import read_source

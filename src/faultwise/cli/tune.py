@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from faultwise.cli.flags import add_fit_flags, add_role_flags, fit_settings
 from faultwise.cli.out import print_json, print_table, say, say_notes, watched
+from faultwise.cli.protocols import labelled
 from faultwise.settings import FitSettings
 
 if TYPE_CHECKING:
@@ -48,7 +49,6 @@ _FLAGS = (
     "lm_lora_alpha",
     "lm_lora_dropout",
 )
-_SPARE = 2  # rows read of a large source for each that may be learnt from
 
 
 def add(commands: Any) -> None:
@@ -111,7 +111,7 @@ def _searched(
     language = language_settings(settings)
     build = LanguageBuild(language, settings.seed)
     build.check(space)
-    made = folded(_labelled(args, settings), settings)
+    made = folded(labelled(args, settings), settings)
     hub.resolve(language.model)
     fixed = {name: value for name, value in asdict(language).items() if name not in space}
     count = _trials(args, preset, space)
@@ -241,26 +241,3 @@ def _trials(args: argparse.Namespace, preset: Preset, space: Space) -> int:
         return preset.trials if args.trials is None else int(args.trials)
     size = grid_size(space)
     return size if args.trials is None else min(int(args.trials), size)
-
-
-def _labelled(args: argparse.Namespace, settings: FitSettings) -> Any:
-    """Read the rows as a fit does: a source too large to be read at once is sampled. Raises DataError."""
-    from faultwise.data.batches import is_large
-    from faultwise.data.readers import read_source
-    from faultwise.data.sampling import read_sample
-    from faultwise.errors import DataError, listing
-
-    ignored = tuple(name.strip() for name in (args.ignore or "").split(",") if name.strip())
-    roles = {"target": args.target, "group": args.group, "time": args.time, "ignore": ignored}
-    given: dict[str, Any] = {**roles, "about": args.about, "part": "train", "keep": settings.keep}
-    if is_large(args.source):
-        given |= {"seed": settings.seed, "whole_runs": settings.window > 1, "progress": watched(args)}
-        table = read_sample(args.source, _SPARE * settings.most_rows, **given)
-    else:
-        table = read_source(args.source, **given)
-    if table.roles.target is None:
-        raise DataError(
-            f"`{args.source}`: which column holds the label? It has {listing(table.frame.columns, 60)}: pass "
-            "--target COL."
-        )
-    return table

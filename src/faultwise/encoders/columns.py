@@ -95,7 +95,7 @@ class ColumnEncoder:
         """Compare columns with training; raise DataError for missing ones, return notes on the others."""
         needed = self.used
         missing = [column for column in needed if column not in X.columns]
-        extra = [str(c) for c in X.columns if c not in needed and c not in self.left_out]
+        extra = self._unknown(X)
         if missing:
             hints = [f"`{near}` looks like `{name}`" for name in missing[:3] if (near := closest(name, extra))]
             hint = f" Perhaps renamed: {'; '.join(hints)}." if hints else ""
@@ -107,6 +107,10 @@ class ColumnEncoder:
             return [f"{len(extra)} columns unknown from training were ignored: {listing(extra)}."]
         return []
 
+    def _unknown(self, X: pd.DataFrame) -> list[str]:
+        known = {*self.used, *self.left_out}
+        return [str(column) for column in X.columns if column not in known]
+
     def lost(self, X: pd.DataFrame) -> list[str]:
         """Return the columns of training that are absent from X (rows, columns) or hold no value there at all. One that
         another column may be, renamed, is not lost.
@@ -115,7 +119,7 @@ class ColumnEncoder:
         >>> encoder.lost(pd.DataFrame({"flow": [None], "Level": [2.0]}))
         ['flow', 'pump']
         """
-        extra = [str(c) for c in X.columns if c not in self.used and c not in self.left_out]
+        extra = self._unknown(X)
         known = {_DIGITS.sub("#", name) for name in self.used}
         # xmeas_41 is no misspelt xmeas_2: sensors that differ in a number only are different ones.
         extra = [name for name in extra if _DIGITS.sub("#", name) not in known]

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import minimize
 
+from faultwise.experts.fusion import apply_temperature
+
 __all__ = ["Doubt"]
 
-_FLOOR = 1e-4
 _WIDEST = float(np.log(100.0))  # of the temperature's logarithm, either way
 
 
@@ -52,6 +53,4 @@ class Doubt:
     def apply(self, p: np.ndarray, shares: np.ndarray) -> np.ndarray:
         """Return probabilities (rows, classes), flattened by what the shares (rows,) of variables lost ask for."""
         temperature = np.exp(np.clip(self.base + self.more * shares, -_WIDEST, _WIDEST))[:, None]
-        logs = np.log(np.maximum(p, _FLOOR)) / temperature
-        raised = np.exp(logs - logs.max(axis=1, keepdims=True))
-        return np.asarray(raised / raised.sum(axis=1, keepdims=True))
+        return apply_temperature(p, temperature)

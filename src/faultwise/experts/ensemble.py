@@ -176,8 +176,14 @@ class Ensemble:
         }
 
     def fuse(self, p: Mapping[str, np.ndarray], scored: np.ndarray | None = None) -> np.ndarray:
-        """Return fused probabilities (rows, classes) of what `by_expert` gave."""
+        """Return fused probabilities (rows, classes) of what `by_expert` or `partly` gave."""
+        if ROW_ENCODER in p:
+            return p.get(LANGUAGE_MODEL, p[ROW_ENCODER])
         return self.fusion.mix(p, scored)
+
+    def asks_language_model(self, partly: bool) -> bool:
+        """Whether what the language model says of a row counts, with all sensors or without some (`partly`)."""
+        return not self.encoder_is_better if partly else self.uses_language_model
 
     def classical(self, X: pd.DataFrame) -> np.ndarray:
         """Return fused probabilities without the language model; with it where nothing else is kept."""

@@ -21,8 +21,8 @@ _FLOOR = 1e-4  # an expert that says "impossible" is not believed entirely: fore
 LANGUAGE_CAP = 0.3
 
 
-def apply_temperature(p: np.ndarray, temperature: float) -> np.ndarray:
-    """Return p (rows, classes) raised to 1/temperature and normalised; zeros are floored first."""
+def apply_temperature(p: np.ndarray, temperature: float | np.ndarray) -> np.ndarray:
+    """Return p (rows, classes) raised to 1/temperature, one or (rows, 1), and normalised; zeros are floored first."""
     logs = np.log(np.maximum(p, _FLOOR)) / temperature
     raised = np.exp(logs - logs.max(axis=1, keepdims=True))
     return np.asarray(raised / raised.sum(axis=1, keepdims=True))

@@ -78,11 +78,12 @@ class TextWay:
         if self.settings.form == "context":
             few = draw_evenly(codes, np.arange(len(codes)), _ROWS_TO_MEASURE, seed)
             return X.iloc[few], codes[few]
+        from faultwise.llm.row_encoder import hide
+
         rng = np.random.default_rng(seed)
         share = np.where(rng.random(len(X)) < self.settings.lost, rng.random(len(X)) * _HIDDEN, 0.0)
         of = pd.factorize(np.array([measured(str(name))[1] for name in X.columns], dtype=object))[0]
-        hidden = rng.random((len(X), int(of.max()) + 1)) < share[:, None]
-        return X.mask(hidden[:, of]), codes
+        return pd.DataFrame(hide(X.to_numpy(), of, share, rng), columns=X.columns, index=X.index), codes
 
     def asked(self, X: pd.DataFrame, lm: Any, builder: Any, tree: Any) -> Any:
         """Return the rows' prompts. Raises UserError for one that the model cannot take in whole."""

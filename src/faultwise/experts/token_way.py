@@ -22,12 +22,12 @@ from faultwise.errors import RunFolderError, UserError
 from faultwise.experts.distilling import Teacher, perturbed
 from faultwise.experts.settings import LanguageSettings
 
-__all__ = ["TokenWay"]
+__all__ = ["MOST_LOST", "TokenWay"]
 
 _LESSONS, _LESSONS_A_ROW, _FEWEST_LESSONS = 240_000, 40, 30_000
 _STEPS = (3000, 4000)  # of the encoder
 _FOR_MODEL = 8_000  # lessons that the language model itself can get to see in its minutes
-_LOST, _LOST_ROWS = 0.6, 0.4  # in this share of lessons up to that share of variables is hidden
+MOST_LOST, _LOST_ROWS = 0.6, 0.4  # in this share of lessons up to that share of variables is hidden
 
 
 class TokenWay:
@@ -71,7 +71,7 @@ class TokenWay:
                 scale,
                 variables,
                 steps,
-                _LOST,
+                MOST_LOST,
                 _LOST_ROWS,
                 to_hide,
                 seed=seed,
@@ -115,7 +115,7 @@ class TokenWay:
         rows, soft, to_hide = self._lessons
         hiding = round(_LOST_ROWS * min(_FOR_MODEL, len(rows)))
         at = np.concatenate([rng.choice(to_hide, hiding), rng.permutation(len(rows))[: _FOR_MODEL - hiding]])
-        share = np.where(np.arange(len(at)) < hiding, rng.random(len(at)) * _LOST, 0.0)
+        share = np.where(np.arange(len(at)) < hiding, rng.random(len(at)) * MOST_LOST, 0.0)
         self._lessons = None
         return self._hidden(rows[at], share, rng), soft[at]
 
@@ -123,7 +123,7 @@ class TokenWay:
         """Return the rows with up to as many variables hidden as were in training, in each others and another share."""
         rng = np.random.default_rng(seed)
         values = X[self._features].to_numpy(np.float32)
-        return self._hidden(values, rng.random(len(values)) * _LOST, rng)
+        return self._hidden(values, rng.random(len(values)) * MOST_LOST, rng)
 
     def lost_share(self, X: pd.DataFrame) -> np.ndarray:
         """Return the share of variables that are missing in each row, (rows,)."""
@@ -138,11 +138,9 @@ class TokenWay:
         return made
 
     def _hidden(self, values: np.ndarray, share: np.ndarray, rng: np.random.Generator) -> pd.DataFrame:
-        from faultwise.llm.row_encoder import variables
+        from faultwise.llm.row_encoder import hide, variables
 
-        of = variables(self._features)
-        hidden = rng.random((len(values), int(of.max()) + 1)) < share[:, None]
-        return pd.DataFrame(np.where(hidden[:, of], np.float32(np.nan), values), columns=self._features)
+        return pd.DataFrame(hide(values, variables(self._features), share, rng), columns=self._features)
 
     def asked(self, X: pd.DataFrame, lm: Any, builder: Any, tree: Any) -> Any:
         """Return the rows' questions; NaN marks what was not measured. Raises UserError where the model has no room."""

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import nn
 
-__all__ = ["RowEncoder", "RowScale", "fit", "variables"]
+__all__ = ["RowEncoder", "RowScale", "fit", "hide", "variables"]
 
 _FEWEST_BINS, _MOST_BINS, _CELLS = 8, 16, 1600
 _BATCH, _CHUNK = 256, 4096
@@ -153,6 +153,14 @@ def variables(names: Sequence[str]) -> np.ndarray:
     return np.array([first[name] for name in made])
 
 
+def hide(values: np.ndarray, of: np.ndarray, share: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Return values (rows, features) with NaN for variables drawn anew in each row, each with its row's `share` (rows,)
+    as its probability; `of` (features,) says which features are of one variable (see `variables`).
+    """
+    hidden = rng.random((len(values), int(of.max()) + 1)) < share[:, None]
+    return np.where(hidden[:, of], np.float32(np.nan), values)
+
+
 def fit(
     X: np.ndarray,
     soft: np.ndarray,
@@ -178,15 +186,14 @@ def fit(
     optimiser = torch.optim.AdamW(encoder.parameters(), lr=learning_rate, weight_decay=1e-2)
     course = torch.optim.lr_scheduler.OneCycleLR(optimiser, learning_rate, total_steps=steps, pct_start=0.1)
     scaled, targets = scale.apply(X), soft.astype(np.float32)
-    count, hiding = int(groups.max()) + 1, round(lost_rows * _BATCH)
+    hiding = round(lost_rows * _BATCH)
     to_hide = np.arange(len(scaled)) if to_hide is None else to_hide
     for _ in range(steps):
         at = rng.integers(len(scaled), size=_BATCH)
         at[:hiding] = to_hide[rng.integers(len(to_hide), size=hiding)]
         x = scaled[at]
         share = np.where(np.arange(_BATCH) < hiding, rng.random(_BATCH) * lost, 0.0)
-        hidden = rng.random((_BATCH, count)) < share[:, None]
-        x = np.where(hidden[:, groups], np.float32(np.nan), x)
+        x = hide(x, groups, share, rng)
         logs = encoder.head(encoder(torch.from_numpy(x))).log_softmax(1)
         loss = -(torch.from_numpy(targets[at]) * logs).sum(1).mean()
         optimiser.zero_grad(set_to_none=True)
