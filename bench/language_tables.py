@@ -113,21 +113,23 @@ def speed_lines() -> list[str]:
         lines += ["", f"Time grows with this power of the number (1: linear): {grown}."]
     if _there("language_recipe"):
         one = read_result("language_recipe")
-        recipe, mine = one["recipe"], one["ours"]
+        recipe = one["recipe"]
         lines += [
             "",
-            f"**Training time** beside the study's recipe (sentence of {one['tokens_per_row']} tokens, batch 1, "
-            "constant "
-            f"rate, {one['config']['epochs']} epochs of {4 * one['config']['rows']} rows, "
-            f"`python bench/language_recipe.py --cache F`): its best validation accuracy is "
-            f"{recipe['best_accuracy']:.3f}, after epoch {recipe['epoch']:.0f} and {recipe['seconds'] / 60:.0f} "
-            "minutes. "
-            f"Ours is first seen to be as good after {one['reached_s']:.0f} s ({one['share_until_reached']:.1%} of "
-            "that "
-            f"time), and ends after {mine['seconds']:.0f} s ({one['share_of_its_time']:.1%}) at "
-            f"{mine['accuracy']:.3f}, "
-            f"with {mine['peak_memory_gb']:.2f} GB at most.",
+            f"**Training time** beside the study's recipe (sentence of {one['tokens_per_row']} tokens, batch 1, constant "
+            f"rate, {one['config']['epochs']} epochs of {4 * one['config']['rows']} rows; "
+            "`python bench/language_recipe.py --cache F`): its best validation accuracy is "
+            f"{recipe['best_accuracy']:.3f}, after epoch {recipe['epoch']:.0f} and {recipe['seconds'] / 60:.0f} minutes.",
+            "",
+            "| way | as good after | of its time | ends after | of its time | accuracy | memory at most |",
+            "|---|---|---|---|---|---|---|",
         ]
+        for way in ("tokens", "short"):
+            mine = one[way]
+            lines.append(
+                f"| {way} | {mine['reached_s']:.0f} s | {mine['share_until_reached']:.1%} | {mine['seconds']:.0f} s | "
+                f"{mine['share_of_its_time']:.1%} | {mine['accuracy']:.3f} | {mine['peak_memory_gb']:.2f} GB |"
+            )
     return lines
 
 
