@@ -19,6 +19,7 @@ from faultwise import Diagnoser, UserError, hub
 from faultwise.errors import HubError, RunFolderError
 from faultwise.experts.language import LanguageExpert
 from faultwise.experts.settings import LanguageSettings
+from faultwise.experts.token_way import TokenWay
 from faultwise.llm.forms import FormConfig, attach
 from faultwise.llm.labels import LabelTree
 from faultwise.llm.loading import load
@@ -458,6 +459,21 @@ def test_few_rows_a_class(tiny_lm: Path, text: str) -> None:
     expert = LanguageExpert(LanguageSettings(model=str(tiny_lm), steps=2, text=text)).fit(X, y, groups)
     assert expert.predict_proba(X).shape == (9, 3)
     assert expert.predict_proba(X[:0]).shape == (0, 3)
+
+
+def test_where_rows_are_few_all_of_them_teach(tiny_lm: Path) -> None:
+    """A handful of held-out rows would stop the tuning by chance; perturbed rows do it then, and the log says so."""
+    settings = LanguageSettings(model=str(tiny_lm), steps=2)
+    few, enough = (LanguageExpert(settings).fit(*_rows(3, rows)) for rows in (6, 90))
+    assert few.log["judged_on"].startswith("perturbed rows")
+    assert few.log["held"] > 24
+    assert "judged_on" not in enough.log
+    assert few.log["lessons"] == 600 + 18  # see conftest
+    assert enough.log["lessons"] == (1 + 4) * (270 - enough.log["held"])
+    assert isinstance(few._way, TokenWay)
+    examined, labels = few._way.exam(0)
+    agreed = (few.quick_proba(examined).argmax(axis=1) == labels).mean()
+    assert agreed > 0.6  # the labels are those of the rows
 
 
 @pytest.mark.parametrize("seed", range(3))

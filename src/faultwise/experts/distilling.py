@@ -25,6 +25,7 @@ __all__ = ["TEACHERS", "Teacher", "perturbed"]
 
 TEACHERS = ("extra-trees", "gradient-boosting", "hist-gradient-boosting", "logistic-regression")
 _WEIGHED_ROWS = 5_000  # cross-fitting is for weights, which need few rows
+_FEW_ROWS, _FOLDS, _FOLDS_OF_FEW = 200, 2, 5  # half of a handful of rows tells nothing of what all would give
 _MIXING = 0.4  # of the beta law of mixtures (Zhang et al. 2018, mixup)
 _SWAPPED = {"within": 0.5, "across": 0.3}  # share of variables taken from another row at most
 
@@ -90,14 +91,14 @@ def _parts(y: np.ndarray, groups: np.ndarray, seed: int) -> list[Fold]:
     runs = pd.DataFrame({"y": y, "g": groups}).drop_duplicates().groupby("y").size()
     if len(np.unique(groups)) < len(y) and runs.min() >= 2:
         try:
-            return folds(y, groups, "group", 2, seed)[0]
+            return folds(y, groups, "group", _FOLDS, seed)[0]
         except DataError:  # runs that share classes can make it impossible
             pass
     counts = pd.Series(y).map(pd.Series(y).value_counts()).to_numpy()
     several, single = np.flatnonzero(counts > 1), np.flatnonzero(counts == 1)
     if not len(several):
         return []
-    parts = folds(y[several], None, "row", 2, seed)[0]
+    parts = folds(y[several], None, "row", _FOLDS if len(y) >= _FEW_ROWS else _FOLDS_OF_FEW, seed)[0]
     return [(np.concatenate([several[train], single]), several[held]) for train, held in parts]
 
 

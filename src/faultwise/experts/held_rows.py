@@ -8,11 +8,12 @@ import pandas as pd
 from faultwise.data.drawing import draw_evenly
 from faultwise.errors import UserError
 
-__all__ = ["MOST_HELD", "fewer", "held_out"]
+__all__ = ["FEWEST_HELD", "MOST_HELD", "fewer", "held_out"]
 
 MOST_HELD = 200
 _HELD = 0.1  # share of the rows
-_HELD_TOKENS, _FEWEST_HELD = 12_000, 24  # long prompts: stopping must not cost more than training
+FEWEST_HELD = 24
+_HELD_TOKENS = 12_000  # long prompts: stopping must not cost more than training
 
 
 def held_out(y: np.ndarray, groups: np.ndarray, seed: int) -> np.ndarray:
@@ -44,5 +45,5 @@ def held_out(y: np.ndarray, groups: np.ndarray, seed: int) -> np.ndarray:
 
 def fewer(codes: np.ndarray, tokens: int, seed: int) -> np.ndarray:
     """Return positions of so many held-out rows, evenly over the classes, as an evaluation can afford."""
-    most = min(MOST_HELD, max(_FEWEST_HELD, _HELD_TOKENS // tokens))
+    most = min(MOST_HELD, max(FEWEST_HELD, _HELD_TOKENS // tokens))
     return draw_evenly(codes, np.arange(len(codes)), most, seed)

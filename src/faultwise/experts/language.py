@@ -19,7 +19,7 @@ from tqdm import tqdm
 from faultwise.data.drawing import draw_evenly
 from faultwise.errors import RunFolderError, UserError
 from faultwise.experts.doubt import Doubt
-from faultwise.experts.held_rows import MOST_HELD, fewer, held_out
+from faultwise.experts.held_rows import FEWEST_HELD, MOST_HELD, fewer, held_out
 from faultwise.experts.registry import LANGUAGE_MODEL, ExpertContext
 from faultwise.experts.settings import LanguageSettings
 from faultwise.experts.text_way import TextWay
@@ -77,16 +77,24 @@ class LanguageExpert:
         self.classes_, codes = np.unique(y, return_inverse=True)
         held = held_out(y, groups, self.seed)
         self._way = self._new_way()
-        self._way.fit(X[~held], y[~held], groups[~held], self.seed, self.progress)
+        # A handful of held-out rows tells when to stop by chance only, and is missing where few are to learn from.
+        examined = self._way if isinstance(self._way, TokenWay) and held.sum() < FEWEST_HELD else None
+        used = np.ones(len(y), bool) if examined else ~held
+        self._way.fit(X[used], y[used], groups[used], self.seed, self.progress)
         self._lm = load(self.settings.model, self.settings.device)
         self._way.ready(self._lm, self._answers()[0], self.seed)
-        rows, targets = self._way.lessons(X[~held], codes[~held], self.seed)
-        asked, beside = self._asked(rows), self._asked(X[held])
-        few = fewer(codes[held], max(beside.lengths), self.seed)
-        if len(few) < held.sum():
-            beside = self._asked(X[held].iloc[few])
-        self._tune(asked, targets, (beside, codes[held][few]))
-        self._learn_doubt(X[held], codes[held])
+        rows, targets = self._way.lessons(X[used], codes[used], self.seed)
+        unseen, known = examined.exam(self.seed) if examined else (X[held], codes[held])
+        asked, beside = self._asked(rows), self._asked(unseen)
+        few = fewer(known, max(beside.lengths), self.seed)
+        if len(few) < len(known):
+            beside = self._asked(unseen.iloc[few])
+        self._tune(asked, targets, (beside, known[few]))
+        self._learn_doubt(unseen, known)
+        if examined:
+            self.log["judged_on"] = (
+                "perturbed rows with labels of the teachers, for there were too few rows to hold out"
+            )
         return self
 
     @property

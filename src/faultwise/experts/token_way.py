@@ -27,6 +27,7 @@ __all__ = ["MOST_LOST", "TokenWay"]
 _LESSONS, _LESSONS_A_ROW, _FEWEST_LESSONS = 240_000, 40, 30_000
 _STEPS = (3000, 4000)  # of the encoder
 _FOR_MODEL = 8_000  # lessons that the language model itself can get to see in its minutes
+_EXAM = 400
 MOST_LOST, _LOST_ROWS = 0.6, 0.4  # in this share of lessons up to that share of variables is hidden
 
 
@@ -43,6 +44,7 @@ class TokenWay:
         self.encoder: Any = None
         self._features: list[str] = []
         self._lessons: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
+        self._exam: tuple[np.ndarray, np.ndarray] | None = None
         self._projector_state: dict[str, Any] | None = None
 
     def fit(self, X: pd.DataFrame, y: np.ndarray, groups: np.ndarray, seed: int, progress: bool) -> None:
@@ -78,6 +80,8 @@ class TokenWay:
                 step=bar.update,
             )
         self._lessons = made, soft, to_hide
+        fresh = perturbed(values, codes, variables, _EXAM, seed + 1)
+        self._exam = fresh, teacher.proba(pd.DataFrame(fresh, columns=X.columns))
         self.log = {"teacher": teacher.weights, "lessons": len(made)}
 
     def ready(self, lm: Any, labels: Sequence[Sequence[int]], seed: int) -> None:
@@ -118,6 +122,18 @@ class TokenWay:
         share = np.where(np.arange(len(at)) < hiding, rng.random(len(at)) * MOST_LOST, 0.0)
         self._lessons = None
         return self._hidden(rows[at], share, rng), soft[at]
+
+    def exam(self, seed: int) -> tuple[pd.DataFrame, np.ndarray]:
+        """Return perturbed rows that were no lessons, and labels (rows,) drawn as likely as the teacher thinks them.
+
+        Where hardly any real row could be held out they say better how well the teacher was followed.
+        """
+        assert self._exam is not None
+        rows, soft = self._exam
+        drawn = np.random.default_rng(seed).random((len(soft), 1))
+        return pd.DataFrame(rows, columns=self._features), (
+            soft.cumsum(axis=1) < drawn * soft.sum(axis=1, keepdims=True)
+        ).sum(axis=1)
 
     def without_some(self, X: pd.DataFrame, seed: int) -> pd.DataFrame:
         """Return the rows with up to as many variables hidden as were in training, in each others and another share."""

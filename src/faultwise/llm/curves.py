@@ -45,8 +45,7 @@ _GAP_ERRORS, _GAP = 2.6, 0.15
 # Still climbing: two held-out rows more than two evaluations ago and 2% of all, and a held-out loss that fell by a
 # twentieth or more each time. Above 0.95 the noise of a hundred held-out rows is all there is left to win.
 _CLIMB_ROWS, _CLIMB, _CLIMB_LOSS, _HIGH_ENOUGH = 2, 0.02, 0.05, 0.95
-# Held-out rows where the log does not say how many: the fewest that long prompts leave, so that noise is not
-# underestimated. Beyond ten thousand it is far below every margin above.
+# Held-out rows where the log does not say how many: the fewest that long prompts leave; beyond the most, no noise.
 _HELD_UNKNOWN, _MOST_HELD = 24, 10_000
 _LARGEST = 1e9  # figures beyond this are not told apart; their arithmetic would overflow
 
@@ -65,6 +64,7 @@ class _Course:
     share: float | None
     best: int | None
     text: str = "short"  # the way in: what can be done about it differs
+    judged_on: str = "held-out rows"
 
     @property
     def of_text(self) -> str:
@@ -83,7 +83,7 @@ class _Course:
 
     @property
     def held_rows(self) -> str:
-        return f"{self.held:,} held-out rows" if self.held else "held-out rows"
+        return f"{self.held:,} {self.judged_on}" if self.held else self.judged_on
 
     def last(self, name: str) -> float:
         return float(self.at[name][-1])
@@ -130,6 +130,7 @@ def summary(log: Mapping[str, Any]) -> dict[str, Any]:
         "epochs": _known(epochs[-1]) if len(epochs) else None,
         "rows": _whole(log.get("rows")),
         "held": _whole(log.get("held")),
+        "judged_on": course.judged_on,
         "classes": course.classes,
         "chance": None if course.chance is None else _known(course.chance),
         "seconds": _known(_number(log.get("seconds"))),
@@ -174,6 +175,7 @@ def _course(log: Mapping[str, Any]) -> _Course:
         min(1.0, share) if share > 0 else None,
         None if best is None else best[1],
         str(log.get("text") or "short"),
+        str(log.get("judged_on") or "held-out rows"),
     )
 
 

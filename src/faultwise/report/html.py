@@ -193,7 +193,7 @@ def _tuning(provenance: Mapping[str, Any]) -> tuple[dict[str, Any] | None, dict[
         for key, text in (
             ("steps", "{steps} of {planned_steps} planned steps" if known.get("planned_steps") else "{steps} steps"),
             ("rows", "{rows} training rows"),
-            ("held", "{held} held-out rows"),
+            ("held", f"{{held}} {tuned.get('judged_on', 'held-out rows')}"),
             ("seconds", "{seconds} s"),
             ("stopped", "stopped: {stopped}"),
         )
