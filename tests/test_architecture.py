@@ -62,7 +62,7 @@ RANKS = {
 # constant, which it holds itself, may be taken from it.
 DOOR_GIVES = {"__version__"}
 # Modules of networks of our own: a class of torch cannot be made without torch. Nobody imports them at the top.
-TORCH_MODULES = {"llm.projector", "llm.row_encoder"}
+TORCH_MODULES = {"encoders.efficientnet", "encoders.transformer_maps", "llm.projector", "llm.row_encoder"}
 HEAVY = ("torch", "sklearn", "pandas", "transformers", "matplotlib")
 
 

@@ -115,7 +115,8 @@ class EfficientNetLite0(nn.Module):
                     _take(part, state, f"_blocks.{at}.{conv}", f"_blocks.{at}.{norm}")
         except (KeyError, RuntimeError, OSError, ValueError) as error:
             raise UserError(f"`{file}` does not hold the weights of EfficientNet-Lite0 ({error}).") from error
-        return network.to(memory_format=torch.channels_last)
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return network
 
 
 def _take(part: nn.Module, state: dict[str, torch.Tensor], conv: str, norm: str) -> None:
