@@ -161,8 +161,8 @@ def _on_black(raw: Any, notes: list[str]) -> Any:
 
 def _too_large(path: Path, most_pixels: int) -> DataError:
     return DataError(
-        f"`{path}` has more than the {most_pixels / 1e6:,.0f} million pixels that are read at once: cut it into tiles, or "
-        "make it smaller."
+        f"`{path}` has more than the {most_pixels / 1e6:,.0f} million pixels that are read at once: cut it into tiles, "
+        "or make it smaller."
     )
 
 

@@ -113,8 +113,9 @@ class EfficientNetLite0(nn.Module):
                 names = ("_expand_conv", "_bn0"), ("_depthwise_conv", "_bn1"), ("_project_conv", "_bn2")
                 for part, (conv, norm) in zip(block.parts, names[-len(block.parts) :], strict=True):
                     _take(part, state, f"_blocks.{at}.{conv}", f"_blocks.{at}.{norm}")
-        except (KeyError, RuntimeError, OSError, ValueError) as error:
-            raise UserError(f"`{file}` does not hold the weights of EfficientNet-Lite0 ({error}).") from error
+        except Exception as error:  # torch raises nearly anything for a damaged file
+            why = (str(error).splitlines() or [""])[0][:120]
+            raise UserError(f"`{file}` does not hold the weights of EfficientNet-Lite0 ({why}).") from error
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         return network
 

@@ -31,7 +31,7 @@ class TransformerMaps(nn.Module):
         self.asked = {"interpolate_pos_encoding": True} if "interpolate_pos_encoding" in accepted else {}
 
     def forward(self, pixels: torch.Tensor) -> list[torch.Tensor]:
-        """Return maps (images, hidden size, height / patch, width / patch) of pixels between 0 and 255, finest alike."""
+        """Return maps (images, hidden size, height / patch, width / patch) of pixels of 0 to 255."""
         high, wide = (n // self.patch for n in pixels.shape[-2:])
         scaled = (pixels - self.mean) / self.spread
         states = self.model(scaled.contiguous(), output_hidden_states=True, **self.asked).hidden_states

@@ -1,0 +1,154 @@
+"""Images as patches: maps of several stages on one grid, averaged locally, turned to the components that matter.
+
+The components are those of the good images' patches (principal components, scaled half-way to equal spread).
+Images are resized to one size; what size, and whether squeezed or in proportion, is said in `Resizing`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, Literal
+
+import numpy as np
+
+from faultwise.encoders.backbones import Backbone
+
+__all__ = ["PatchEncoder", "Patches", "Resizing"]
+
+_BATCH = 8
+_LEARNT_FROM = 200  # images, that the components are learnt from: few directions, many patches
+_WHITENED = 0.5  # 0 leaves the components as spread as they are, 1 makes them equal: half-way was best on good images
+_SMALLEST = 1e-6
+
+
+@dataclass(frozen=True, slots=True)
+class Resizing:
+    """Images get as many pixels as a square of `side`; "square" squeezes, "aspect" keeps their shape."""
+
+    way: Literal["square", "aspect"] = "square"
+    side: int = 256
+
+    def size(self, high: int, wide: int, step: int = 32) -> tuple[int, int]:
+        """Return height and width for an image of such size; both are multiples of `step`.
+
+        >>> Resizing().size(100, 400), Resizing("aspect").size(100, 400)
+        ((256, 256), (128, 512))
+        """
+        if self.way == "square":
+            return _near(self.side, step), _near(self.side, step)
+        scale = self.side / (high * wide) ** 0.5
+        return _near(high * scale, step), _near(wide * scale, step)
+
+
+@dataclass(frozen=True, slots=True)
+class Patches:
+    """The patches of one image: vectors (rows, columns, components; float32)."""
+
+    vectors: np.ndarray
+
+    @property
+    def flat(self) -> np.ndarray:
+        """The vectors as (patches, components)."""
+        return self.vectors.reshape(-1, self.vectors.shape[-1])
+
+
+class PatchEncoder:
+    """Turns pixels into `Patches` of the backbone's `stages`, on the grid of the stage `grid`."""
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        resizing: Resizing | None = None,
+        stages: Sequence[int] = (1, 2, 3),
+        grid: int = 2,
+        components: int = 64,
+    ) -> None:
+        self.backbone = backbone
+        self.resizing = resizing or Resizing()
+        self.stages, self.grid, self.components = tuple(stages), grid, components
+        self.centre: np.ndarray | None = None
+        self.directions: np.ndarray | None = None
+
+    def fit(self, images: Iterable[np.ndarray]) -> Iterator[Patches]:
+        """Learn the components from the first 200 images (height, width, 3; uint8), and yield the patches of all.
+
+        Nothing is learnt before the first is asked for. Each image goes through the backbone once.
+        """
+        kept: list[np.ndarray] = []
+        raw = self._raw(images)
+        for one in raw:
+            kept.append(one)
+            if len(kept) == _LEARNT_FROM:
+                break
+        if kept:
+            self._learn(np.concatenate([one.reshape(-1, one.shape[-1]) for one in kept]))
+        while kept:
+            yield self._turned(kept.pop(0))
+        for one in raw:
+            yield self._turned(one)
+
+    def patches(self, images: Iterable[np.ndarray]) -> Iterator[Patches]:
+        """Yield the patches of images (height, width, 3; uint8), in their order."""
+        for one in self._raw(images):
+            yield self._turned(one)
+
+    def _learn(self, rows: np.ndarray) -> None:
+        self.centre = rows.mean(axis=0)
+        spread = np.cov(rows - self.centre, rowvar=False)
+        values, vectors = np.linalg.eigh(spread)
+        most = min(self.components, len(values))
+        values, vectors = values[::-1][:most], vectors[:, ::-1][:, :most]
+        # The sign of a direction is free: fixed, so that the same images give the same numbers.
+        vectors = vectors * np.sign(vectors[np.abs(vectors).argmax(axis=0), np.arange(most)])
+        scale = np.maximum(values, _SMALLEST * values[0]) ** (-_WHITENED / 2)
+        self.directions = (vectors * scale).astype(np.float32)
+
+    def _turned(self, raw: np.ndarray) -> Patches:
+        assert self.directions is not None, "fit first"
+        return Patches((raw - self.centre) @ self.directions)
+
+    def _raw(self, images: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+        """Yield the stages' maps on one grid, (rows, columns, channels), an image at a time."""
+        import torch
+
+        images = iter(images)
+        while group := list(islice(images, _BATCH)):
+            resized = [_resized(image, self.resizing.size(*image.shape[:2])) for image in group]
+            made: list[np.ndarray | None] = [None] * len(resized)
+            for shape in {one.shape for one in resized}:
+                at = [place for place, one in enumerate(resized) if one.shape == shape]
+                pixels = torch.from_numpy(np.stack([resized[place] for place in at])).permute(0, 3, 1, 2)
+                for place, one in zip(at, self._on_grid(pixels), strict=True):
+                    made[place] = one
+            yield from (one for one in made if one is not None)
+
+    def _on_grid(self, pixels: Any) -> np.ndarray:
+        from torch.nn import functional
+
+        maps = self.backbone.maps(pixels)
+        shape = maps[self.grid].shape[-2:]
+        parts = []
+        for stage in self.stages:
+            part = maps[stage]
+            if part.shape[-2] >= shape[0]:  # coarser ones are averages already
+                part = functional.avg_pool2d(part, 3, 1, 1, count_include_pad=False)
+            if part.shape[-2] > shape[0]:
+                part = functional.adaptive_avg_pool2d(part, shape)
+            elif part.shape[-2] < shape[0]:
+                part = functional.interpolate(part, shape, mode="bilinear", align_corners=False)
+            parts.append(part.permute(0, 2, 3, 1).numpy())
+        return np.concatenate(parts, axis=-1)
+
+
+def _resized(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    from PIL import Image as Pillow
+
+    if image.shape[:2] == size:
+        return image
+    return np.asarray(Pillow.fromarray(image).resize((size[1], size[0]), Pillow.Resampling.BICUBIC, reducing_gap=2.0))
+
+
+def _near(length: float, step: int) -> int:
+    return max(1, round(length / step)) * step

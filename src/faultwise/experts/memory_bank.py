@@ -1,0 +1,86 @@
+"""A memory of good patches: how far a patch is from the nearest good one, by exact search in a bank of bounded size.
+
+After PatchCore (Roth et al. 2022). The bank is a cover of all good patches (`coreset`), kept in half precision, so that
+scores are the same before and after saving. What counts as too far is not decided here.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from faultwise.errors import RunFolderError, UserError
+from faultwise.experts.coreset import spread_out
+
+__all__ = ["MemoryBank", "image_score"]
+
+_ROWS, _COLUMNS = 2_048, 8_192  # of a block of distances: 64 MB
+_TOP = 0.03  # share of an image's patches that its score is the mean of
+
+
+class MemoryBank:
+    """Good patches (`size` at most). `points` (patches, components; float16)."""
+
+    def __init__(self, size: int = 32_000) -> None:
+        self.size = size
+        self.points = np.empty((0, 0), np.float16)
+
+    def fit(self, patches: np.ndarray, seed: int = 0, progress: bool = False) -> MemoryBank:
+        """Keep a cover of good patches (patches, components). Raises UserError for none, or what is no number."""
+        if not len(patches):
+            raise UserError("There are no good patches to remember: give one good image at least.")
+        if not np.isfinite(patches).all():
+            raise UserError("Some patches of the good images are no numbers: check the backbone's files.")
+        hide = not progress or len(patches) <= self.size
+        with tqdm(
+            total=len(patches), desc="memory bank", unit="patch", disable=hide, leave=False, file=sys.stderr
+        ) as bar:
+            at = spread_out(np.asarray(patches, np.float32), self.size, seed, bar.update)
+        self.points = patches[at].astype(np.float16)
+        return self
+
+    def distances(self, patches: np.ndarray) -> np.ndarray:
+        """Return how far each of the patches (patches, components) is from the nearest in the bank, (patches,)."""
+        import torch
+
+        asked = torch.from_numpy(np.ascontiguousarray(patches, np.float32))
+        bank = torch.from_numpy(self.points.astype(np.float32))
+        squares = (bank * bank).sum(dim=1)
+        made = []
+        for rows in torch.split(asked, _ROWS):
+            nearest = torch.full((len(rows),), torch.inf)
+            for part, square in zip(torch.split(bank, _COLUMNS), torch.split(squares, _COLUMNS), strict=True):
+                nearest = torch.minimum(nearest, torch.addmm(square, rows, part.T, alpha=-2).amin(dim=1))
+            made.append((nearest + (rows * rows).sum(dim=1)).clamp_min(0).sqrt())
+        return np.asarray(torch.cat(made).numpy()) if made else np.empty(0, np.float32)
+
+    def save(self, folder: Path) -> None:
+        """Write `bank.safetensors`."""
+        from safetensors.numpy import save_file
+
+        save_file({"points": self.points}, folder / "bank.safetensors")
+
+    def load(self, folder: Path) -> MemoryBank:
+        """Read what `save` wrote. Raises RunFolderError for anything else."""
+        from safetensors import SafetensorError
+        from safetensors.numpy import load_file
+
+        try:
+            points = load_file(folder / "bank.safetensors")["points"]
+        except (OSError, KeyError, ValueError, SafetensorError) as error:
+            raise RunFolderError(f"`{folder}` holds no memory bank that can be read ({error}): fit again.") from error
+        self.points = points
+        return self
+
+
+def image_score(distances: np.ndarray) -> float:
+    """Return the score of an image from its patches' distances (any shape): the mean of the highest 3%.
+
+    >>> image_score(np.r_[np.zeros(99), 6.0])
+    2.0
+    """
+    flat = np.sort(distances.ravel())
+    return float(flat[-max(1, round(_TOP * len(flat))) :].mean())
