@@ -6,6 +6,7 @@ import io
 import random
 import struct
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from PIL import Image as Pillow
 
 from faultwise.data.image_checks import checked
+from faultwise.data.image_converting import PCB_KINDS, convert, read_boxes, recognised
 from faultwise.data.image_folders import ImageItem, categories, holds_images, read_image_set
 from faultwise.data.images import read_image, read_mask
 from faultwise.errors import DataError
@@ -293,3 +295,102 @@ def test_nothing_left(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"No image of .* can be used: .*a.png"):
         checked(read_image_set(tmp_path))
     assert read_image_set(tmp_path).train == (ImageItem(tmp_path / "a.png"),)
+
+
+# --- known sets ------------------------------------------------------------------------------------------------
+
+
+def _magnetic_tile(source: Path) -> None:
+    for n in range(10):
+        _saved(source / f"MT_Free/Imgs/{n}.jpg", _pixels(seed=n))
+        _saved(source / f"MT_Free/Imgs/{n}.png", np.zeros((24, 32), np.uint8))
+    _saved(source / "MT_Crack/Imgs/c.jpg", _pixels(seed=50))
+    _saved(source / "MT_Crack/Imgs/c.png", np.eye(24, 32, dtype=np.uint8) * 255)
+
+
+def _deeppcb(source: Path) -> None:
+    for side in ("temp", "test"):
+        _saved(source / f"group1/1/1000_{side}.jpg", _pixels(64, 64, int(side == "temp")))
+    (source / "group1/1_not").mkdir()
+    (source / "group1/1_not/1000.txt").write_text("5 6 20 30 1\n40 40 50 60 6\n")
+
+
+def _elpv(source: Path) -> None:
+    lines = []
+    for n, doubt in enumerate(["0.0"] * 5 + ["1.0", "0.3333333333333333"]):
+        _saved(source / f"images/cell{n}.png", _pixels(seed=n))
+        lines.append(f"images/cell{n}.png  {doubt}   mono")
+    (source / "labels.csv").write_text("\n".join(lines))
+
+
+def _visa(source: Path) -> None:
+    lines = ["object,split,label,image,mask"]
+    for split, label, n in (("train", "normal", 0), ("test", "normal", 1), ("test", "anomaly", 0)):
+        side = "Normal" if label == "normal" else "Anomaly"
+        image = _saved(source / f"candle/Data/Images/{side}/{n:04}.JPG", _pixels(seed=len(lines))).relative_to(source)
+        mask = "candle/Data/Masks/Anomaly/0000.png" if label == "anomaly" else ""
+        lines.append(f"candle,{split},{label},{image},{mask}")
+    _saved(source / "candle/Data/Masks/Anomaly/0000.png", np.eye(24, 32, dtype=np.uint8))
+    (source / "split_csv").mkdir()
+    (source / "split_csv/1cls.csv").write_text("\n".join(lines))
+
+
+def _aebad(source: Path) -> None:
+    _saved(source / "train/good/view/IMG_1.png", _pixels(seed=1))
+    for part, end in (("test", "png"), ("ground_truth", "png")):
+        pixels = _pixels() if part == "test" else np.eye(24, 32, dtype=np.uint8) * 255
+        _saved(source / f"{part}/fracture/view/IMG_2.{end}", pixels)
+
+
+@pytest.mark.parametrize(
+    ("make", "kind", "counts"),
+    [
+        (_magnetic_tile, "magnetic-tile", {"good": (8, 2), "crack": (0, 1)}),
+        (_deeppcb, "deeppcb", {"good": (1, 0), "defective": (0, 1)}),
+        (_elpv, "elpv", {"good": (4, 1), "defective": (0, 1), "doubtful-0.33": (0, 1)}),
+        (_visa, "visa", {"good": (1, 1), "defective": (0, 1)}),
+        (_aebad, "aebad", {"good": (1, 0), "fracture": (0, 1)}),
+    ],
+    ids=["magnetic tile", "deeppcb", "elpv", "visa", "aebad"],
+)
+def test_known_sets_become_the_mvtec_layout(
+    tmp_path: Path, make: Callable[[Path], None], kind: str, counts: dict[str, tuple[int, int]]
+) -> None:
+    make(tmp_path / "source")
+    assert recognised(tmp_path / "source") == kind
+    (folder,) = convert(tmp_path / "source", tmp_path / "out")
+    images, report = checked(read_image_set(folder))
+    found = {
+        label: tuple(sum(item.label == label for item in items) for items in (images.train, images.test))
+        for label in counts
+    }
+    assert found == counts
+    assert report.unreadable == ()
+    marked = [item for item in images.test if item.label != "good"]
+    assert all((item.mask is not None) == (kind != "elpv") for item in marked)
+    with pytest.raises(DataError, match="is not empty"):
+        convert(tmp_path / "source", tmp_path / "out")
+
+
+def test_boxes_of_boards(tmp_path: Path) -> None:
+    _deeppcb(tmp_path)
+    assert read_boxes(tmp_path / "group1/1_not/1000.txt") == [(5, 6, 20, 30, "open"), (40, 40, 50, 60, PCB_KINDS[5])]
+    convert(tmp_path, tmp_path / "out")
+    assert read_mask(next((tmp_path / "out").rglob("*_mask.png"))).sum() == 15 * 24 + 10 * 20
+    (tmp_path / "bad.txt").write_text("1 2 3 4 9\n")
+    with pytest.raises(DataError, match="Line 1 of"):
+        read_boxes(tmp_path / "bad.txt")
+
+
+def test_unknown_and_incomplete_sets(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="There is no folder"):
+        convert(tmp_path / "none", tmp_path / "out")
+    with pytest.raises(DataError, match="is none of `magnetic-tile`"):
+        convert(tmp_path, tmp_path / "out")
+    _visa(tmp_path / "visa")
+    (tmp_path / "visa/split_csv/1cls.csv").unlink()
+    with pytest.raises(DataError, match=r"1cls\.csv` is missing"):
+        convert(tmp_path / "visa", tmp_path / "out")
+    (tmp_path / "tiles/MT_Free").mkdir(parents=True)
+    with pytest.raises(DataError, match="holds none of its images"):
+        convert(tmp_path / "tiles", tmp_path / "out2")
