@@ -116,10 +116,11 @@ def speed_lines() -> list[str]:
         recipe = one["recipe"]
         lines += [
             "",
-            f"**Training time** beside the study's recipe (sentence of {one['tokens_per_row']} tokens, batch 1, constant "
-            f"rate, {one['config']['epochs']} epochs of {4 * one['config']['rows']} rows; "
+            f"**Training time** beside the study's recipe (sentence of {one['tokens_per_row']} tokens, batch 1, "
+            f"constant rate, {one['config']['epochs']} epochs of {4 * one['config']['rows']} rows; "
             "`python bench/language_recipe.py --cache F`): its best validation accuracy is "
-            f"{recipe['best_accuracy']:.3f}, after epoch {recipe['epoch']:.0f} and {recipe['seconds'] / 60:.0f} minutes.",
+            f"{recipe['best_accuracy']:.3f}, after epoch {recipe['epoch']:.0f} and {recipe['seconds'] / 60:.0f} "
+            "minutes.",
             "",
             "| way | as good after | of its time | ends after | of its time | accuracy | memory at most |",
             "|---|---|---|---|---|---|---|",

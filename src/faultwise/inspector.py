@@ -1,0 +1,245 @@
+"""Images in, verdicts out: learns from good images alone what is usual, and says of others what is not, and where.
+
+The memory bank scores, held-out good images set the limit, the map above a limit of its own gives the regions. A
+verdict is a comparison with a limit that good images earned; no probability of a defect is claimed.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from tqdm import tqdm
+
+from faultwise.data.images import read_image
+from faultwise.encoders.backbones import EMBEDDED, load_backbone
+from faultwise.encoders.patches import PatchEncoder, Patches, Resizing
+from faultwise.errors import RunFolderError, UserError
+from faultwise.evidence.regions import Region, regions, stretched
+from faultwise.experts.good_limits import GoodLimit
+from faultwise.experts.memory_bank import MemoryBank, image_score
+from faultwise.runs import read_manifest, write_run
+
+__all__ = ["Inspection", "InspectionSettings", "Inspector"]
+
+_SET_ASIDE_FROM = 20  # good images: fewer are all needed to learn from
+_TURNED_UP_TO = 16  # good images: so few are also shown turned and mirrored
+_STRIDE, _STAGES, _GRID = 32, (1, 2, 3), 2
+
+Picture = np.ndarray | str | Path
+
+
+@dataclass(frozen=True, slots=True)
+class InspectionSettings:
+    """Everything a fit on images can be told beside the images.
+
+    `held_out` is the share of good images set aside for the limits, `bank` the most patches that are remembered, `side`
+    the square root of an image's pixels after resizing.
+    """
+
+    backbone: str = EMBEDDED
+    resizing: Literal["square", "aspect"] = "square"
+    side: int = 256
+    bank: int = 32_000
+    false_alarm_rate: float = 0.05
+    held_out: float = 0.2
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        errors = []
+        if not 64 <= self.side <= 1024:
+            errors.append(f"side is {self.side}, expected 64 to 1024")
+        if self.resizing not in ("square", "aspect"):
+            errors.append(f"resizing is `{self.resizing}`, expected square or aspect")
+        if self.bank < 100:
+            errors.append(f"bank is {self.bank}, expected 100 or more")
+        for name in ("false_alarm_rate", "held_out"):
+            if not 0 < getattr(self, name) < 1:
+                errors.append(f"{name} is {getattr(self, name):g}, expected between 0 and 1")
+        if errors:
+            raise UserError("These settings cannot be used: " + "; ".join(errors) + ".")
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """What is said of one image: `score` against `limit`, the `regions` above theirs, and the map (height, width).
+
+    `as_odd` is the share of good images set aside that scored as high or higher, None where none were set aside.
+    """
+
+    name: str
+    score: float
+    limit: GoodLimit
+    defective: bool
+    as_odd: float | None
+    regions: tuple[Region, ...]
+    heat: np.ndarray
+    region_limit: float
+    notes: tuple[str, ...] = ()
+
+
+class Inspector:
+    """Learns good images, inspects others.
+
+    >>> Inspector(InspectionSettings(side=10))
+    Traceback (most recent call last):
+    faultwise.errors.UserError: These settings cannot be used: side is 10, expected 64 to 1024.
+    """
+
+    def __init__(
+        self, settings: InspectionSettings | None = None, progress: bool = False, backbone: Any = None
+    ) -> None:
+        self.settings = settings or InspectionSettings()
+        self.progress = progress
+        self._backbone = backbone
+        self._white: int | None = None
+        self._encoder: PatchEncoder | None = None
+        self._bank = MemoryBank(self.settings.bank)
+        self._aside = np.empty(0)
+
+    def fit(self, good: Sequence[Picture]) -> Inspector:
+        """Learn from good images: paths, or pixels (height, width, 3; uint8). Raises UserError for none."""
+        if not len(good):
+            raise UserError("There are no good images to learn from: give one at least.")
+        encoder = self._new_encoder()
+        order = np.random.default_rng(self.settings.seed).permutation(len(good))
+        aside = round(self.settings.held_out * len(good)) if len(good) >= _SET_ASIDE_FROM else 0
+        learnt = [good[at] for at in order[aside:]]
+        turns = _turns if len(learnt) <= _TURNED_UP_TO else _as_it_is
+        shown = (image for picture in learnt for image in turns(self._pixels(picture)))
+        each = len(turns(self._pixels(learnt[0])))
+        patches = list(self._watched(encoder.fit(shown), each * len(learnt), "good images"))
+        owners = np.repeat(np.arange(len(patches)) // each, [len(one.flat) for one in patches])
+        points = np.concatenate([one.flat for one in patches])
+        self._bank = MemoryBank(self.settings.bank).fit(points, self.settings.seed, self.progress)
+        self._encoder = encoder
+        if aside:
+            maps = list(self._maps([good[at] for at in order[:aside]], "limits"))
+        else:
+            maps = list(self._left_out(patches[::each], points, owners))
+        scores = np.array([image_score(one) for one in maps])
+        peaks = np.array([one.max() for one in maps])
+        self.limit = GoodLimit.of(scores, self.settings.false_alarm_rate, held_out=bool(aside))
+        self.region_limit = GoodLimit.of(peaks, self.settings.false_alarm_rate, held_out=bool(aside)).value
+        self._aside = np.sort(scores) if aside else np.empty(0)
+        return self
+
+    def scores(self, images: Sequence[Picture]) -> np.ndarray:
+        """Return the score of each image (images,): the higher, the less it resembles good ones."""
+        return np.array([image_score(one) for one in self._maps(images, "inspecting")])
+
+    def inspect(self, image: Picture) -> Inspection:
+        """Return what is said of one image. Raises UserError for one that cannot be read, or before a fit."""
+        return next(self.inspect_all([image]))
+
+    def inspect_all(self, images: Sequence[Picture]) -> Iterator[Inspection]:
+        """Yield what is said of each image, in their order."""
+        for at, values in enumerate(self._maps(images, "inspecting")):
+            image = images[at]
+            pixels = self._pixels(image)
+            heat = stretched(values, (pixels.shape[0], pixels.shape[1]))
+            score = image_score(values)
+            found = regions(heat, self.region_limit, pixels)
+            as_odd = float((self._aside >= score).mean()) if len(self._aside) else None
+            yield Inspection(
+                str(image) if isinstance(image, str | Path) else f"image {at + 1}",
+                score,
+                self.limit,
+                score > self.limit.value,
+                as_odd,
+                found,
+                heat,
+                self.region_limit,
+            )
+
+    def save(self, folder: str | Path) -> Path:
+        """Write a run folder: manifest, bank and directions; the backbone is only named. Raises RunFolderError."""
+        encoder = self._ready()
+
+        def write(place: Path) -> None:
+            from safetensors.numpy import save_file
+
+            self._bank.save(place)
+            assert encoder.centre is not None
+            assert encoder.directions is not None
+            arrays = {"centre": encoder.centre, "directions": np.ascontiguousarray(encoder.directions)}
+            save_file({**arrays, "aside": self._aside}, place / "encoder.safetensors")
+
+        manifest = {
+            "kind": "images",
+            "settings": asdict(self.settings),
+            "limit": asdict(self.limit),
+            "region_limit": self.region_limit,
+            "white": self._white,
+        }
+        return write_run(Path(folder), manifest, write)
+
+    @classmethod
+    def load(cls, folder: str | Path, progress: bool = False, backbone: Any = None) -> Inspector:
+        """Read a run folder. Raises RunFolderError for one of another kind, or that was changed."""
+        from safetensors.numpy import load_file
+
+        folder = Path(folder)
+        manifest = read_manifest(folder)
+        if manifest.get("kind") != "images":
+            raise RunFolderError(f"`{folder}` is a run on tables, not on images: use Diagnoser.load.")
+        made = cls(InspectionSettings(**manifest["settings"]), progress, backbone)
+        made._bank.load(folder)
+        arrays = load_file(folder / "encoder.safetensors")
+        made._encoder = made._new_encoder()
+        made._encoder.centre, made._encoder.directions = arrays["centre"], arrays["directions"]
+        made._aside = arrays["aside"]
+        made.limit, made.region_limit = GoodLimit(**manifest["limit"]), manifest["region_limit"]
+        made._white = manifest["white"]
+        return made
+
+    def _maps(self, images: Sequence[Picture], words: str) -> Iterator[np.ndarray]:
+        """Yield the distances of each image's patches, (rows, columns)."""
+        encoder = self._ready()
+        made = encoder.patches(self._pixels(image) for image in images)
+        for one in self._watched(made, len(images), words):
+            yield self._bank.distances(one.flat).reshape(one.vectors.shape[:2])
+
+    def _left_out(self, patches: list[Patches], points: np.ndarray, owners: np.ndarray) -> Iterator[np.ndarray]:
+        """Yield the map of each of few images against the others; a lone image has only itself."""
+        for at, one in enumerate(patches):
+            others = points[owners != at] if len(patches) > 1 else points
+            bank = MemoryBank(self.settings.bank).fit(others, self.settings.seed)
+            yield bank.distances(one.flat).reshape(one.vectors.shape[:2])
+
+    def _watched(self, made: Iterable[Patches], count: int, words: str) -> Iterator[Patches]:
+        hide = not self.progress or count < 50
+        yield from tqdm(made, total=count, desc=words, unit="image", disable=hide, leave=False, file=sys.stderr)
+
+    def _pixels(self, image: Picture) -> np.ndarray:
+        if isinstance(image, np.ndarray):
+            if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+                raise UserError(f"An image is {image.dtype} of shape {image.shape}: expected uint8 (height, width, 3).")
+            return image
+        return read_image(image, self._white).pixels
+
+    def _new_encoder(self) -> PatchEncoder:
+        if self._backbone is None:
+            self._backbone = load_backbone(self.settings.backbone)
+        resizing = Resizing(self.settings.resizing, self.settings.side)
+        stages = [min(stage, len(self._backbone.strides) - 1) for stage in _STAGES]
+        return PatchEncoder(self._backbone, resizing, sorted(set(stages)), min(_GRID, max(stages)))
+
+    def _ready(self) -> PatchEncoder:
+        if self._encoder is None:
+            raise UserError("Nothing was learnt yet: call fit with good images, or load a run.")
+        return self._encoder
+
+
+def _as_it_is(pixels: np.ndarray) -> list[np.ndarray]:
+    return [pixels]
+
+
+def _turns(pixels: np.ndarray) -> list[np.ndarray]:
+    """Return an image in its eight turned and mirrored positions, itself first."""
+    turned = [np.rot90(pixels, times) for times in range(4)]
+    return [np.ascontiguousarray(one) for base in turned for one in (base, base[:, ::-1])]
