@@ -58,7 +58,7 @@ def main() -> None:
             images = read_image_set(made)
             good, test = [item.path for item in images.train], list(images.test)
             started = time.perf_counter()
-            inspector = Inspector(settings, progress=True).fit(good)
+            inspector = Inspector(settings, progress=False).fit(good)
             fit_s = time.perf_counter() - started
             started = time.perf_counter()
             maps = list(inspector._maps([item.path for item in test], "test"))
@@ -89,7 +89,7 @@ def main() -> None:
                 run["shots"] = []
                 for draw in range(args.shots):
                     few = [good[at] for at in np.random.default_rng(draw).permutation(len(good))[:SHOTS]]
-                    given = Inspector(settings, progress=True).fit(few).scores([item.path for item in test])
+                    given = Inspector(settings, progress=False).fit(few).scores([item.path for item in test])
                     run["shots"].append(float(roc_auc_score(bad, given)))
             runs.append(run)
             print(run, flush=True)

@@ -52,6 +52,7 @@ RANKS = {
     "diagnosis": 9,
     "stream": 9,
     "diagnoser": 10,
+    "inspector": 10,
     "evaluate.faithfulness": 10,
     "report": 11,
     "bulk": 12,

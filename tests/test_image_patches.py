@@ -147,7 +147,7 @@ def _images(count: int, high: int = 64, wide: int = 64, seed: int = 0) -> list[n
 
 
 def _encoder(backbone: Backbone, **options: Any) -> PatchEncoder:
-    return PatchEncoder(backbone, Resizing(side=64), (0, 1, 2), grid=1, **options)
+    return PatchEncoder(backbone, Resizing(side=64), {0: 0.7, 1: 1.0, 2: 0.5}, grid=1, **options)
 
 
 def test_patches_are_the_same_alone_and_together(tiny_backbone: Backbone) -> None:
@@ -164,20 +164,32 @@ def test_patches_are_the_same_alone_and_together(tiny_backbone: Backbone) -> Non
 
 
 def test_images_of_several_shapes_keep_their_order(tiny_backbone: Backbone) -> None:
-    encoder = PatchEncoder(tiny_backbone, Resizing("aspect", 64), (0, 1, 2), grid=1, components=5)
+    encoder = PatchEncoder(tiny_backbone, Resizing("aspect", 64), {0: 1.0, 2: 1.0}, grid=1, components=5)
     images = [_images(1, *size)[0] for size in ((64, 64), (32, 128), (64, 64), (128, 32))]
     shapes = [one.vectors.shape for one in encoder.fit(images)]
     assert shapes == [(4, 4, 5), (2, 8, 5), (4, 4, 5), (8, 2, 5)]
 
 
-def test_components_are_half_whitened(tiny_backbone: Backbone) -> None:
-    """What is left of the spread of a component is the square root of what it was."""
+def test_components_are_whitened_a_little(tiny_backbone: Backbone) -> None:
+    """What is left of the variance of a component is that to the power of three quarters."""
     encoder = _encoder(tiny_backbone, components=6)
     rows = np.concatenate([one.flat for one in encoder.fit(_images(30))])
     assert encoder.directions is not None
-    lengths = np.linalg.norm(encoder.directions, axis=0)  # variance to the power of minus a quarter
-    np.testing.assert_allclose(rows.var(axis=0), lengths**-2, rtol=0.05)
+    lengths = np.linalg.norm(encoder.directions, axis=0)  # variance to the power of minus an eighth
+    np.testing.assert_allclose(rows.var(axis=0), lengths**-6, rtol=0.05)
     np.testing.assert_allclose(np.corrcoef(rows, rowvar=False), np.eye(6), atol=0.02)
+
+
+def test_brightness_and_contrast_hardly_count(tiny_backbone: Backbone) -> None:
+    """Vectors have unit length by stage: scaling all of a map changes nothing."""
+    images = _images(4)
+    encoder = _encoder(tiny_backbone, components=6)
+    plain = list(encoder.fit(images))
+    louder = Backbone("louder", None, (8, 16, 32), (6, 8, 10))
+    louder.maps = lambda pixels: [3 * one for one in tiny_backbone.maps(pixels)]  # type: ignore[method-assign]
+    encoder.backbone = louder
+    for first, second in zip(plain, encoder.patches(images), strict=True):
+        np.testing.assert_allclose(first.vectors, second.vectors, atol=1e-4)
 
 
 @given(high=st.integers(16, 5000), wide=st.integers(16, 5000), side=st.sampled_from([64, 256, 448]))

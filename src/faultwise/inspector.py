@@ -28,7 +28,6 @@ __all__ = ["Inspection", "InspectionSettings", "Inspector"]
 
 _SET_ASIDE_FROM = 20  # good images: fewer are all needed to learn from
 _TURNED_UP_TO = 16  # good images: so few are also shown turned and mirrored
-_STRIDE, _STAGES, _GRID = 32, (1, 2, 3), 2
 
 Picture = np.ndarray | str | Path
 
@@ -224,10 +223,8 @@ class Inspector:
 
     def _new_encoder(self) -> PatchEncoder:
         if self._backbone is None:
-            self._backbone = load_backbone(self.settings.backbone)
-        resizing = Resizing(self.settings.resizing, self.settings.side)
-        stages = [min(stage, len(self._backbone.strides) - 1) for stage in _STAGES]
-        return PatchEncoder(self._backbone, resizing, sorted(set(stages)), min(_GRID, max(stages)))
+            self._backbone = load_backbone(self.settings.backbone, deepest=2)
+        return PatchEncoder(self._backbone, Resizing(self.settings.resizing, self.settings.side))
 
     def _ready(self) -> PatchEncoder:
         if self._encoder is None:

@@ -1,0 +1,223 @@
+"""Good images in, verdicts out: limits that keep their promise, regions where the defect is, runs that come back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image as Pillow
+
+from faultwise import UserError
+from faultwise.encoders.backbones import Backbone
+from faultwise.errors import RunFolderError
+from faultwise.evidence.regions import place_of, regions, stretched
+from faultwise.experts.good_limits import GoodLimit, alarms_at_most, images_needed
+from faultwise.inspector import InspectionSettings, Inspector
+
+
+@pytest.fixture(scope="module")
+def edges() -> Backbone:
+    """A backbone that sees how grey each block is, and its edges: enough for parts of one texture."""
+    import torch
+    from torch.nn import functional
+
+    class Edges(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.kept = torch.nn.Parameter(torch.ones(1), requires_grad=False)
+
+        def forward(self, x: Any) -> list[Any]:
+            grey = x.mean(dim=1, keepdim=True) * self.kept / 255
+            parts = [grey, 1 - grey, grey.diff(dim=2, append=grey[:, :, -1:]).abs() * 9]
+            parts.append(grey.diff(dim=3, append=grey[..., -1:]).abs() * 9)
+            return [functional.avg_pool2d(torch.cat(parts, dim=1), stride) for stride in (4, 8, 16)]
+
+    return Backbone("edges", Edges(), (4, 8, 16), (4, 4, 4))
+
+
+def _good(seed: int) -> np.ndarray:
+    """Brushed metal of its own brightness."""
+    rng = np.random.default_rng(seed)
+    lines = rng.normal(120 + rng.normal(0, 4), 8, (1, 96, 1))
+    return np.clip(lines + rng.normal(0, 3, (96, 96, 1)), 0, 255).astype(np.uint8).repeat(3, axis=2)
+
+
+def _bad(seed: int, row: int = 64, column: int = 16) -> np.ndarray:
+    made = _good(seed).copy()
+    made[row : row + 20, column : column + 16] //= 3
+    return made
+
+
+@pytest.fixture(scope="module")
+def inspector(edges: Backbone) -> Inspector:
+    settings = InspectionSettings(side=96, false_alarm_rate=0.1, held_out=0.4)
+    return Inspector(settings, backbone=edges).fit([_good(seed) for seed in range(100)])
+
+
+# --- limits ----------------------------------------------------------------------------------------------------
+
+
+@given(n=st.integers(1, 300), rate=st.floats(0.01, 0.5), seed=st.integers(0, 9))
+def test_limits_are_order_statistics(n: int, rate: float, seed: int) -> None:
+    scores = np.random.default_rng(seed).normal(size=n)
+    limit = GoodLimit.of(scores, rate)
+    assert limit.promised is not None
+    above = (scores > limit.value).sum()
+    assert limit.promised == pytest.approx((above + 1) / (n + 1))
+    if n + 1 >= 1 / rate:
+        assert rate - 1 / (n + 1) - 1e-6 <= limit.promised <= rate + 1e-6
+    else:
+        assert limit.value == scores.max()
+        assert "can promise no less than" in limit.note
+
+
+def test_limits_keep_their_promise() -> None:
+    """Over many draws: on average the promised rate, and in 95% of the draws within the beta-binomial limit."""
+    rng = np.random.default_rng(0)
+    alarms, within = [], []
+    for _ in range(400):
+        limit = GoodLimit.of(rng.exponential(size=59), 0.1)
+        new = int((rng.exponential(size=100) > limit.value).sum())
+        alarms.append(new)
+        within.append(new <= alarms_at_most(limit, 100))
+    assert np.mean(alarms) / 100 == pytest.approx(0.1, abs=0.012)
+    assert 0.92 < np.mean(within) < 0.99
+
+
+def test_what_so_many_images_can_promise() -> None:
+    assert [images_needed(rate) for rate in (0.1, 0.05, 0.01)] == [29, 59, 299]
+    assert GoodLimit.of(np.arange(10.0), 0.05).promised == pytest.approx(1 / 11)
+    assert "takes 19 of them" in GoodLimit.of(np.arange(10.0), 0.05).note
+    few = GoodLimit.of(np.arange(4.0), 0.05, held_out=False)
+    assert (few.value, few.promised) == (3.0, None)
+    assert "no false-alarm rate is promised" in few.note
+    for scores, rate in (([], 0.1), ([np.nan], 0.1), ([1.0], 0.0), ([1.0], 1.0)):
+        with pytest.raises(UserError):
+            GoodLimit.of(np.array(scores), rate)
+
+
+# --- regions ---------------------------------------------------------------------------------------------------
+
+
+def test_regions_say_where_and_how() -> None:
+    pixels = np.full((90, 120, 3), 100, np.uint8)
+    pixels[10:20, 90:110] = 40
+    heat = np.zeros((90, 120), np.float32)
+    heat[10:20, 90:110] = 2.0
+    heat[12, 100] = 3.0
+    heat[70:74, 5:9] = 1.5
+    first, second = regions(heat, 1.0, pixels)
+    assert first.box == (90, 10, 110, 20)
+    assert first.area == pytest.approx(200 / heat.size)
+    assert (first.place, first.peak, first.score) == ("top right", (12, 100), 3.0)
+    assert first.contrast == pytest.approx(-60)
+    assert (second.place, second.contrast) == ("bottom left", 0)
+    assert regions(heat, 5.0, pixels) == ()
+    assert len(regions(heat, 1.0, pixels, most=1)) == 1
+    assert regions(np.ones_like(heat), 0.5, pixels)[0].contrast == 0  # all of the image: nothing lies around
+
+
+@given(high=st.integers(1, 400), wide=st.integers(1, 400), at=st.data())
+def test_places(high: int, wide: int, at: Any) -> None:
+    row, column = at.draw(st.integers(0, high - 1)), at.draw(st.integers(0, wide - 1))
+    words = place_of((row, column), (high, wide)).split()
+    assert ("top" in words) == (row < high / 3)
+    assert ("right" in words) == (column >= 2 * wide / 3)
+
+
+def test_maps_are_stretched_without_a_shift() -> None:
+    values = np.zeros((4, 6), np.float32)
+    values[1, 4] = 1.0
+    made = stretched(values, (80, 120))
+    assert made.shape == (80, 120)
+    row, column = np.unravel_index(made.argmax(), made.shape)
+    assert abs(int(row) - 29.5) <= 1
+    assert abs(int(column) - 89.5) <= 1
+
+
+# --- inspector -------------------------------------------------------------------------------------------------
+
+
+def test_defects_are_found_where_they_are(inspector: Inspector) -> None:
+    places = {(64, 16): "bottom left", (8, 72): "top right", (40, 40): "center"}
+    for at, place in places.items():
+        found = inspector.inspect(_bad(500, *at))
+        assert found.defective
+        assert found.as_odd == 0
+        assert found.regions[0].place == place
+        assert found.regions[0].contrast < -3  # darker, also where the region is larger than the defect
+        assert found.heat.shape == (96, 96)
+
+
+def test_good_images_are_left_alone(inspector: Inspector) -> None:
+    alarms = sum(one.defective for one in inspector.inspect_all([_good(seed) for seed in range(1000, 1100)]))
+    assert alarms <= alarms_at_most(inspector.limit, 100, 0.999)
+    assert inspector.limit.examples == 40
+    assert inspector.limit.promised == pytest.approx(0.1, abs=0.02)
+
+
+def test_runs_come_back(inspector: Inspector, edges: Backbone, tmp_path: Path) -> None:
+    images = [_good(2000), _bad(2001)]
+    inspector.save(tmp_path / "run")
+    again = Inspector.load(tmp_path / "run", backbone=edges)
+    assert again.scores(images).tolist() == inspector.scores(images).tolist()
+    assert again.limit == inspector.limit
+    assert again.inspect(images[1]).regions == inspector.inspect(images[1]).regions
+    (tmp_path / "run" / "bank.safetensors").write_bytes(b"other")
+    with pytest.raises(RunFolderError, match="was edited after the fit"):
+        Inspector.load(tmp_path / "run", backbone=edges)
+
+
+def test_the_same_seed_gives_the_same_numbers(edges: Backbone) -> None:
+    good = [_good(seed) for seed in range(30)]
+    one, two = (Inspector(InspectionSettings(side=96), backbone=edges).fit(good) for _ in range(2))
+    assert one.scores([_bad(1)]).tolist() == two.scores([_bad(1)]).tolist()
+    assert one.limit == two.limit
+
+
+@pytest.mark.parametrize("count", [1, 4, 19])
+def test_few_good_images(edges: Backbone, count: int) -> None:
+    """All are learnt from, turned too, and nothing is promised; a clear defect stands out all the same."""
+    inspector = Inspector(InspectionSettings(side=96), backbone=edges).fit([_good(seed) for seed in range(count)])
+    assert inspector.limit.promised is None
+    found = inspector.inspect(_bad(600))
+    assert found.as_odd is None
+    assert found.score > inspector.scores([_good(600)])[0]
+    assert found.defective
+    assert found.regions[0].place == "bottom left"
+
+
+def test_files_and_pixels_are_the_same(inspector: Inspector, tmp_path: Path) -> None:
+    Pillow.fromarray(_bad(7)).save(tmp_path / "a.png")
+    found = inspector.inspect(tmp_path / "a.png")
+    assert found.name == str(tmp_path / "a.png")
+    assert found.score == pytest.approx(inspector.inspect(_bad(7)).score)
+
+
+def test_bad_input(edges: Backbone, run_folder: Path, inspector: Inspector) -> None:
+    fresh = Inspector(InspectionSettings(side=96), backbone=edges)
+    with pytest.raises(UserError, match="no good images to learn from"):
+        fresh.fit([])
+    with pytest.raises(UserError, match="Nothing was learnt yet"):
+        fresh.scores([_good(0)])
+    with pytest.raises(UserError, match=r"expected uint8 \(height, width, 3\)"):
+        inspector.inspect(_good(0)[:, :, 0])
+    with pytest.raises(UserError, match="There is no file"):
+        inspector.inspect("none.png")
+    with pytest.raises(RunFolderError, match="is a run on tables"):
+        Inspector.load(run_folder)
+    with pytest.raises(UserError, match="side is 8, expected 64 to 1024; held_out is 2, expected between 0 and 1"):
+        InspectionSettings(side=8, held_out=2)
+
+
+@settings(max_examples=15, deadline=None)
+@given(high=st.integers(16, 200), wide=st.integers(16, 200), level=st.integers(0, 255))
+def test_images_of_any_size(inspector: Inspector, high: int, wide: int, level: int) -> None:
+    found = inspector.inspect(np.full((high, wide, 3), level, np.uint8))
+    assert found.heat.shape == (high, wide)
+    assert np.isfinite(found.heat).all()
+    assert np.isfinite(found.score)
