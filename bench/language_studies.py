@@ -8,7 +8,8 @@ fixed, so that a point is the same again. Every point is kept in the cache as so
 - *ways*: rows as tokens, as short text, and in the study's sentence of the eight most telling variables.
 - *wording*: that sentence with and without names, with values as they are or scaled to 0 .. 1.
 - *missing*: 0, 10, 30 and 50% of the variables lost at diagnosis, beside classical experts with medians in their place.
-- *k*: how many embeddings a row is. *forms*: what is tuned. Both on 16 rows a class, where there is something to gain.
+- *k*: how many embeddings a row is, on 16 rows a class, where there is something to gain.
+- *forms*: what is tuned; with tokens on 16 rows a class, with short text on 100.
 
     python bench/language_studies.py STUDY --cache FOLDER [--minutes 18]
 """
@@ -83,7 +84,10 @@ def studies() -> dict[str, list[Point]]:
             Point("short text", settings={"text": "short", "lost": 0.5}, shares=(0.0, 0.1, 0.3, 0.5)),
         ],
         "k": [Point(str(k), 16, settings={"tokens": k}) for k in (1, 2, 4, 8)],
-        "forms": [Point(form, 16, settings={"form": form}) for form in FORMS],
+        "forms": [
+            *(Point(f"tokens, {form}", 16, settings={"form": form}) for form in FORMS),
+            *(Point(f"short text, {form}", settings={"form": form, "text": "short"}) for form in FORMS),
+        ],
     }
 
 
