@@ -22,7 +22,8 @@ from faultwise.data.image_folders import GOOD, ImageItem, read_image_set
 from faultwise.data.images import read_mask
 from faultwise.evidence.regions import stretched
 from faultwise.experts.memory_bank import image_score
-from faultwise.inspector import InspectionSettings, Inspector
+from faultwise.inspector import Inspector
+from faultwise.settings import ImageSettings
 from recipe import data_folder, write_result
 
 GRID = 128  # of the maps that pixels are judged on, along each side
@@ -50,7 +51,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--shots", type=int, default=5, help="draws of four good images")
     args = parser.parse_args()
-    settings = InspectionSettings()
+    settings = ImageSettings()
     runs = list[dict[str, Any]]()
     for seed in range(args.seeds):
         with tempfile.TemporaryDirectory() as folder:

@@ -203,10 +203,15 @@ def _study(name: str, result: dict[str, Any]) -> list[str]:
                 label = f"language model, {point['label']}" if expert == _LM else f"{expert}, medians"
                 lines.append(f"| {label} | {' | '.join(f'{by_share[s]:.3f}' for s in shares)} |")
         return lines
-    rows = points[0]["rows"]
-    lines = [f"{rows} training rows a class; steps at most: {', '.join(f'{k} {v}' for k, v in steps.items())}.", ""]
-    lines += ["| | accuracy | seconds to fit |", "|---|---|---|"]
-    lines += [f"| {p['label']} | {p['accuracy'][_LM]['0.0']:.3f} | {p['seconds'][_LM]:.0f} |" for p in points]
+    lines = [
+        f"Steps at most: {', '.join(f'{k} {v}' for k, v in steps.items())}. Seconds on one thread of a busy machine.",
+        "",
+        "| | rows a class | accuracy | seconds to fit |",
+        "|---|---|---|---|",
+    ]
+    lines += [
+        f"| {p['label']} | {p['rows']} | {p['accuracy'][_LM]['0.0']:.3f} | {p['seconds'][_LM]:.0f} |" for p in points
+    ]
     beside = [p for p in points if len(p["accuracy"]) > 1]
     for point in beside:
         best = max((n for n in point["accuracy"] if n != _LM), key=lambda n: point["accuracy"][n]["0.0"])

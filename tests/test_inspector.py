@@ -16,7 +16,8 @@ from faultwise.encoders.backbones import Backbone
 from faultwise.errors import RunFolderError
 from faultwise.evidence.regions import place_of, regions, stretched
 from faultwise.experts.good_limits import GoodLimit, alarms_at_most, images_needed
-from faultwise.inspector import InspectionSettings, Inspector
+from faultwise.inspector import Inspector
+from faultwise.settings import ImageSettings
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +55,7 @@ def _bad(seed: int, row: int = 64, column: int = 16) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def inspector(edges: Backbone) -> Inspector:
-    settings = InspectionSettings(side=96, false_alarm_rate=0.1, held_out=0.4)
+    settings = ImageSettings(side=96, false_alarm_rate=0.1, held_out=0.4)
     return Inspector(settings, backbone=edges).fit([_good(seed) for seed in range(100)])
 
 
@@ -174,7 +175,7 @@ def test_runs_come_back(inspector: Inspector, edges: Backbone, tmp_path: Path) -
 
 def test_the_same_seed_gives_the_same_numbers(edges: Backbone) -> None:
     good = [_good(seed) for seed in range(30)]
-    one, two = (Inspector(InspectionSettings(side=96), backbone=edges).fit(good) for _ in range(2))
+    one, two = (Inspector(ImageSettings(side=96), backbone=edges).fit(good) for _ in range(2))
     assert one.scores([_bad(1)]).tolist() == two.scores([_bad(1)]).tolist()
     assert one.limit == two.limit
 
@@ -182,7 +183,7 @@ def test_the_same_seed_gives_the_same_numbers(edges: Backbone) -> None:
 @pytest.mark.parametrize("count", [1, 4, 19])
 def test_few_good_images(edges: Backbone, count: int) -> None:
     """All are learnt from, turned too, and nothing is promised; a clear defect stands out all the same."""
-    inspector = Inspector(InspectionSettings(side=96), backbone=edges).fit([_good(seed) for seed in range(count)])
+    inspector = Inspector(ImageSettings(side=96), backbone=edges).fit([_good(seed) for seed in range(count)])
     assert inspector.limit.promised is None
     found = inspector.inspect(_bad(600))
     assert found.as_odd is None
@@ -199,7 +200,7 @@ def test_files_and_pixels_are_the_same(inspector: Inspector, tmp_path: Path) -> 
 
 
 def test_bad_input(edges: Backbone, run_folder: Path, inspector: Inspector) -> None:
-    fresh = Inspector(InspectionSettings(side=96), backbone=edges)
+    fresh = Inspector(ImageSettings(side=96), backbone=edges)
     with pytest.raises(UserError, match="no good images to learn from"):
         fresh.fit([])
     with pytest.raises(UserError, match="Nothing was learnt yet"):
@@ -211,7 +212,7 @@ def test_bad_input(edges: Backbone, run_folder: Path, inspector: Inspector) -> N
     with pytest.raises(RunFolderError, match="is a run on tables"):
         Inspector.load(run_folder)
     with pytest.raises(UserError, match="side is 8, expected 64 to 1024; held_out is 2, expected between 0 and 1"):
-        InspectionSettings(side=8, held_out=2)
+        ImageSettings(side=8, held_out=2)
 
 
 @settings(max_examples=15, deadline=None)

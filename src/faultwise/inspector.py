@@ -1,7 +1,8 @@
 """Images in, verdicts out: learns from good images alone what is usual, and says of others what is not, and where.
 
-The memory bank scores, held-out good images set the limit, the map above a limit of its own gives the regions. A
-verdict is a comparison with a limit that good images earned; no probability of a defect is claimed.
+The memory bank scores, held-out good images set the limit; in an image above it, regions are where the map lies above
+what 1% of good patches reach. A verdict is a comparison with a limit that good images earned; no probability of a
+defect is claimed.
 """
 
 from __future__ import annotations
@@ -10,64 +11,37 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
 from faultwise.data.images import read_image
-from faultwise.encoders.backbones import EMBEDDED, load_backbone
+from faultwise.encoders.backbones import load_backbone
 from faultwise.encoders.patches import PatchEncoder, Patches, Resizing
 from faultwise.errors import RunFolderError, UserError
 from faultwise.evidence.regions import Region, regions, stretched
 from faultwise.experts.good_limits import GoodLimit
 from faultwise.experts.memory_bank import MemoryBank, image_score
 from faultwise.runs import read_manifest, write_run
+from faultwise.settings import ImageSettings
 
-__all__ = ["Inspection", "InspectionSettings", "Inspector"]
+__all__ = ["Inspection", "Inspector"]
 
 _SET_ASIDE_FROM = 20  # good images: fewer are all needed to learn from
 _TURNED_UP_TO = 16  # good images: so few are also shown turned and mirrored
+_ODD_PATCHES = 0.01  # of good images lie above the limit of regions; an image is judged by its score alone
+_SAID = 3
 
 Picture = np.ndarray | str | Path
-
-
-@dataclass(frozen=True, slots=True)
-class InspectionSettings:
-    """Everything a fit on images can be told beside the images.
-
-    `held_out` is the share of good images set aside for the limits, `bank` the most patches that are remembered, `side`
-    the square root of an image's pixels after resizing.
-    """
-
-    backbone: str = EMBEDDED
-    resizing: Literal["square", "aspect"] = "square"
-    side: int = 256
-    bank: int = 32_000
-    false_alarm_rate: float = 0.05
-    held_out: float = 0.2
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        errors = []
-        if not 64 <= self.side <= 1024:
-            errors.append(f"side is {self.side}, expected 64 to 1024")
-        if self.resizing not in ("square", "aspect"):
-            errors.append(f"resizing is `{self.resizing}`, expected square or aspect")
-        if self.bank < 100:
-            errors.append(f"bank is {self.bank}, expected 100 or more")
-        for name in ("false_alarm_rate", "held_out"):
-            if not 0 < getattr(self, name) < 1:
-                errors.append(f"{name} is {getattr(self, name):g}, expected between 0 and 1")
-        if errors:
-            raise UserError("These settings cannot be used: " + "; ".join(errors) + ".")
 
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
     """What is said of one image: `score` against `limit`, the `regions` above theirs, and the map (height, width).
 
-    `as_odd` is the share of good images set aside that scored as high or higher, None where none were set aside.
+    `as_odd` is the share of good images set aside that scored as high or higher, None where none were set aside. The
+    image itself is kept as `pixels` (height, width, 3; uint8), for the report.
     """
 
     name: str
@@ -78,27 +52,54 @@ class Inspection:
     regions: tuple[Region, ...]
     heat: np.ndarray
     region_limit: float
-    notes: tuple[str, ...] = ()
+    pixels: np.ndarray
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything but map and pixels, ready for JSON."""
+        return {
+            "image": self.name,
+            "defective": self.defective,
+            "score": self.score,
+            "limit": self.limit.value,
+            "as_odd": self.as_odd,
+            "regions": [asdict(region) for region in self.regions],
+            "words": self.words,
+        }
+
+    @property
+    def words(self) -> str:
+        """The verdict in a sentence, and one for each of the three strongest regions."""
+        share = "" if self.as_odd is None else f"; {self.as_odd:.0%} of the good images set aside are as odd"
+        head = "Defective" if self.defective else "No defect found"
+        made = [f"{head}: {self.name}, score {self.score:.3f}, limit {self.limit.value:.3f}{share}."]
+        for region in self.regions[:_SAID]:
+            tone = f"{abs(region.contrast):.0f} grey levels {'darker' if region.contrast < 0 else 'brighter'}"
+            than = f"{tone} than around" if abs(region.contrast) >= 1 else "as bright as around"
+            left, top, right, bottom = region.box
+            made.append(
+                f"At the {region.place}, {right - left} x {bottom - top} pixels from ({left}, {top}), {than}, "
+                f"{region.score / self.region_limit:.1f} times the limit of regions."
+            )
+        return " ".join(made)
 
 
 class Inspector:
     """Learns good images, inspects others.
 
-    >>> Inspector(InspectionSettings(side=10))
+    >>> Inspector(ImageSettings(side=10))
     Traceback (most recent call last):
-    faultwise.errors.UserError: These settings cannot be used: side is 10, expected 64 to 1024.
+    faultwise.errors.UserError: Settings: side is 10, expected 64 to 1024.
     """
 
-    def __init__(
-        self, settings: InspectionSettings | None = None, progress: bool = False, backbone: Any = None
-    ) -> None:
-        self.settings = settings or InspectionSettings()
+    def __init__(self, settings: ImageSettings | None = None, progress: bool = False, backbone: Any = None) -> None:
+        self.settings = settings or ImageSettings()
         self.progress = progress
         self._backbone = backbone
         self._white: int | None = None
         self._encoder: PatchEncoder | None = None
         self._bank = MemoryBank(self.settings.bank)
         self._aside = np.empty(0)
+        self.learnt = 0
 
     def fit(self, good: Sequence[Picture]) -> Inspector:
         """Learn from good images: paths, or pixels (height, width, 3; uint8). Raises UserError for none."""
@@ -115,17 +116,21 @@ class Inspector:
         owners = np.repeat(np.arange(len(patches)) // each, [len(one.flat) for one in patches])
         points = np.concatenate([one.flat for one in patches])
         self._bank = MemoryBank(self.settings.bank).fit(points, self.settings.seed, self.progress)
-        self._encoder = encoder
+        self._encoder, self.learnt = encoder, len(learnt)
         if aside:
             maps = list(self._maps([good[at] for at in order[:aside]], "limits"))
         else:
             maps = list(self._left_out(patches[::each], points, owners))
         scores = np.array([image_score(one) for one in maps])
-        peaks = np.array([one.max() for one in maps])
         self.limit = GoodLimit.of(scores, self.settings.false_alarm_rate, held_out=bool(aside))
-        self.region_limit = GoodLimit.of(peaks, self.settings.false_alarm_rate, held_out=bool(aside)).value
+        self.region_limit = float(np.quantile(np.concatenate([one.ravel() for one in maps]), 1 - _ODD_PATCHES))
         self._aside = np.sort(scores) if aside else np.empty(0)
         return self
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences on what was learnt and what is promised."""
+        return (self.limit.note,)
 
     def scores(self, images: Sequence[Picture]) -> np.ndarray:
         """Return the score of each image (images,): the higher, the less it resembles good ones."""
@@ -142,17 +147,19 @@ class Inspector:
             pixels = self._pixels(image)
             heat = stretched(values, (pixels.shape[0], pixels.shape[1]))
             score = image_score(values)
-            found = regions(heat, self.region_limit, pixels)
+            defective = score > self.limit.value
+            found = regions(heat, self.region_limit, pixels) if defective else ()
             as_odd = float((self._aside >= score).mean()) if len(self._aside) else None
             yield Inspection(
                 str(image) if isinstance(image, str | Path) else f"image {at + 1}",
                 score,
                 self.limit,
-                score > self.limit.value,
+                defective,
                 as_odd,
                 found,
                 heat,
                 self.region_limit,
+                pixels,
             )
 
     def save(self, folder: str | Path) -> Path:
@@ -173,6 +180,7 @@ class Inspector:
             "settings": asdict(self.settings),
             "limit": asdict(self.limit),
             "region_limit": self.region_limit,
+            "learnt": self.learnt,
             "white": self._white,
         }
         return write_run(Path(folder), manifest, write)
@@ -186,14 +194,14 @@ class Inspector:
         manifest = read_manifest(folder)
         if manifest.get("kind") != "images":
             raise RunFolderError(f"`{folder}` is a run on tables, not on images: use Diagnoser.load.")
-        made = cls(InspectionSettings(**manifest["settings"]), progress, backbone)
+        made = cls(ImageSettings(**manifest["settings"]), progress, backbone)
         made._bank.load(folder)
         arrays = load_file(folder / "encoder.safetensors")
         made._encoder = made._new_encoder()
         made._encoder.centre, made._encoder.directions = arrays["centre"], arrays["directions"]
         made._aside = arrays["aside"]
         made.limit, made.region_limit = GoodLimit(**manifest["limit"]), manifest["region_limit"]
-        made._white = manifest["white"]
+        made._white, made.learnt = manifest["white"], manifest["learnt"]
         return made
 
     def _maps(self, images: Sequence[Picture], words: str) -> Iterator[np.ndarray]:

@@ -1,4 +1,4 @@
-"""The settings of a fit: one dataclass gives defaults, flags, YAML and the manifest.
+"""The settings of a fit, on tables or on images: one dataclass each gives defaults, flags, YAML and the manifest.
 
 Unknown keys are refused and all errors are told at once.
 """
@@ -10,11 +10,11 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from faultwise.errors import UserError, closest
 
-__all__ = ["FitSettings", "from_mapping", "read_settings"]
+__all__ = ["FitSettings", "ImageSettings", "built", "from_mapping", "read_settings"]
 
 UNITS = ("row", "run")
 COVERAGES = ("all", "class")
@@ -23,6 +23,7 @@ TEXTS = ("tokens", "short", "statistics", "thesis")
 FORMS = ("context", "prompt", "lora", "qlora", "adapter", "partial", "full")
 JUDGES = ("score", "generate")
 DEVICES = ("auto", "cpu", "cuda")
+RESIZINGS = ("square", "aspect")
 DEFAULT_EXPERTS = (
     "extra-trees",
     "gradient-boosting",
@@ -142,15 +143,52 @@ class FitSettings:
             raise UserError("Settings: " + "; ".join(errors) + ".")
 
 
+@dataclass(frozen=True, slots=True)
+class ImageSettings:
+    """Everything a fit on images can be told beside the images."""
+
+    backbone: str = _flag("efficientnet-lite0", "image backbone: registered name, hub id or folder", "NAME")
+    resizing: str = _flag("square", f"how images are resized: {', '.join(RESIZINGS)} (keeps proportions)", "WAY")
+    side: int = _flag(256, "images get as many pixels as a square of this side", "N")
+    bank: int = _flag(32_000, "patches of good images that are remembered at most", "N")
+    held_out: float = _flag(0.2, "share of good images (20 or more) set aside for the limits", "SHARE")
+    false_alarm_rate: float = _flag(0.05, "share of good images that may be called defective", "RATE")
+    seed: int = _flag(0, "seed of everything random", "N")
+
+    def __post_init__(self) -> None:
+        errors = []
+        if not 64 <= self.side <= 1024:
+            errors.append(f"side is {self.side}, expected 64 to 1024")
+        if self.resizing not in RESIZINGS:
+            errors.append(f"resizing is `{self.resizing}`, expected {' or '.join(RESIZINGS)}")
+        if self.bank < 100:
+            errors.append(f"bank is {self.bank}, expected 100 or more")
+        for name in ("held_out", "false_alarm_rate"):
+            if not 0 < getattr(self, name) < 1:
+                errors.append(f"{name} is {getattr(self, name):g}, expected between 0 and 1")
+        if self.seed < 0:
+            errors.append(f"seed is {self.seed}, expected 0 or more")
+        if errors:
+            raise UserError("Settings: " + "; ".join(errors) + ".")
+
+
+Kind = TypeVar("Kind", FitSettings, ImageSettings)
+
+
 def from_mapping(raw: Mapping[str, Any], source: str = "settings") -> FitSettings:
-    """Build settings from plain values; wrong types and unknown keys are told together.
+    """Build the settings of a fit on tables from plain values; wrong types and unknown keys are told together.
 
     >>> from_mapping({"window": 20, "seeds": 1})
     Traceback (most recent call last):
     ...
     faultwise.errors.UserError: settings: unknown key `seeds` (did you mean `seed`?).
     """
-    fields = {f.name: f for f in dataclasses.fields(FitSettings)}
+    return built(FitSettings, raw, source)
+
+
+def built(kind: type[Kind], raw: Mapping[str, Any], source: str = "settings") -> Kind:
+    """Build settings of either kind from plain values; wrong types and unknown keys are told together."""
+    fields = {f.name: f for f in dataclasses.fields(kind)}
     values: dict[str, Any] = {}
     errors: list[str] = []
     for key, value in raw.items():
@@ -163,7 +201,7 @@ def from_mapping(raw: Mapping[str, Any], source: str = "settings") -> FitSetting
             values[key] = tuple(value) if isinstance(value, list) else value
     if errors:
         raise UserError(f"{source}: " + "; ".join(errors) + ".")
-    return FitSettings(**values)
+    return kind(**values)
 
 
 def read_settings(path: str | Path) -> dict[str, Any]:

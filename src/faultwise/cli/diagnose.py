@@ -18,7 +18,7 @@ def add(commands: Any) -> None:
     """Register the command."""
     parser = commands.add_parser("diagnose", help="diagnose new rows", description=__doc__)
     parser.add_argument("run_folder", type=Path, metavar="RUN", help="run folder made by fit")
-    parser.add_argument("source", help="file or folder with the columns of the fit")
+    parser.add_argument("source", help="file or folder with the columns of the fit; or images")
     parser.add_argument("--row", type=int, metavar="N", help="explain this row (counted from 1)")
     parser.add_argument("--cases", type=int, default=3, metavar="N", help="runs to explain in detail (default: 3)")
     parser.add_argument("--report", type=Path, metavar="FILE", help="write a report: .html, .md or .json")
@@ -44,6 +44,10 @@ def add(commands: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Diagnose, print, and write what was asked for."""
     _check(args)
+    from faultwise.cli.images import diagnose_images, is_run_on_images
+
+    if is_run_on_images(args.run_folder):
+        return diagnose_images(args)
     from faultwise.diagnoser import Diagnoser
 
     diagnoser = Diagnoser.load(args.run_folder, progress=watched(args))

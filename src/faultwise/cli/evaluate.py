@@ -14,7 +14,7 @@ __all__ = ["add", "run"]
 def add(commands: Any) -> None:
     """Register the command."""
     parser = commands.add_parser("evaluate", help="judge a run on unseen labelled rows", description=__doc__)
-    add_run_arguments(parser, "labelled file or folder with the columns of the fit")
+    add_run_arguments(parser, "labelled file or folder with the columns of the fit; or images")
     parser.add_argument("--lm-score-rows", type=int, metavar="N", help="rows the language model scores (0: none)")
     parser.add_argument("--json", action="store_true", help="print all figures as JSON")
     parser.set_defaults(run=run)
@@ -22,6 +22,10 @@ def add(commands: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Evaluate and print."""
+    from faultwise.cli.images import evaluate_images, is_run_on_images
+
+    if is_run_on_images(args.run_folder):
+        return evaluate_images(args)
     from faultwise.diagnoser import Diagnoser
     from faultwise.evaluate.protocol import evaluate_table, leaderboard
 

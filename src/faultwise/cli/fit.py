@@ -1,4 +1,4 @@
-"""`faultwise fit`: from a labelled table to a run folder."""
+"""`faultwise fit`: from a labelled table, or from good images, to a run folder."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from faultwise.cli.flags import add_fit_flags, add_role_flags, fit_settings
+from faultwise.cli.flags import add_fit_flags, add_image_flags, add_role_flags, fit_settings
 from faultwise.cli.out import print_json, print_table, say, say_notes, watched
 
 __all__ = ["add", "run"]
@@ -18,21 +18,27 @@ _SPARE = 2  # rows read of a large source for each that may be drawn for trainin
 def add(commands: Any) -> None:
     """Register the command."""
     parser = commands.add_parser("fit", help="learn from labelled rows", description=__doc__)
-    parser.add_argument("source", help="CSV, Parquet, Braatz .dat file, or a folder of them")
+    parser.add_argument("source", help="CSV, Parquet, Braatz .dat file, or a folder of them; or of images")
     parser.add_argument("--out", required=True, type=Path, metavar="RUN", help="run folder to write")
     add_role_flags(parser)
     parser.add_argument("--rules", metavar="FILE", help="YAML file of your own rules, checked on every diagnosed row")
     add_fit_flags(parser)
+    add_image_flags(parser)
     parser.add_argument("--json", action="store_true", help="print the manifest's figures as JSON")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Fit and save."""
-    settings = fit_settings(args)
+    from faultwise.data.image_folders import holds_images
     from faultwise.runs import check_target
 
     check_target(args.out)
+    if holds_images(args.source):
+        from faultwise.cli.images import fit_images
+
+        return fit_images(args)
+    settings = fit_settings(args)
     from faultwise.data.batches import is_large
     from faultwise.data.readers import read_source
     from faultwise.data.sampling import read_sample

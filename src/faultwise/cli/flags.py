@@ -9,9 +9,17 @@ from pathlib import Path
 from typing import Any
 
 from faultwise.errors import UserError
-from faultwise.settings import FitSettings, from_mapping, read_settings
+from faultwise.settings import FitSettings, ImageSettings, built, from_mapping, read_settings
 
-__all__ = ["add_fit_flags", "add_role_flags", "add_run_arguments", "check_score_rows", "fit_settings"]
+__all__ = [
+    "add_fit_flags",
+    "add_image_flags",
+    "add_role_flags",
+    "add_run_arguments",
+    "check_score_rows",
+    "fit_settings",
+    "image_settings",
+]
 
 _KINDS = {"int": int, "float": float}
 
@@ -33,28 +41,38 @@ def add_fit_flags(parser: argparse.ArgumentParser, only: Collection[str] = (), /
     group = parser.add_argument_group("settings")
     group.add_argument("--config", metavar="FILE", help="YAML file with these settings; flags win over it")
     for field in dataclasses.fields(FitSettings):
-        if only and field.name not in only:
-            continue
-        kind = str(field.type).split(" ")[0]
-        default = defaults.get(field.name, field.default)
-        flag = "--" + field.name.replace("_", "-")
-        if kind == "bool":
-            words = f"{field.metadata['help']} (default: {'yes' if default else 'no'})"
-            group.add_argument(
-                flag, dest=field.name, action=argparse.BooleanOptionalAction, help=words.replace("%", "%%")
-            )
-            continue
-        shown = (", ".join(default) or None) if isinstance(default, tuple) else default
-        words = field.metadata["help"] + ("" if shown is None else f" (default: {shown})")
-        group.add_argument(
-            flag,
-            dest=field.name,
-            type=_KINDS.get(kind, str),
-            metavar=field.metadata["metavar"],
-            help=words.replace("%", "%%"),
-        )
+        if not only or field.name in only:
+            _add_flag(group, field, defaults.get(field.name, field.default))
     if not only or "experts" in only:
         group.add_argument("--no-lm", action="store_true", help="leave the language model out")
+
+
+def add_image_flags(parser: argparse.ArgumentParser) -> None:
+    """Add one flag per field of `ImageSettings` that is none of `FitSettings`, and the choice among categories."""
+    group = parser.add_argument_group("images (where SOURCE is a folder of them)")
+    group.add_argument("--category", metavar="NAME", help="which of several categories in the MVTec layout")
+    known = {field.name for field in dataclasses.fields(FitSettings)}
+    for field in dataclasses.fields(ImageSettings):
+        if field.name not in known:
+            _add_flag(group, field, field.default)
+
+
+def _add_flag(group: Any, field: Any, default: Any) -> None:
+    kind = str(field.type).split(" ")[0]
+    flag = "--" + field.name.replace("_", "-")
+    if kind == "bool":
+        words = f"{field.metadata['help']} (default: {'yes' if default else 'no'})"
+        group.add_argument(flag, dest=field.name, action=argparse.BooleanOptionalAction, help=words.replace("%", "%%"))
+        return
+    shown = (", ".join(default) or None) if isinstance(default, tuple) else default
+    words = field.metadata["help"] + ("" if shown is None else f" (default: {shown})")
+    group.add_argument(
+        flag,
+        dest=field.name,
+        type=_KINDS.get(kind, str),
+        metavar=field.metadata["metavar"],
+        help=words.replace("%", "%%"),
+    )
 
 
 def add_run_arguments(parser: argparse.ArgumentParser, source: str) -> None:
@@ -83,3 +101,18 @@ def fit_settings(args: argparse.Namespace, **defaults: Any) -> FitSettings:
         left = tuple(name for name in settings.experts if name != "language-model")
         settings = dataclasses.replace(settings, experts=left)
     return settings
+
+
+def image_settings(args: argparse.Namespace) -> ImageSettings:
+    """Build the settings of a fit on images: defaults, then --config, then flags.
+
+    Raises UserError, also for a flag that only tables know.
+    """
+    values: dict[str, Any] = read_settings(args.config) if args.config else {}
+    ours = {field.name for field in dataclasses.fields(ImageSettings)}
+    given = {field.name for field in dataclasses.fields(FitSettings) if getattr(args, field.name, None) is not None}
+    if strange := sorted(given - ours):
+        flags = ", ".join("--" + name.replace("_", "-") for name in strange)
+        raise UserError(f"{flags} is for tables, and `{args.source}` holds images: leave it out.")
+    values |= {name: getattr(args, name) for name in ours if getattr(args, name, None) is not None}
+    return built(ImageSettings, values, str(args.config or "settings"))

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -29,7 +29,7 @@ _SMALLEST = 1e-6
 class Resizing:
     """Images get as many pixels as a square of `side`; "square" squeezes, "aspect" keeps their shape."""
 
-    way: Literal["square", "aspect"] = "square"
+    way: str = "square"
     side: int = 256
 
     def size(self, high: int, wide: int, step: int = 32) -> tuple[int, int]:

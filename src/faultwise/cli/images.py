@@ -1,0 +1,163 @@
+"""Images on the command line: what `fit`, `diagnose` and `evaluate` do where the source holds images."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from faultwise.cli.flags import image_settings
+from faultwise.cli.out import plain, print_json, print_table, say, say_notes, watched
+
+if TYPE_CHECKING:
+    from faultwise.data.image_folders import ImageItem, ImageSet
+    from faultwise.inspector import Inspection, Inspector
+
+__all__ = ["diagnose_images", "evaluate_images", "fit_images", "is_run_on_images"]
+
+_SHOWN = 20
+
+
+def is_run_on_images(folder: Path) -> bool:
+    """Whether a run folder was made from images; False also for what is no run folder."""
+    import json
+
+    from faultwise.runs import located
+
+    try:
+        manifest = json.loads((located(folder) / "manifest.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False  # whoever loads it says what is wrong
+    return isinstance(manifest, dict) and manifest.get("kind") == "images"
+
+
+def fit_images(args: argparse.Namespace) -> int:
+    """Learn the good images of a folder and save the run."""
+    settings = image_settings(args)
+    from faultwise.errors import DataError
+    from faultwise.inspector import Inspector
+
+    images = _read(args.source, args.category, watched(args))
+    if not images.train:
+        raise DataError(
+            f"`{args.source}` holds pairs of an image and its template, no good images to learn from: give a folder of "
+            "good images, or the MVTec layout."
+        )
+    inspector = Inspector(settings, progress=watched(args)).fit([item.path for item in images.train])
+    say_notes([*images.notes, *inspector.notes])
+    if args.out.exists():
+        say(f"The run in {args.out} is replaced.")
+    folder = inspector.save(args.out)
+    figures = {
+        "good images": len(images.train),
+        "set aside": inspector.limit.examples if inspector.limit.promised is not None else 0,
+        "limit": inspector.limit.value,
+        "false alarms promised": inspector.limit.promised,
+    }
+    if args.json:
+        print_json({"run": str(folder), "limit": asdict(inspector.limit), "notes": [*images.notes, *inspector.notes]})
+        return 0
+    print_table([figures])
+    say(f"Run folder: {folder}")
+    return 0
+
+
+def diagnose_images(args: argparse.Namespace) -> int:
+    """Inspect an image, or all images of a folder."""
+    from faultwise.errors import UserError
+
+    for flag in ("row", "lm_score_rows", "expert", "follow"):
+        if getattr(args, flag):
+            raise UserError(f"--{flag.replace('_', '-')} is for tables, and `{args.run_folder}` was made from images.")
+    inspector, items = _opened(args)
+    found = list(inspector.inspect_all([item.path for item in items]))
+    if args.out:
+        _write_table(args.out, found)
+        say(f"Images: {args.out}")
+    if args.report:
+        from faultwise.report.images import save_image_report
+
+        save_image_report(inspector, found, args.report)
+        say(f"Report: {args.report}")
+    if args.json:
+        print_json({"images": [one.to_dict() for one in found], "limit": asdict(inspector.limit)})
+        return 0
+    for one in sorted(found, key=lambda one: -one.score)[:_SHOWN]:
+        print(plain(one.words))
+    if len(found) > _SHOWN:
+        print(f"... and {len(found) - _SHOWN} more; --out FILE.csv has them all.")
+    say(f"{sum(one.defective for one in found)} of {len(found)} images are called defective. {inspector.limit.note}")
+    return 0
+
+
+def evaluate_images(args: argparse.Namespace) -> int:
+    """Judge a run on labelled images: the test part of the MVTec layout."""
+    import numpy as np
+
+    from faultwise.data.image_folders import GOOD
+    from faultwise.errors import DataError
+    from faultwise.evaluate.images import image_figures
+
+    inspector, items = _opened(args)
+    labels = np.array([item.label for item in items])
+    bad = labels != GOOD
+    if not bad.any():
+        raise DataError(f"`{args.source}` holds no images with a label: expected `test/good` and `test/KIND` in it.")
+    scores = inspector.scores([item.path for item in items])
+    result: dict[str, Any] = {
+        "images": len(items),
+        **image_figures(scores, bad, inspector.limit.value),
+        "promised": inspector.limit.promised,
+        "by_kind": {
+            str(kind): image_figures(scores[at], bad[at], inspector.limit.value)["image_auroc"]
+            for kind in sorted(set(labels[bad]))
+            for at in [(labels == kind) | ~bad]
+        },
+    }
+    if args.json:
+        print_json(result)
+        return 0
+    print_table([{key: value for key, value in result.items() if key != "by_kind"}])
+    say("Image AUROC by kind: " + ", ".join(f"{kind} {value:.3f}" for kind, value in result["by_kind"].items()))
+    return 0
+
+
+def _opened(args: argparse.Namespace) -> tuple[Inspector, list[ImageItem]]:
+    """Return the run, and the images of the source: one file, the test part, or all of a plain folder."""
+    from faultwise.data.image_folders import ImageItem
+    from faultwise.inspector import Inspector
+
+    inspector = Inspector.load(args.run_folder, progress=watched(args))
+    if Path(args.source).is_file():
+        return inspector, [ImageItem(Path(args.source))]
+    images = _read(args.source, None, watched(args))
+    say_notes(images.notes)
+    return inspector, list(images.test or images.train)
+
+
+def _read(source: str, category: str | None, progress: bool) -> ImageSet:
+    from faultwise.data.image_checks import checked
+    from faultwise.data.image_folders import read_image_set
+
+    return checked(read_image_set(source, category), progress=progress)[0]
+
+
+def _write_table(out: Path, found: list[Inspection]) -> None:
+    import pandas as pd
+
+    from faultwise.report.tables import write_table
+
+    lines = [
+        {
+            "image": one.name,
+            "defective": one.defective,
+            "score": one.score,
+            "limit": one.limit.value,
+            "as_odd": one.as_odd,
+            "regions": len(one.regions),
+            "place": one.regions[0].place if one.regions else "",
+        }
+        for one in found
+    ]
+    write_table(pd.DataFrame(lines), out)

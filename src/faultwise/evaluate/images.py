@@ -1,0 +1,80 @@
+"""How well images are judged: scores and maps against labels and masks, with the field's names.
+
+Nothing is read or drawn here. AUPRO follows Bergmann et al. (2021): the mean overlap with each defect's region, over
+false-positive rates up to 0.3, as a share of what is possible.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy import ndimage
+
+__all__ = ["aupro", "best_f1", "image_figures", "pixel_auroc"]
+
+_MOST_FALSE = 0.3
+_STEPS = 300  # limits that the curve is followed at
+
+
+def image_figures(scores: np.ndarray, bad: np.ndarray, limit: float) -> dict[str, float | None]:
+    """Return `image_auroc`, `best_f1`, `recall` and `false_alarm_rate` for scores and defects (images,).
+
+    Figures that need defective, or good, images are None where there are none.
+
+    >>> made = image_figures(np.array([0.1, 0.2, 0.9]), np.array([False, False, True]), limit=0.15)
+    >>> made["image_auroc"], made["recall"], made["false_alarm_rate"]
+    (1.0, 1.0, 0.5)
+    """
+    from sklearn.metrics import roc_auc_score
+
+    bad = np.asarray(bad, bool)
+    both = bad.any() and not bad.all()
+    alarms = scores > limit
+    return {
+        "image_auroc": float(roc_auc_score(bad, scores)) if both else None,
+        "best_f1": best_f1(scores, bad) if both else None,
+        "recall": float(alarms[bad].mean()) if bad.any() else None,
+        "false_alarm_rate": float(alarms[~bad].mean()) if not bad.all() else None,
+    }
+
+
+def best_f1(scores: np.ndarray, bad: np.ndarray) -> float:
+    """Return the highest F1 that any limit would give: it is chosen on the test, so it flatters."""
+    order = np.argsort(-scores, kind="stable")
+    hits = np.cumsum(bad[order])
+    taken = np.arange(1, len(scores) + 1)
+    last = np.r_[np.diff(scores[order]) != 0, True]  # equal scores are taken together
+    return float((2 * hits / (taken + bad.sum()))[last].max())
+
+
+def pixel_auroc(maps: Sequence[np.ndarray], masks: Sequence[np.ndarray]) -> float | None:
+    """Return the AUROC over all pixels of all images; None where no pixel, or each, is marked."""
+    from sklearn.metrics import roc_auc_score
+
+    marked = np.concatenate([mask.ravel() for mask in masks])
+    if not marked.any() or marked.all():
+        return None
+    return float(roc_auc_score(marked, np.concatenate([one.ravel() for one in maps])))
+
+
+def aupro(maps: Sequence[np.ndarray], masks: Sequence[np.ndarray], most_false: float = _MOST_FALSE) -> float | None:
+    """Return the area under the per-region overlap up to a false-positive rate, between 0 and 1; None without regions.
+
+    >>> mask = np.zeros((6, 6), bool)
+    >>> mask[1:3, 1:3] = True
+    >>> aupro([mask.astype(float)], [mask])
+    1.0
+    """
+    good = np.sort(np.concatenate([one[~mask] for one, mask in zip(maps, masks, strict=True)]))
+    regions = []
+    for one, mask in zip(maps, masks, strict=True):
+        marked, count = ndimage.label(mask)
+        regions += [np.sort(one[marked == number]) for number in range(1, count + 1)]
+    if not regions or not len(good):
+        return None
+    rates = np.linspace(0, most_false, _STEPS)
+    # The lowest limit that keeps the rate: just above that share of the good pixels' highest values.
+    limits = good[np.clip(np.ceil((1 - rates) * len(good)).astype(int) - 1, 0, len(good) - 1)]
+    overlap = np.mean([1 - np.searchsorted(region, limits, side="right") / len(region) for region in regions], axis=0)
+    return float(np.trapezoid(overlap, rates) / most_false)

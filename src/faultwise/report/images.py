@@ -1,0 +1,125 @@
+"""The report of inspected images: original, map as an overlay, regions, limit and what it promises, as one HTML file.
+
+Also as JSON. Nothing is judged here; images are made smaller for the page.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from faultwise.errors import UserError
+from faultwise.inspector import Inspection, Inspector
+from faultwise.report import values
+from faultwise.report.pages import rendered
+from faultwise.report.save import write_atomic
+
+__all__ = ["render_images", "save_image_report"]
+
+_MOST = 24  # images shown; the others are listed
+_SIDE = 520  # pixels of the longer side on the page
+_HIGHEST = 420
+_FULL = 0.5  # above the limit of regions, as a share of it
+_OPACITIES = (0.0, 0.4, 0.7, 1.0)
+_FIRST = 0.7
+
+
+def save_image_report(inspector: Inspector, found: Sequence[Inspection], path: Path) -> Path:
+    """Write the report as the ending says: .html or .json. Raises UserError for another."""
+    if path.suffix.lower() == ".html":
+        return write_atomic(path, render_images(inspector, found))
+    if path.suffix.lower() == ".json":
+        return write_atomic(path, json.dumps([one.to_dict() for one in found], indent=1, allow_nan=False) + "\n")
+    raise UserError(f"`{path}` ends in `{path.suffix}`: reports of images are .html or .json.")
+
+
+def render_images(inspector: Inspector, found: Sequence[Inspection]) -> str:
+    """Return the report as one HTML document: the images with the highest scores in full, the others as a list."""
+    ranked = sorted(found, key=lambda one: -one.score)
+    bad = sum(one.defective for one in found)
+    return rendered(
+        "images.html.j2",
+        {
+            "title": f"{bad} of {len(found)} images are called defective",
+            "learnt": f"{inspector.learnt} good images",
+            "promise": inspector.limit.note,
+            "opacities": list(enumerate(_OPACITIES)),
+            "first": _FIRST,
+            "images": [_shown(one, inspector) for one in ranked[:_MOST]],
+            "rest": [
+                {"name": one.name, "defective": one.defective, "score": values.number(one.score)}
+                for one in ranked[_MOST:]
+            ],
+            "provenance": values.flatten(
+                {
+                    "settings": asdict(inspector.settings),
+                    "limit": asdict(inspector.limit),
+                    "region limit": inspector.region_limit,
+                }
+            ),
+        },
+    )
+
+
+def _shown(one: Inspection, inspector: Inspector) -> dict[str, Any]:
+    from markupsafe import Markup
+
+    high, wide = one.heat.shape
+    regions = [
+        {
+            "x": region.box[0],
+            "y": region.box[1],
+            "w": region.box[2] - region.box[0],
+            "h": region.box[3] - region.box[1],
+            "place": region.place,
+            "times": values.number(region.score / one.region_limit, digits=2),
+            "area": f"{region.area:.1%}",
+            "contrast": f"{region.contrast:+.0f}",
+        }
+        for region in one.regions
+    ]
+    return {
+        "name": one.name,
+        "defective": one.defective,
+        "score": values.number(one.score, digits=3),
+        "limit": values.number(one.limit.value, digits=3),
+        "as_odd": one.as_odd,
+        "picture": Markup(_as_jpeg(one.pixels)),
+        "heat": Markup(_as_overlay(one.heat, one.region_limit)),
+        "width": min(_SIDE, round(_HIGHEST * wide / high)),
+        "high": high,
+        "wide": wide,
+        "regions": regions,
+    }
+
+
+def _as_jpeg(pixels: np.ndarray) -> str:
+    from PIL import Image as Pillow
+
+    picture = Pillow.fromarray(pixels)
+    picture.thumbnail((_SIDE, _SIDE))
+    return _data("jpeg", picture, quality=85)
+
+
+def _as_overlay(heat: np.ndarray, limit: float) -> str:
+    """Return the map as a picture that is clear below the limit and opaque at one and a half times that."""
+    from PIL import Image as Pillow
+
+    small = Pillow.fromarray(heat.astype(np.float32))
+    small.thumbnail((_SIDE, _SIDE))
+    over = np.clip((np.asarray(small) / max(limit, 1e-9) - 1) / _FULL, 0, 1)
+    colour = np.stack([np.full_like(over, 255), 200 * (1 - over), np.zeros_like(over), 255 * np.sqrt(over)], axis=2)
+    return _data("png", Pillow.fromarray(colour.astype(np.uint8), "RGBA"))
+
+
+def _data(kind: str, picture: Any, **options: Any) -> str:
+    buffer = io.BytesIO()
+    picture.save(buffer, kind, **options)
+    return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}"

@@ -1,0 +1,159 @@
+"""`fit`, `evaluate` and `diagnose` on images: the whole way by the command line, its reports, and wrong use."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image as Pillow
+
+from faultwise import UserError, hub
+from faultwise.encoders.backbones import EMBEDDED
+from faultwise.evaluate.images import aupro, best_f1, image_figures, pixel_auroc
+
+
+def _part(seed: int, hole: bool = False) -> np.ndarray:
+    """A brushed part, some with a dark hole at the lower left."""
+    rng = np.random.default_rng(seed)
+    lines = rng.normal(120, 9, (1, 128, 1)) + rng.normal(0, 3, (128, 128, 1))
+    lines[84:104, 20:40] -= 90 * hole
+    return np.clip(lines, 0, 255).astype(np.uint8).repeat(3, axis=2)
+
+
+@pytest.fixture(scope="module")
+def parts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("images") / "part"
+    for place, count, hole in (("train/good", 24, False), ("test/good", 6, False), ("test/hole", 6, True)):
+        (folder / place).mkdir(parents=True)
+        for n in range(count):
+            Pillow.fromarray(_part(100 * len(place) + n, hole)).save(folder / place / f"{n}.png")
+    mask = np.zeros((128, 128), np.uint8)
+    mask[84:104, 20:40] = 255
+    (folder / "ground_truth/hole").mkdir(parents=True)
+    for n in range(6):
+        Pillow.fromarray(mask).save(folder / f"ground_truth/hole/{n}_mask.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(parts: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from faultwise.cli.main import main
+
+    try:
+        hub.path(EMBEDDED)
+    except UserError as error:
+        pytest.skip(f"the backbone cannot be had: {error}")
+    folder = tmp_path_factory.mktemp("runs") / "parts"
+    assert main(["fit", str(parts), "--out", str(folder), "--side", "128", "--bank", "2000", "--json"]) == 0
+    return folder
+
+
+def test_the_whole_way(cli: Callable[..., Any], parts: Path, run: Path, tmp_path: Path) -> None:
+    judged = json.loads(cli("evaluate", run, parts, "--json").out)
+    assert judged["image_auroc"] == 1
+    assert judged["recall"] == 1
+    assert judged["by_kind"] == {"hole": 1.0}
+    ran = cli("diagnose", run, parts, "--report", tmp_path / "r.html", "--out", tmp_path / "r.csv")
+    assert ran.code == 0
+    assert "hole/0.png" in ran.out
+    assert "At the bottom left" in ran.out
+    assert "darker than around" in ran.out
+    page = (tmp_path / "r.html").read_text()
+    assert page.count("data:image/jpeg") == 12
+    assert "bottom left" in page
+    assert "<script" not in page
+    table = pd.read_csv(tmp_path / "r.csv")
+    assert table.groupby(table.image.str.contains("hole")).defective.mean()[True] == 1
+    one = json.loads(cli("diagnose", run, parts / "test/hole/0.png", "--json").out)
+    assert one["images"][0]["defective"]
+    assert one["images"][0]["regions"][0]["place"] == "bottom left"
+
+
+def test_reports_as_json(cli: Callable[..., Any], parts: Path, run: Path, tmp_path: Path) -> None:
+    assert cli("diagnose", run, parts, "--report", tmp_path / "r.json").code == 0
+    assert len(json.loads((tmp_path / "r.json").read_text())) == 12
+
+
+def test_what_was_left_out_is_said(cli: Callable[..., Any], parts: Path, run: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "mixed"
+    folder.mkdir()
+    Pillow.fromarray(_part(1)).save(folder / "a.png")
+    (folder / "b.png").write_bytes(b"no image")
+    ran = cli("diagnose", run, folder)
+    assert ran.code == 0
+    assert "1 images were left out" in ran.err
+    assert ran.out.count("a.png") == 1
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--row", "3"], "--row is for tables"),
+        (["--follow"], "--follow is for tables"),
+        (["--report", "r.md"], "reports of images are .html or .json"),
+    ],
+)
+def test_flags_for_tables(cli: Callable[..., Any], parts: Path, run: Path, flags: list[str], said: str) -> None:
+    ran = cli("diagnose", run, parts, *flags)
+    assert ran.code == 2
+    assert said in ran.err
+
+
+def test_wrong_use(cli: Callable[..., Any], parts: Path, run: Path, tmp_path: Path, plant_csv: Path) -> None:
+    ran = cli("fit", parts, "--out", tmp_path / "x", "--window", "20")
+    assert (ran.code, "--window is for tables" in ran.err) == (2, True)
+    ran = cli("fit", parts, "--out", tmp_path / "x", "--side", "8")
+    assert (ran.code, "side is 8" in ran.err) == (2, True)
+    ran = cli("fit", parts, "--out", tmp_path / "x", "--backbone", "resnet")
+    assert (ran.code, "no file or folder here" in ran.err) == (2, True)
+    ran = cli("diagnose", run, plant_csv)
+    assert (ran.code, "no image that can be read" in ran.err) == (2, True)
+    ran = cli("evaluate", run, parts / "test/hole")
+    assert (ran.code, "holds no images with a label" in ran.err) == (2, True)
+    pairs = tmp_path / "pairs"
+    pairs.mkdir()
+    for side in ("test", "temp"):
+        Pillow.fromarray(_part(len(side))).save(pairs / f"1_{side}.png")
+    ran = cli("fit", pairs, "--out", tmp_path / "x")
+    assert (ran.code, "no good images to learn from" in ran.err) == (2, True)
+    assert not (tmp_path / "x").exists()
+
+
+def test_figures_of_images() -> None:
+    rng = np.random.default_rng(0)
+    scores, bad = rng.normal(size=200), rng.random(200) < 0.3
+    found = image_figures(scores + 2 * bad, bad, limit=1.0)
+    limits = np.unique(scores + 2 * bad)
+    f1 = []
+    for limit in limits:
+        taken = scores + 2 * bad >= limit
+        f1.append(2 * (taken & bad).sum() / (taken.sum() + bad.sum()))
+    assert found["best_f1"] == pytest.approx(max(f1))
+    assert best_f1(np.ones(4), np.array([True, False, False, False])) == pytest.approx(0.4)
+    only = image_figures(scores, np.zeros(200, bool), 0.0)
+    assert only["image_auroc"] is None
+    assert only["recall"] is None
+
+
+def test_figures_of_maps() -> None:
+    rng = np.random.default_rng(0)
+    masks = [np.zeros((20, 20), bool) for _ in range(6)]
+    for mask in masks[:4]:
+        mask[2:6, 3:9] = True
+    masks[0][12:18, 12:18] = True
+    perfect = [mask.astype(float) for mask in masks]
+    noise = [rng.random((20, 20)) for _ in masks]
+    half = [one.copy() for one in perfect]
+    half[0][12:18, 12:18] = 0  # one of the five regions is missed
+    assert aupro(perfect, masks) == pytest.approx(1)
+    assert pixel_auroc(perfect, masks) == pytest.approx(1)
+    found, missed = aupro(noise, masks), aupro(half, masks)
+    assert found == pytest.approx(0.15, abs=0.06)  # overlap equals the rate: half of 0.3
+    assert missed == pytest.approx(0.8, abs=0.01)
+    assert aupro(noise, [np.zeros((20, 20), bool)] * 6) is None
+    assert pixel_auroc(noise, [np.zeros((20, 20), bool)] * 6) is None
