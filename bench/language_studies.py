@@ -65,7 +65,7 @@ class Point:
 def studies() -> dict[str, list[Point]]:
     """All points of all studies."""
     sizes = [Point(str(n), n, s, beside=True) for n in SIZES for s in range(5 if n in FEW else 1)]
-    # As the study tunes and judges: row by row, five tokens. In batches, with scores, 60 steps taught it nothing (0.27).
+    # As the study tunes and judges: row by row, five tokens. In batches, with scores, 60 steps taught nothing (0.27).
     sentence = {"text": "thesis", "judge": "generate"}
     words = [
         Point(

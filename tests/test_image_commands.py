@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -79,6 +80,18 @@ def test_reports_as_json(cli: Callable[..., Any], parts: Path, run: Path, tmp_pa
     assert len(json.loads((tmp_path / "r.json").read_text())) == 12
 
 
+def test_without_good_test_images(cli: Callable[..., Any], parts: Path, run: Path, tmp_path: Path) -> None:
+    shutil.copytree(parts, tmp_path / "a" / "x")
+    shutil.rmtree(tmp_path / "a/x/test/good")
+    ran = cli("evaluate", run, tmp_path / "a/x")
+    assert ran.code == 0
+    assert "hole -" in ran.err
+    shutil.copytree(parts, tmp_path / "a" / "y")
+    ran = cli("evaluate", run, tmp_path / "a")
+    assert (ran.code, "choose one with --category" in ran.err) == (2, True)
+    assert cli("evaluate", run, tmp_path / "a", "--category", "y").code == 0
+
+
 def test_what_was_left_out_is_said(cli: Callable[..., Any], parts: Path, run: Path, tmp_path: Path) -> None:
     folder = tmp_path / "mixed"
     folder.mkdir()
@@ -95,6 +108,8 @@ def test_what_was_left_out_is_said(cli: Callable[..., Any], parts: Path, run: Pa
     [
         (["--row", "3"], "--row is for tables"),
         (["--follow"], "--follow is for tables"),
+        (["--labels-only"], "--labels-only is for tables"),
+        (["--lm-score-rows", "0"], "--lm-score-rows is for tables"),
         (["--report", "r.md"], "reports of images are .html or .json"),
     ],
 )
@@ -121,6 +136,18 @@ def test_wrong_use(cli: Callable[..., Any], parts: Path, run: Path, tmp_path: Pa
         Pillow.fromarray(_part(len(side))).save(pairs / f"1_{side}.png")
     ran = cli("fit", pairs, "--out", tmp_path / "x")
     assert (ran.code, "no good images to learn from" in ran.err) == (2, True)
+    (pairs / "train/good").mkdir(parents=True)
+    (pairs / "test").mkdir()
+    shutil.copytree(parts / "test/good", pairs / "test/good")
+    ran = cli("fit", pairs, "--out", tmp_path / "x")
+    assert (ran.code, "has nothing in `train/good`" in ran.err) == (2, True)
+    for flags in (("--target", "fault"), ("--no-lm",), ("--rules", "none.yaml")):
+        ran = cli("fit", parts, "--out", tmp_path / "x", *flags)
+        assert (ran.code, f"{flags[0]} is for tables" in ran.err) == (2, True)
+    ran = cli("fit", plant_csv, "--target", "fault", "--out", tmp_path / "x", "--side", "64")
+    assert (ran.code, "--side is for images" in ran.err) == (2, True)
+    ran = cli("faithfulness", run, plant_csv)
+    assert (ran.code, "is a run on images" in ran.err) == (2, True)
     assert not (tmp_path / "x").exists()
 
 
@@ -154,6 +181,6 @@ def test_figures_of_maps() -> None:
     assert pixel_auroc(perfect, masks) == pytest.approx(1)
     found, missed = aupro(noise, masks), aupro(half, masks)
     assert found == pytest.approx(0.15, abs=0.06)  # overlap equals the rate: half of 0.3
-    assert missed == pytest.approx(0.8, abs=0.01)
+    assert missed == pytest.approx(0.83, abs=0.001)  # the missed one and the good pixels are tied: a straight line
     assert aupro(noise, [np.zeros((20, 20), bool)] * 6) is None
     assert pixel_auroc(noise, [np.zeros((20, 20), bool)] * 6) is None

@@ -194,6 +194,27 @@ def test_brightness_and_contrast_hardly_count(tiny_backbone: Backbone) -> None:
         np.testing.assert_allclose(first.vectors, second.vectors, atol=1e-4)
 
 
+def test_all_of_the_image_is_seen_with_any_patch(tmp_path: Path) -> None:
+    """The default side is no multiple of 14: images are made such that no rim is left out."""
+    import torch
+
+    torch.manual_seed(0)
+    _models()["dinov2"]().save_pretrained(tmp_path)
+    encoder = PatchEncoder(load_backbone(str(tmp_path)), components=6)
+    images = _images(3, 100, 100)
+    plain = list(encoder.fit(images))
+    changed = images[0].copy()
+    changed[-3:] = 255 - changed[-3:]
+    found = next(encoder.patches([changed])).vectors
+    assert found.shape[:2] == (18, 18)
+    assert np.abs(found - plain[0].vectors)[-1].max() > 10 * np.abs(found - plain[0].vectors)[0].max()
+
+
+def test_images_without_structure(tiny_backbone: Backbone) -> None:
+    with pytest.raises(UserError, match="no structure at all"):
+        list(_encoder(tiny_backbone).fit([np.full((64, 64, 3), 90, np.uint8)] * 3))
+
+
 @given(high=st.integers(16, 5000), wide=st.integers(16, 5000), side=st.sampled_from([64, 256, 448]))
 def test_resizing(high: int, wide: int, side: int) -> None:
     for way in ("square", "aspect"):
@@ -219,6 +240,22 @@ def test_covers_are_covers(n: int, count: int, seed: int) -> None:
     if 1 < count < n:
         gaps = np.sqrt(((points[:, None] - points[order][None]) ** 2).sum(axis=2)).min(axis=1)
         assert gaps.max() <= radii[-1] + 1e-3
+
+
+@pytest.mark.parametrize("kinds", [1, 2, 3, 5])
+def test_covers_of_many_copies(kinds: int) -> None:
+    points = np.random.default_rng(0).normal(size=(kinds, 4)).astype(np.float32)
+    many = points[np.arange(9000) % kinds]
+    at = spread_out(many, 300)
+    assert len(set(at.tolist())) == 300
+    assert len(np.unique(many[at], axis=0)) == kinds
+
+
+def test_small_covers_of_many_points() -> None:
+    """Fewer points than there would be clusters still cover all."""
+    points = np.sort(np.random.default_rng(0).random((60_000, 1)).astype(np.float32), axis=0)
+    chosen = np.sort(points[spread_out(points, 100)].ravel())
+    assert np.diff(np.r_[0, chosen, 1]).max() < 0.08
 
 
 def test_many_points_are_covered_better_than_by_chance() -> None:

@@ -71,6 +71,7 @@ def test_sixteen_bits_are_scaled_alike(tmp_path: Path) -> None:
         Pillow.fromarray(values).save(tmp_path / f"{name}.png")
     first, second = (read_image(tmp_path / f"{name}.png") for name in ("dark", "bright"))
     assert (first.white, second.white) == (1023, 4095)
+    assert read_image(_saved(tmp_path / "plain.png")).white is None
     again = read_image(tmp_path / "dark.png", white=4095)
     assert again.pixels.max() == round(1000 * 255 / 4095)
     over = read_image(tmp_path / "bright.png", white=2000)
@@ -109,8 +110,11 @@ def test_what_was_changed_is_said(tmp_path: Path) -> None:
 
 def _header_only(wide: int, high: int) -> bytes:
     """A PNG that claims a size and holds next to nothing."""
-    header = struct.pack(">IIBBBBB", wide, high, 8, 2, 0, 0, 0)
-    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(b"\0" * 64)), (b"IEND", b""))
+    return _png(struct.pack(">IIBBBBB", wide, high, 8, 2, 0, 0, 0), b"\0" * 64)
+
+
+def _png(header: bytes, rows: bytes) -> bytes:
+    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
     return b"\x89PNG\r\n\x1a\n" + b"".join(
         struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks
     )
@@ -173,6 +177,36 @@ def test_masks(tmp_path: Path) -> None:
     assert read_mask(tmp_path / "ones.png").sum() == 15
     with pytest.raises(DataError, match=r"a mask of 32 x 24 pixels, its image has 20 x 20"):
         read_mask(tmp_path / "m.png", (20, 20))
+
+
+def test_masks_of_several_kinds(tmp_path: Path) -> None:
+    """Whatever is not black is marked: kinds as grey values, as colours, as entries of a palette, or opaque."""
+    kinds = np.zeros((24, 32), np.uint8)
+    kinds[2:5, 2:5], kinds[10:14, 10:14], kinds[20, 20] = 1, 2, 3
+    expected = kinds > 0
+    _saved(tmp_path / "grey.png", kinds)
+    _saved(tmp_path / "deep.png", kinds.astype(np.uint16) * 300)
+    _saved(tmp_path / "float.tif", kinds.astype(np.float32) / 8)
+    colours = np.array([[0, 0, 0], [0, 0, 90], [200, 0, 0], [9, 9, 9]], np.uint8)
+    _saved(tmp_path / "colours.png", colours[kinds])
+    clear = np.dstack([np.full((24, 32, 3), 255, np.uint8), expected.astype(np.uint8) * 255])
+    _saved(tmp_path / "clear.png", clear)
+    palette = Pillow.fromarray(kinds, "P")
+    palette.putpalette(bytes(255 - value for value in range(256) for _ in range(3)))
+    palette.save(tmp_path / "palette.png")
+    for name in ("grey.png", "deep.png", "float.tif", "colours.png", "clear.png", "palette.png"):
+        np.testing.assert_array_equal(read_mask(tmp_path / name), expected, err_msg=name)
+    _saved(tmp_path / "lossy.jpg", expected.astype(np.uint8) * 255, quality=60)
+    assert (read_mask(tmp_path / "lossy.jpg") != expected).sum() <= 6
+
+
+def test_colours_with_sixteen_bits_are_told(tmp_path: Path) -> None:
+    rows = b"".join(b"\0" + struct.pack(">H", 40_000) * 3 * 20 for _ in range(20))
+    header = struct.pack(">IIBBBBB", 20, 20, 16, 2, 0, 0, 0)
+    (tmp_path / "a.png").write_bytes(_png(header, rows))
+    image = read_image(tmp_path / "a.png")
+    assert image.pixels.max() == 40_000 >> 8
+    assert "upper eight were read" in " ".join(image.notes)
 
 
 # --- folders ---------------------------------------------------------------------------------------------------
@@ -246,6 +280,8 @@ def test_what_holds_no_images(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("a,b\n1,2\n")
     assert not holds_images(tmp_path)
     assert not holds_images(tmp_path / "a.csv")
+    _saved(tmp_path / "plot.png")
+    assert not holds_images(tmp_path)  # a plot beside tables
     assert holds_images(_saved(tmp_path / "b" / "x.png"))
     assert holds_images(tmp_path / "b")
 
@@ -270,6 +306,21 @@ def test_hygiene(tmp_path: Path) -> None:
     assert "5.png ~ 1.png" in said
     assert "1 masks were left out" in said  # of the image that is 200 x 200 now
     assert "2 sizes, from 32 to 200 pixels wide" in said
+
+
+def test_copies_among_the_good_are_kept_once(tmp_path: Path) -> None:
+    for n in range(6):
+        _saved(tmp_path / f"{n}.png", _pixels(seed=n % 4))
+    images, _ = checked(read_image_set(tmp_path))
+    assert [item.path.stem for item in images.train] == ["0", "1", "2", "3"]
+    assert "2 training images are copies of others among them" in " ".join(images.notes)
+
+
+def test_hidden_folders_and_other_spellings(tmp_path: Path) -> None:
+    folder = _mvtec(tmp_path / "bottle")
+    _saved(folder / "test/.ipynb_checkpoints/0.png")
+    (folder / "test/good").rename(folder / "test/Good")
+    assert {item.label for item in read_image_set(folder).test} == {"good", "hole"}
 
 
 def test_empty_masks_are_told(tmp_path: Path) -> None:

@@ -190,6 +190,35 @@ def test_few_good_images(edges: Backbone, count: int) -> None:
     assert found.score > inspector.scores([_good(600)])[0]
     assert found.defective
     assert found.regions[0].place == "bottom left"
+    assert not inspector.inspect(_good(601)).defective
+
+
+def test_deep_images_are_scaled_alike(edges: Backbone, tmp_path: Path) -> None:
+    """A dark image stays dark: white is what is white in all good ones."""
+    for n in range(6):
+        values = _good(n)[:, :, 0].astype(np.uint16) * (16 if n % 2 else 4)
+        Pillow.fromarray(values).save(tmp_path / f"{n}.png")
+    inspector = Inspector(ImageSettings(side=96), backbone=edges).fit(sorted(tmp_path.glob("*.png")))
+    pixels = [inspector.inspect(tmp_path / f"{n}.png").pixels.mean() for n in (0, 1)]
+    assert pixels[1] / pixels[0] == pytest.approx(4, rel=0.2)
+    inspector.save(tmp_path / "run")
+    again = Inspector.load(tmp_path / "run", backbone=edges)
+    assert again.inspect(tmp_path / "0.png").pixels.mean() == pixels[0]
+
+
+def test_a_small_share_still_sets_one_aside(edges: Backbone) -> None:
+    inspector = Inspector(ImageSettings(side=96, held_out=0.05), backbone=edges).fit([_good(n) for n in range(20)])
+    assert inspector.limit.examples == 1
+    assert inspector.limit.promised == 0.5
+
+
+def test_names_that_are_no_text(inspector: Inspector, tmp_path: Path) -> None:
+    import os
+
+    file = os.path.join(os.fsencode(tmp_path), b"caf\xe9.png")
+    Pillow.fromarray(_bad(7)).save(tmp_path / "a.png")
+    os.rename(tmp_path / "a.png", file)
+    assert inspector.inspect(os.fsdecode(file)).name.endswith("caf\\xe9.png")
 
 
 def test_files_and_pixels_are_the_same(inspector: Inspector, tmp_path: Path) -> None:
@@ -211,7 +240,7 @@ def test_bad_input(edges: Backbone, run_folder: Path, inspector: Inspector) -> N
         inspector.inspect("none.png")
     with pytest.raises(RunFolderError, match="is a run on tables"):
         Inspector.load(run_folder)
-    with pytest.raises(UserError, match="side is 8, expected 64 to 1024; held_out is 2, expected between 0 and 1"):
+    with pytest.raises(UserError, match=r"side is 8, .*; held_out is 2, expected 0\.05 to 0\.8"):
         ImageSettings(side=8, held_out=2)
 
 

@@ -274,6 +274,8 @@ class Diagnoser(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """Read a run folder. Raises RunFolderError when it is incomplete, edited or newer."""
         folder = located(Path(folder))
         manifest = read_manifest(folder)
+        if manifest.get("kind") == "images":
+            raise RunFolderError(f"`{folder}` is a run on images: this is for runs on tables.")
         try:
             stored = manifest["settings"].items()
             settings: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in stored}

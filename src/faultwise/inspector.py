@@ -7,6 +7,7 @@ defect is claimed.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -32,6 +33,7 @@ _SET_ASIDE_FROM = 20  # good images: fewer are all needed to learn from
 _TURNED_UP_TO = 16  # good images: so few are also shown turned and mirrored
 _ODD_PATCHES = 0.01  # of good images lie above the limit of regions; an image is judged by its score alone
 _SAID = 3
+_TINY = 1e-6
 
 Picture = np.ndarray | str | Path
 
@@ -101,13 +103,18 @@ class Inspector:
         self._aside = np.empty(0)
         self.learnt = 0
 
-    def fit(self, good: Sequence[Picture]) -> Inspector:
-        """Learn from good images: paths, or pixels (height, width, 3; uint8). Raises UserError for none."""
+    def fit(self, good: Sequence[Picture], white: int | None = None) -> Inspector:
+        """Learn from good images: paths, or pixels (height, width, 3; uint8).
+
+        Of images with more than eight bits `white` is the value that is white in all; None looks for it in the good
+        ones. Raises UserError for no images, or images without structure.
+        """
         if not len(good):
             raise UserError("There are no good images to learn from: give one at least.")
+        self._white = white or _white_of(good)
         encoder = self._new_encoder()
         order = np.random.default_rng(self.settings.seed).permutation(len(good))
-        aside = round(self.settings.held_out * len(good)) if len(good) >= _SET_ASIDE_FROM else 0
+        aside = max(1, round(self.settings.held_out * len(good))) if len(good) >= _SET_ASIDE_FROM else 0
         learnt = [good[at] for at in order[aside:]]
         turns = _turns if len(learnt) <= _TURNED_UP_TO else _as_it_is
         shown = (image for picture in learnt for image in turns(self._pixels(picture)))
@@ -119,11 +126,14 @@ class Inspector:
         self._encoder, self.learnt = encoder, len(learnt)
         if aside:
             maps = list(self._maps([good[at] for at in order[:aside]], "limits"))
+        elif len(learnt) == 1:
+            maps = list(self._maps(_varied(self._pixels(learnt[0])), "limits"))
         else:
             maps = list(self._left_out(patches[::each], points, owners))
         scores = np.array([image_score(one) for one in maps])
         self.limit = GoodLimit.of(scores, self.settings.false_alarm_rate, held_out=bool(aside))
-        self.region_limit = float(np.quantile(np.concatenate([one.ravel() for one in maps]), 1 - _ODD_PATCHES))
+        patchwise = np.concatenate([one.ravel() for one in maps])
+        self.region_limit = max(float(np.quantile(patchwise, 1 - _ODD_PATCHES)), _TINY)
         self._aside = np.sort(scores) if aside else np.empty(0)
         return self
 
@@ -151,7 +161,7 @@ class Inspector:
             found = regions(heat, self.region_limit, pixels) if defective else ()
             as_odd = float((self._aside >= score).mean()) if len(self._aside) else None
             yield Inspection(
-                str(image) if isinstance(image, str | Path) else f"image {at + 1}",
+                _named(image) if isinstance(image, str | Path) else f"image {at + 1}",
                 score,
                 self.limit,
                 defective,
@@ -212,10 +222,9 @@ class Inspector:
             yield self._bank.distances(one.flat).reshape(one.vectors.shape[:2])
 
     def _left_out(self, patches: list[Patches], points: np.ndarray, owners: np.ndarray) -> Iterator[np.ndarray]:
-        """Yield the map of each of few images against the others; a lone image has only itself."""
+        """Yield the map of each of few images against the others' patches; `owners` (patches,) says whose each is."""
         for at, one in enumerate(patches):
-            others = points[owners != at] if len(patches) > 1 else points
-            bank = MemoryBank(self.settings.bank).fit(others, self.settings.seed)
+            bank = MemoryBank(self.settings.bank).fit(points[owners != at], self.settings.seed)
             yield bank.distances(one.flat).reshape(one.vectors.shape[:2])
 
     def _watched(self, made: Iterable[Patches], count: int, words: str) -> Iterator[Patches]:
@@ -238,6 +247,27 @@ class Inspector:
         if self._encoder is None:
             raise UserError("Nothing was learnt yet: call fit with good images, or load a run.")
         return self._encoder
+
+
+def _named(path: str | Path) -> str:
+    """Return a path as text that can be written anywhere, also where its bytes are no UTF-8."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def _white_of(good: Sequence[Picture]) -> int | None:
+    """Return the largest white among files with more than eight bits; None where the first has no more."""
+    files = [image for image in good if isinstance(image, str | Path)]
+    if not files or read_image(files[0]).white is None:
+        return None
+    return max((white for file in files if (white := read_image(file).white) is not None), default=None)
+
+
+def _varied(pixels: np.ndarray) -> list[np.ndarray]:
+    """Return what stands in for other good images where there is one alone: parts of it, brighter and darker."""
+    high, wide = pixels.shape[:2]
+    down, right = max(1, high // 10), max(1, wide // 10)
+    parts = [pixels[down:, right:], pixels[down:, :-right], pixels[:-down, right:], pixels[:-down, :-right]]
+    return [np.clip(part * factor, 0, 255).astype(np.uint8) for part in parts for factor in (0.85, 1.15)]
 
 
 def _as_it_is(pixels: np.ndarray) -> list[np.ndarray]:

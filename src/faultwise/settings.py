@@ -48,7 +48,9 @@ class FitSettings:
     normal: str | None = _flag(None, "the label that means normal (default: found by its name)", "LABEL")
     split: str = _flag("auto", f"how validation rows are held out: {', '.join(SPLITS)}", "KIND")
     folds: int = _flag(3, "folds in which every run is held out once for validation", "N")
-    false_alarm_rate: float = _flag(0.02, "share of normal rows that may be called a fault", "RATE")
+    false_alarm_rate: float = _flag(
+        0.02, "share of normal rows that may be called a fault; of good images: 0.05", "RATE"
+    )
     false_alarm_per: str = _flag(
         "row", "what the rate counts: row, or (--normal-only) run: no alarm in the run", "UNIT"
     )
@@ -163,9 +165,10 @@ class ImageSettings:
             errors.append(f"resizing is `{self.resizing}`, expected {' or '.join(RESIZINGS)}")
         if self.bank < 100:
             errors.append(f"bank is {self.bank}, expected 100 or more")
-        for name in ("held_out", "false_alarm_rate"):
-            if not 0 < getattr(self, name) < 1:
-                errors.append(f"{name} is {getattr(self, name):g}, expected between 0 and 1")
+        if not 0.05 <= self.held_out <= 0.8:
+            errors.append(f"held_out is {self.held_out:g}, expected 0.05 to 0.8")
+        if not 0.0001 <= self.false_alarm_rate <= 0.5:
+            errors.append(f"false_alarm_rate is {self.false_alarm_rate:g}, expected 0.0001 to 0.5")
         if self.seed < 0:
             errors.append(f"seed is {self.seed}, expected 0 or more")
         if errors:

@@ -20,6 +20,7 @@ def add(commands: Any) -> None:
     parser.add_argument("run_folder", type=Path, metavar="RUN", help="run folder made by fit")
     parser.add_argument("source", help="file or folder with the columns of the fit; or images")
     parser.add_argument("--row", type=int, metavar="N", help="explain this row (counted from 1)")
+    parser.add_argument("--category", metavar="NAME", help="of images: which of several categories")
     parser.add_argument("--cases", type=int, default=3, metavar="N", help="runs to explain in detail (default: 3)")
     parser.add_argument("--report", type=Path, metavar="FILE", help="write a report: .html, .md or .json")
     parser.add_argument("--lm-score-rows", type=int, metavar="N", help="rows the language model scores (0: none)")

@@ -15,6 +15,7 @@ def add(commands: Any) -> None:
     """Register the command."""
     parser = commands.add_parser("evaluate", help="judge a run on unseen labelled rows", description=__doc__)
     add_run_arguments(parser, "labelled file or folder with the columns of the fit; or images")
+    parser.add_argument("--category", metavar="NAME", help="of images: which of several categories")
     parser.add_argument("--lm-score-rows", type=int, metavar="N", help="rows the language model scores (0: none)")
     parser.add_argument("--json", action="store_true", help="print all figures as JSON")
     parser.set_defaults(run=run)

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from faultwise.cli.flags import add_fit_flags, add_image_flags, add_role_flags, fit_settings
+from faultwise.cli.flags import add_fit_flags, add_image_flags, add_role_flags, check_no_image_flags, fit_settings
 from faultwise.cli.out import print_json, print_table, say, say_notes, watched
 
 __all__ = ["add", "run"]
@@ -38,6 +38,7 @@ def run(args: argparse.Namespace) -> int:
         from faultwise.cli.images import fit_images
 
         return fit_images(args)
+    check_no_image_flags(args)
     settings = fit_settings(args)
     from faultwise.data.batches import is_large
     from faultwise.data.readers import read_source

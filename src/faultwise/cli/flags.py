@@ -16,11 +16,14 @@ __all__ = [
     "add_image_flags",
     "add_role_flags",
     "add_run_arguments",
+    "check_no_image_flags",
     "check_score_rows",
     "fit_settings",
     "image_settings",
+    "refuse",
 ]
 
+_ROLES = ("target", "group", "time", "ignore", "about")
 _KINDS = {"int": int, "float": float}
 
 
@@ -75,6 +78,22 @@ def _add_flag(group: Any, field: Any, default: Any) -> None:
     )
 
 
+def check_no_image_flags(args: argparse.Namespace) -> None:
+    """Refuse flags that only images know. Raises UserError."""
+    known = {field.name for field in dataclasses.fields(FitSettings)}
+    theirs = [field.name for field in dataclasses.fields(ImageSettings) if field.name not in known]
+    refuse(args, ["category", *theirs], f"is for images, and `{args.source}` holds tables")
+
+
+def refuse(args: argparse.Namespace, names: Collection[str], why: str) -> None:
+    """Raise UserError naming those flags that were given, and why they cannot be."""
+    values = {name: getattr(args, name, None) for name in names}
+    given = [name for name, value in values.items() if value is not None and value is not False]
+    if given:
+        flags = ", ".join("--" + name.replace("_", "-") for name in given)
+        raise UserError(f"{flags} {why}: leave it out.")
+
+
 def add_run_arguments(parser: argparse.ArgumentParser, source: str) -> None:
     """Add what commands that judge with a fitted run take: its folder, the rows (in these words), and their label."""
     parser.add_argument("run_folder", type=Path, metavar="RUN", help="run folder made by fit")
@@ -110,9 +129,7 @@ def image_settings(args: argparse.Namespace) -> ImageSettings:
     """
     values: dict[str, Any] = read_settings(args.config) if args.config else {}
     ours = {field.name for field in dataclasses.fields(ImageSettings)}
-    given = {field.name for field in dataclasses.fields(FitSettings) if getattr(args, field.name, None) is not None}
-    if strange := sorted(given - ours):
-        flags = ", ".join("--" + name.replace("_", "-") for name in strange)
-        raise UserError(f"{flags} is for tables, and `{args.source}` holds images: leave it out.")
+    theirs = [field.name for field in dataclasses.fields(FitSettings) if field.name not in ours]
+    refuse(args, [*_ROLES, "rules", "no_lm", *theirs], f"is for tables, and `{args.source}` holds images")
     values |= {name: getattr(args, name) for name in ours if getattr(args, name, None) is not None}
     return built(ImageSettings, values, str(args.config or "settings"))

@@ -7,12 +7,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from faultwise.cli.flags import image_settings
+from faultwise.cli.flags import image_settings, refuse
 from faultwise.cli.out import plain, print_json, print_table, say, say_notes, watched
 
 if TYPE_CHECKING:
-    from faultwise.data.image_folders import ImageItem, ImageSet
-    from faultwise.inspector import Inspection, Inspector
+    from faultwise.data.image_folders import ImageSet
+    from faultwise.inspector import Inspector
 
 __all__ = ["diagnose_images", "evaluate_images", "fit_images", "is_run_on_images"]
 
@@ -38,13 +38,14 @@ def fit_images(args: argparse.Namespace) -> int:
     from faultwise.errors import DataError
     from faultwise.inspector import Inspector
 
-    images = _read(args.source, args.category, watched(args))
+    images, white = _read(args.source, args.category, watched(args))
     if not images.train:
+        why = "holds pairs of an image and its template" if images.layout == "pairs" else "has nothing in `train/good`"
         raise DataError(
-            f"`{args.source}` holds pairs of an image and its template, no good images to learn from: give a folder of "
-            "good images, or the MVTec layout."
+            f"`{args.source}` {why}, so there are no good images to learn from: give a folder of them, or the MVTec "
+            f"layout. {' '.join(images.notes)}"
         )
-    inspector = Inspector(settings, progress=watched(args)).fit([item.path for item in images.train])
+    inspector = Inspector(settings, progress=watched(args)).fit([item.path for item in images.train], white)
     say_notes([*images.notes, *inspector.notes])
     if args.out.exists():
         say(f"The run in {args.out} is replaced.")
@@ -66,28 +67,32 @@ def fit_images(args: argparse.Namespace) -> int:
 def diagnose_images(args: argparse.Namespace) -> int:
     """Inspect an image, or all images of a folder."""
     from faultwise.errors import UserError
+    from faultwise.report.images import SUFFIXES, ImagePage
 
-    for flag in ("row", "lm_score_rows", "expert", "follow"):
-        if getattr(args, flag):
-            raise UserError(f"--{flag.replace('_', '-')} is for tables, and `{args.run_folder}` was made from images.")
-    inspector, items = _opened(args)
-    found = list(inspector.inspect_all([item.path for item in items]))
+    unused = ("row", "lm_score_rows", "expert", "follow", "labels_only", "state", "idle")
+    refuse(args, unused, f"is for tables, and `{args.run_folder}` was made from images")
+    if args.report and args.report.suffix.lower() not in SUFFIXES:
+        raise UserError(f"`{args.report}` ends in `{args.report.suffix}`: reports of images are .html or .json.")
+    inspector, images = _opened(args)
+    page, said = ImagePage(inspector), list[dict[str, Any]]()
+    for one in inspector.inspect_all([item.path for item in images.test]):  # not kept: images are large
+        said.append(one.to_dict())
+        if args.report:
+            page.add(one)
     if args.out:
-        _write_table(args.out, found)
+        _write_table(args.out, said)
         say(f"Images: {args.out}")
     if args.report:
-        from faultwise.report.images import save_image_report
-
-        save_image_report(inspector, found, args.report)
+        page.save(args.report)
         say(f"Report: {args.report}")
     if args.json:
-        print_json({"images": [one.to_dict() for one in found], "limit": asdict(inspector.limit)})
+        print_json({"images": said, "limit": asdict(inspector.limit)})
         return 0
-    for one in sorted(found, key=lambda one: -one.score)[:_SHOWN]:
-        print(plain(one.words))
-    if len(found) > _SHOWN:
-        print(f"... and {len(found) - _SHOWN} more; --out FILE.csv has them all.")
-    say(f"{sum(one.defective for one in found)} of {len(found)} images are called defective. {inspector.limit.note}")
+    for line in sorted(said, key=lambda line: -line["score"])[:_SHOWN]:
+        print(plain(line["words"]))
+    if len(said) > _SHOWN:
+        print(f"... and {len(said) - _SHOWN} more; --out FILE.csv has them all.")
+    say(f"{sum(line['defective'] for line in said)} of {len(said)} images are called defective. {inspector.limit.note}")
     return 0
 
 
@@ -99,10 +104,12 @@ def evaluate_images(args: argparse.Namespace) -> int:
     from faultwise.errors import DataError
     from faultwise.evaluate.images import image_figures
 
-    inspector, items = _opened(args)
+    refuse(args, ("target", "lm_score_rows"), f"is for tables, and `{args.run_folder}` was made from images")
+    inspector, images = _opened(args)
+    items = images.test
     labels = np.array([item.label for item in items])
     bad = labels != GOOD
-    if not bad.any():
+    if images.layout != "mvtec" or not bad.any():
         raise DataError(f"`{args.source}` holds no images with a label: expected `test/good` and `test/KIND` in it.")
     scores = inspector.scores([item.path for item in items])
     result: dict[str, Any] = {
@@ -119,45 +126,47 @@ def evaluate_images(args: argparse.Namespace) -> int:
         print_json(result)
         return 0
     print_table([{key: value for key, value in result.items() if key != "by_kind"}])
-    say("Image AUROC by kind: " + ", ".join(f"{kind} {value:.3f}" for kind, value in result["by_kind"].items()))
+    say("Image AUROC by kind: " + ", ".join(f"{kind} {_figure(value)}" for kind, value in result["by_kind"].items()))
     return 0
 
 
-def _opened(args: argparse.Namespace) -> tuple[Inspector, list[ImageItem]]:
-    """Return the run, and the images of the source: one file, the test part, or all of a plain folder."""
-    from faultwise.data.image_folders import ImageItem
+def _figure(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+def _opened(args: argparse.Namespace) -> tuple[Inspector, ImageSet]:
+    """Return the run, and the images of the source as a test: one file, the test part, or all of a plain folder."""
+    from faultwise.data.image_folders import ImageItem, ImageSet
     from faultwise.inspector import Inspector
 
     inspector = Inspector.load(args.run_folder, progress=watched(args))
     if Path(args.source).is_file():
-        return inspector, [ImageItem(Path(args.source))]
-    images = _read(args.source, None, watched(args))
-    say_notes(images.notes)
-    return inspector, list(images.test or images.train)
+        return inspector, ImageSet(args.source, "", "plain", (), (ImageItem(Path(args.source)),))
+    images, _ = _read(args.source, args.category, watched(args))
+    # That images of a plain folder are good is for a fit to assume.
+    say_notes(images.notes[images.layout == "plain" :])
+    return inspector, images if images.test else images.with_items((), images.train, ())
 
 
-def _read(source: str, category: str | None, progress: bool) -> ImageSet:
+def _read(source: str, category: str | None, progress: bool) -> tuple[ImageSet, int | None]:
     from faultwise.data.image_checks import checked
     from faultwise.data.image_folders import read_image_set
 
-    return checked(read_image_set(source, category), progress=progress)[0]
+    images, report = checked(read_image_set(source, category), progress=progress)
+    return images, report.white
 
 
-def _write_table(out: Path, found: list[Inspection]) -> None:
+def _write_table(out: Path, said: list[dict[str, Any]]) -> None:
     import pandas as pd
 
     from faultwise.report.tables import write_table
 
     lines = [
         {
-            "image": one.name,
-            "defective": one.defective,
-            "score": one.score,
-            "limit": one.limit.value,
-            "as_odd": one.as_odd,
-            "regions": len(one.regions),
-            "place": one.regions[0].place if one.regions else "",
+            **{name: one[name] for name in ("image", "defective", "score", "limit", "as_odd")},
+            "regions": len(one["regions"]),
+            "place": one["regions"][0]["place"] if one["regions"] else "",
         }
-        for one in found
+        for one in said
     ]
     write_table(pd.DataFrame(lines), out)

@@ -28,10 +28,13 @@ _SHOWN = 4
 
 @dataclass(frozen=True, slots=True)
 class ImageReport:
-    """What was looked at and left out: sizes (height, width) with counts, the value of white, and sentences."""
+    """What was looked at and left out: sizes (height, width) with counts, sentences, and the value of white.
+
+    `white` is that of the good images with more than eight bits (see `read_image`), None where there are none.
+    """
 
     sizes: dict[tuple[int, int], int]
-    white: int
+    white: int | None
     unreadable: tuple[str, ...] = ()
     copies: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
@@ -45,7 +48,8 @@ def checked(
     """Return the set without what is damaged, and what was found.
 
     Training images whose pixels are those of a test image are left out of the training, so that the test stays what it
-    is. Raises DataError where no image is left.
+    is; of training images that are copies of each other one is kept, for limits count on images that are not. Raises
+    DataError where no image is left.
     """
     looked = _Looked(read)
     with tqdm(
@@ -57,6 +61,7 @@ def checked(
         file=sys.stderr,
     ) as bar:
         train = [item for item in images.train if looked.at(item, bar.update)]
+        learnt_white = looked.white
         test = [looked.masked(item) for item in images.test if looked.at(item, bar.update)]
     if not train and not test:
         first = looked.broken[0] if looked.broken else f"`{images.source}` holds none"
@@ -77,12 +82,18 @@ def checked(
         )
     report = ImageReport(
         dict(looked.sizes.most_common()),
-        looked.white,
+        learnt_white,
         tuple(looked.broken),
         tuple((str(first), str(second)) for first, second, _ in copies),
         tuple(notes),
     )
-    kept = [item for item in train if item.path not in exact]
+    once: dict[int, ImageItem] = {}
+    for item in train:
+        if item.path not in exact:
+            once.setdefault(looked.prints[item.path], item)
+    kept = list(once.values())
+    if doubled := len(train) - len(exact) - len(kept):
+        notes.append(f"{doubled} training images are copies of others among them: one of each is kept.")
     return images.with_items(kept, test, notes), report
 
 
@@ -101,8 +112,8 @@ class _Looked:
         self.prints: dict[Path, int] = {}
 
     @property
-    def white(self) -> int:
-        return max(self.whites, default=255)
+    def white(self) -> int | None:
+        return max(self.whites, default=None)
 
     def at(self, item: ImageItem, step: Callable[[], object]) -> bool:
         """Look at one image (and its template); return whether it can be used."""
@@ -121,7 +132,8 @@ class _Looked:
             )
             return False
         self.sizes[shape] += 1
-        self.whites[image.white] += 1
+        if image.white is not None:
+            self.whites[image.white] += 1
         self.done.update(image.notes)
         self.shapes[item.path] = shape
         self.thumbs[item.path] = _thumbnail(image.pixels)
@@ -168,7 +180,7 @@ class _Looked:
             yield f"{len(self.masks)} masks were left out: {' '.join(self.masks[:_SHOWN])}" + _more(self.masks)
         if len(self.whites) > 1:
             depths = ", ".join(f"{count} with white at {white:,}" for white, count in self.whites.most_common())
-            yield f"Images differ in depth ({depths}): all are scaled by {self.white:,}."
+            yield f"Images differ in depth ({depths}): all are scaled by the largest among the good ones."
         for what, count in self.done.most_common():
             yield f"{count} images: {what}."
         if len(self.sizes) > 1:

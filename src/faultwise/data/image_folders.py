@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from faultwise.data.folders import tables_among
 from faultwise.data.images import is_image_name
 from faultwise.errors import DataError, closest, listing
 
@@ -52,11 +53,18 @@ class ImageSet:
 
 
 def holds_images(source: str | Path) -> bool:
-    """Whether a source is an image, or a folder that holds images in one of the layouts."""
+    """Whether a source is an image, or a folder that holds images in one of the layouts, and no tables beside them."""
     path = Path(source)
-    if path.is_file():
-        return is_image_name(path.name)
-    return path.is_dir() and (bool(categories(path)) or bool(_images(path)) or _has_folders_of_pairs(path))
+    try:
+        if path.is_file():
+            return is_image_name(path.name)
+        if not path.is_dir():
+            return False
+        if categories(path) or _has_folders_of_pairs(path):
+            return True
+        return bool(_images(path)) and not tables_among(path, [child.name for child in path.iterdir()])
+    except OSError:  # whoever reads it says what is wrong
+        return False
 
 
 def categories(folder: str | Path) -> list[str]:
@@ -101,7 +109,8 @@ def read_image_set(source: str | Path, category: str | None = None) -> ImageSet:
 def _mvtec(folder: Path) -> ImageSet:
     train = [ImageItem(image) for image in _images(folder / "train" / GOOD)]
     tests = folder / "test"
-    kinds = sorted(child.name for child in tests.iterdir() if child.is_dir()) if tests.is_dir() else []
+    folders = [child for child in tests.iterdir() if child.is_dir()] if tests.is_dir() else []
+    kinds = sorted(child.name for child in folders if not child.name.startswith("."))
     test, notes, masks_left = list[ImageItem](), list[str](), list[Path]()
     for kind in kinds:
         masks = {mask.stem: mask for mask in _images(folder / "ground_truth" / kind)}
@@ -109,7 +118,8 @@ def _mvtec(folder: Path) -> ImageSet:
         for image in _images(tests / kind):
             stem = next((image.stem + end for end in _MASK_ENDS if image.stem + end in masks), None)
             used.add(stem or "")
-            test.append(ImageItem(image, kind, masks[stem] if stem else None))
+            label = GOOD if kind.lower() == GOOD else kind
+            test.append(ImageItem(image, label, masks[stem] if stem else None))
         masks_left += [mask for stem, mask in masks.items() if stem not in used]
     marked = [item for item in test if item.label != GOOD]
     without = [item.path.name for item in marked if item.mask is None]
@@ -177,6 +187,8 @@ def _images(folder: Path) -> list[Path]:
     if not folder.is_dir():
         return []
     found = [child for child in folder.iterdir() if is_image_name(child.name) and child.is_file()]
-    return sorted(
-        found, key=lambda path: [int(t) if t.isdecimal() else t.lower() for t in re.split(r"(\d+)", path.name)]
-    )
+    return sorted(found, key=lambda path: (_natural(path.name), path.name))
+
+
+def _natural(name: str) -> list[int | str]:
+    return [int(part) if part.isdecimal() else part.lower() for part in re.split(r"(\d+)", name)]

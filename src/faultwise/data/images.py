@@ -23,17 +23,21 @@ ENDINGS = (".bmp", ".gif", ".jpeg", ".jpg", ".jp2", ".png", ".pgm", ".ppm", ".ti
 MOST_PIXELS = 50_000_000  # 150 MB once decoded
 FEWEST_PIXELS = 16  # along each side
 _MOST_BYTES = 300_000_000
+_LOSSY = ("JPEG", "JPEG2000", "WEBP")
 _DEPTHS = (255, 1023, 4095, 16383, 65535)  # white of cameras of 8, 10, 12, 14 and 16 bits
 _BROKEN = "is damaged or incomplete, or no image that can be read"
 
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """Pixels (height, width, 3; uint8) of one file. `white` is the value that became 255; `notes` say what was done."""
+    """Pixels (height, width, 3; uint8) of one file. `notes` say what was done.
+
+    `white` is the value that became 255 in a file with more than eight bits, None in others.
+    """
 
     path: Path
     pixels: np.ndarray
-    white: int = 255
+    white: int | None = None
     notes: tuple[str, ...] = ()
 
 
@@ -55,24 +59,36 @@ def read_image(path: str | Path, white: int | None = None, most_pixels: int = MO
     """
     path = Path(path)
     with _opened(path, most_pixels) as (opened, notes):
+        raw_mode = str(opened.tile[0][3]) if opened.tile else ""
         raw = _frame(opened, notes)
         if opened.mode.startswith(("I", "F")):
             pixels, white = _scaled(np.asarray(raw), white, path, notes)
             return Image(path, np.repeat(pixels[:, :, None], 3, axis=2), white, tuple(notes))
+        if "16" in raw_mode:
+            notes.append("colours or transparency with sixteen bits, of which the upper eight were read")
         if opened.mode == "CMYK":
             notes.append("converted from CMYK, colours are approximate")
         if "A" in opened.mode or "transparency" in opened.info:
             raw = _on_black(raw, notes)
-        return Image(path, np.asarray(raw.convert("RGB")), 255, tuple(notes))
+        return Image(path, np.asarray(raw.convert("RGB")), None, tuple(notes))
 
 
 def read_mask(path: str | Path, shape: tuple[int, int] | None = None) -> np.ndarray:
-    """Return where a mask's file is not black, (height, width) as bool. Raises DataError, also for another `shape`."""
+    """Return where a mask's file is not black, (height, width) as bool: several values mark several kinds of defect.
+
+    Of a palette all but its first entry counts, of an image with transparency what is opaque and not black. Raises
+    DataError, also for another `shape`.
+    """
     path = Path(path)
     with _opened(path, MOST_PIXELS) as (opened, notes):
-        values = np.asarray(_frame(opened, notes).convert("L") if opened.mode != "I;16" else _frame(opened, notes))
-    # Masks kept as JPEG have grey rims; those kept as 0 and 1 are black to the eye.
-    mask: np.ndarray = values > (values.max() / 2 if values.max() else 0)
+        lossy = opened.format in _LOSSY
+        values = np.asarray(_frame(opened, notes))
+    if values.ndim == 3:
+        colours = values.shape[2] - (values.shape[2] in (2, 4))
+        opaque = values[:, :, -1] > 0 if colours < values.shape[2] else True
+        values = np.where(opaque, values[:, :, :colours].max(axis=2), 0)
+    # Lossy compression leaves grey rims and specks.
+    mask: np.ndarray = values > (values.max() / 2 if lossy and values.max() else 0)
     if shape is not None and mask.shape != tuple(shape):
         raise DataError(
             f"`{path}` is a mask of {mask.shape[1]} x {mask.shape[0]} pixels, its image has {shape[1]} x {shape[0]}: a "
@@ -86,9 +102,9 @@ def _opened(path: Path, most_pixels: int) -> Any:
     """Yield an image whose header was read and found bearable, and an empty list for notes."""
     from PIL import Image as Pillow
 
-    if not path.is_file():
-        raise DataError(f"There is no file `{path}`: check the path.")
     try:
+        if not path.is_file():
+            raise DataError(f"There is no file `{path}`: check the path.")
         if path.stat().st_size > _MOST_BYTES:
             raise DataError(
                 f"`{path}` has {path.stat().st_size / 1e6:,.0f} MB: expected {_MOST_BYTES / 1e6:,.0f} at most."

@@ -16,18 +16,19 @@ from typing import Any
 import numpy as np
 
 from faultwise.encoders.backbones import Backbone
+from faultwise.errors import UserError
 
 __all__ = ["PatchEncoder", "Patches", "Resizing"]
 
 _BATCH = 8
 _LEARNT_FROM = 200  # images, that the components are learnt from: few directions, many patches
 _WHITENED = 0.25  # 0 leaves the components as spread as they are, 1 makes them equal
-_SMALLEST = 1e-6
+_SMALLEST, _NO_STRUCTURE = 1e-6, 1e-12
 
 
 @dataclass(frozen=True, slots=True)
 class Resizing:
-    """Images get as many pixels as a square of `side`; "square" squeezes, "aspect" keeps their shape."""
+    """Images get about as many pixels as a square of `side`; "square" squeezes, "aspect" keeps their shape."""
 
     way: str = "square"
     side: int = 256
@@ -76,7 +77,8 @@ class PatchEncoder:
     def fit(self, images: Iterable[np.ndarray]) -> Iterator[Patches]:
         """Learn the components from the first 200 images (height, width, 3; uint8), and yield the patches of all.
 
-        Nothing is learnt before the first is asked for. Each image goes through the backbone once.
+        Nothing is learnt before the first is asked for. Each image goes through the backbone once. Raises UserError
+        where all patches are the same.
         """
         kept: list[np.ndarray] = []
         raw = self._raw(images)
@@ -104,6 +106,8 @@ class PatchEncoder:
         values, vectors = values[::-1][:most], vectors[:, ::-1][:, :most]
         # The sign of a direction is free: fixed, so that the same images give the same numbers.
         vectors = vectors * np.sign(vectors[np.abs(vectors).argmax(axis=0), np.arange(most)])
+        if not values[0] > _NO_STRUCTURE:
+            raise UserError("The good images show no structure at all: check that they are what the camera should see.")
         scale = np.maximum(values, _SMALLEST * values[0]) ** (-_WHITENED / 2)
         self.directions = (vectors * scale).astype(np.float32)
 
@@ -115,9 +119,9 @@ class PatchEncoder:
         """Yield the stages' maps on one grid, (rows, columns, channels), an image at a time."""
         import torch
 
-        images = iter(images)
-        while group := list(islice(images, _BATCH)):
-            resized = [_resized(image, self.resizing.size(*image.shape[:2])) for image in group]
+        step = max(self.backbone.strides)
+        small = (_resized(image, self.resizing.size(image.shape[0], image.shape[1], step)) for image in images)
+        while resized := list(islice(small, _BATCH)):
             made: list[np.ndarray | None] = [None] * len(resized)
             for shape in {one.shape for one in resized}:
                 at = [place for place, one in enumerate(resized) if one.shape == shape]

@@ -69,12 +69,15 @@ def aupro(maps: Sequence[np.ndarray], masks: Sequence[np.ndarray], most_false: f
     good = np.sort(np.concatenate([one[~mask] for one, mask in zip(maps, masks, strict=True)]))
     regions = []
     for one, mask in zip(maps, masks, strict=True):
-        marked, count = ndimage.label(mask)
+        marked, count = ndimage.label(mask, np.ones((3, 3)))  # a thin oblique crack is one region
         regions += [np.sort(one[marked == number]) for number in range(1, count + 1)]
     if not regions or not len(good):
         return None
-    rates = np.linspace(0, most_false, _STEPS)
-    # The lowest limit that keeps the rate: just above that share of the good pixels' highest values.
-    limits = good[np.clip(np.ceil((1 - rates) * len(good)).astype(int) - 1, 0, len(good) - 1)]
+    # Limits at even steps of the rate, and some below it, so that ties are crossed by a straight line.
+    places = np.r_[np.linspace(1 - most_false, 1, _STEPS), np.linspace(0, 1 - most_false, _STEPS)]
+    limits = np.unique(good[(places * (len(good) - 1)).round().astype(int)])
+    rates = 1 - np.searchsorted(good, limits, side="right") / len(good)
     overlap = np.mean([1 - np.searchsorted(region, limits, side="right") / len(region) for region in regions], axis=0)
-    return float(np.trapezoid(overlap, rates) / most_false)
+    rates, overlap = np.r_[1.0, rates][::-1], np.r_[1.0, overlap][::-1]
+    at = np.r_[rates[rates < most_false], most_false]
+    return float(np.trapezoid(np.interp(at, rates, overlap), at) / most_false)

@@ -49,7 +49,7 @@ def regions(heat: np.ndarray, limit: float, pixels: np.ndarray, most: int = 8) -
 
     `pixels` (height, width, 3; uint8) is the image they lie in.
     """
-    marked, count = ndimage.label(heat > limit)
+    marked, count = ndimage.label(heat > limit, np.ones((3, 3)))
     grey = pixels.astype(np.float32).mean(axis=2)
     made = []
     for number, where in enumerate(ndimage.find_objects(marked), 1):

@@ -15,6 +15,7 @@ __all__ = ["farthest_first", "spread_out"]
 
 _CLUSTER = 1_500  # points; the work grows with their number times this
 _ROUNDS = 4  # of moving the clusters' centres: they need not be the best ones
+_SAME = 1e-6  # of a squared length: rounding of single precision
 _SAMPLE = 64  # points a cluster to find the centres from
 
 
@@ -31,9 +32,10 @@ def spread_out(
     if count >= len(points):
         return np.arange(len(points))
     rng = np.random.default_rng(seed)
-    of = _clusters(points, max(1, round(len(points) / _CLUSTER)), rng)
+    # Every cluster gives its first point, so there are to be fewer clusters than points that may be taken.
+    of = _clusters(points, max(1, min(round(len(points) / _CLUSTER), count // 4)), rng)
     radii = np.zeros(len(points), np.float32)
-    for cluster in range(int(of.max()) + 1):
+    for cluster in np.unique(of):
         members = np.flatnonzero(of == cluster)
         order, radius = farthest_first(points[members], min(len(members), count))
         radii[members[order]] = radius
@@ -43,7 +45,10 @@ def spread_out(
 
 
 def farthest_first(points: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return `count` positions, each the farthest from those before it, and how far that was (first: infinite)."""
+    """Return `count` positions, each the farthest from those before it, and how far that was (first: infinite).
+
+    Points that lie on chosen ones come last, in their own order.
+    """
     squares = np.einsum("ij,ij->i", points, points)
     order, radii = np.zeros(count, np.int64), np.full(count, np.inf, np.float32)
     centre = points.mean(axis=0)
@@ -56,7 +61,12 @@ def farthest_first(points: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarr
         nearest[at] = -1  # taken
         if turn + 1 < count:
             at = int(nearest.argmax())
-            radii[turn + 1] = np.sqrt(max(float(nearest[at]), 0.0))
+            if nearest[at] <= _SAME * (squares[at] + 1):  # only copies are left, which cover nothing more
+                left = np.flatnonzero(nearest >= 0)
+                order[turn + 1 :] = left[: count - turn - 1]
+                radii[turn + 1 :] = 0
+                break
+            radii[turn + 1] = np.sqrt(float(nearest[at]))
     return order, radii
 
 

@@ -50,8 +50,8 @@ class GoodLimit:
             raise UserError("A limit needs scores of good examples that are numbers: give one good example at least.")
         if not held_out:
             note = (
-                f"The limit is the highest score among {n} good images, each compared with the others: too few to set "
-                "some aside, so no false-alarm rate is promised."
+                "The limit is the highest score that good images reach, each compared with the others (one alone: parts of "
+                "it, brighter and darker): they are too few to set some aside, so no false-alarm rate is promised."
             )
             return cls(float(scores[-1]), rate, None, 0.0, n, note)
         k = min(n, math.ceil((n + 1) * (1 - rate) - 1e-9))
@@ -68,7 +68,7 @@ class GoodLimit:
             )
             needed = images_needed(rate)
             note += (
-                f"; for one draw this holds with a chance of {sure:.0%}."
+                f"; for one draw {rate:.1%} holds with a chance of {sure:.0%}."
                 if n >= needed
                 else f". To be 95% sure of {rate:.1%} for one draw takes {needed} images set aside and a higher limit."
             )
@@ -85,6 +85,11 @@ def images_needed(rate: float, sure: float = _SURE) -> int:
 
 
 def alarms_at_most(limit: GoodLimit, new: int, sure: float = _SURE) -> int:
-    """Return how many alarms among `new` good examples are within what the promise allows, with a chance of `sure`."""
-    k = limit.examples + 1 - round((limit.promised or 0) * (limit.examples + 1))
+    """Return how many alarms among `new` good examples are within what the promise allows, with a chance of `sure`.
+
+    Raises UserError for a limit that promises nothing.
+    """
+    if limit.promised is None:
+        raise UserError("The limit promises nothing, so no number of alarms can be expected.")
+    k = limit.examples + 1 - round(limit.promised * (limit.examples + 1))
     return int(betabinom.ppf(sure, new, limit.examples + 1 - k, k))

@@ -124,9 +124,10 @@ class TokenWay:
         return self._hidden(rows[at], share, rng), soft[at]
 
     def exam(self, seed: int) -> tuple[pd.DataFrame, np.ndarray]:
-        """Return perturbed rows that were no lessons, and labels (rows,) drawn as likely as the teacher thinks them.
+        """Return freshly perturbed rows, and labels (rows,) drawn as likely as the teacher thinks them.
 
-        Where hardly any real row could be held out they say better how well the teacher was followed.
+        Where hardly any real row could be held out they say better how well the teacher was followed. Of few rows some
+        come out as they went in, and were learnt.
         """
         assert self._exam is not None
         rows, soft = self._exam

@@ -6,22 +6,23 @@ Also as JSON. Nothing is judged here; images are made smaller for the page.
 from __future__ import annotations
 
 import base64
+import heapq
 import io
 import json
-from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from faultwise.errors import UserError
 from faultwise.inspector import Inspection, Inspector
 from faultwise.report import values
 from faultwise.report.pages import rendered
 from faultwise.report.save import write_atomic
 
-__all__ = ["render_images", "save_image_report"]
+__all__ = ["SUFFIXES", "ImagePage"]
+
+SUFFIXES = (".html", ".json")
 
 _MOST = 24  # images shown; the others are listed
 _SIDE = 520  # pixels of the longer side on the page
@@ -31,44 +32,62 @@ _OPACITIES = (0.0, 0.4, 0.7, 1.0)
 _FIRST = 0.7
 
 
-def save_image_report(inspector: Inspector, found: Sequence[Inspection], path: Path) -> Path:
-    """Write the report as the ending says: .html or .json. Raises UserError for another."""
-    if path.suffix.lower() == ".html":
-        return write_atomic(path, render_images(inspector, found))
-    if path.suffix.lower() == ".json":
-        return write_atomic(path, json.dumps([one.to_dict() for one in found], indent=1, allow_nan=False) + "\n")
-    raise UserError(f"`{path}` ends in `{path.suffix}`: reports of images are .html or .json.")
+class ImagePage:
+    """Gathers inspections one by one and keeps, made small, those with the highest scores."""
+
+    def __init__(self, inspector: Inspector) -> None:
+        self.inspector = inspector
+        self.lines: list[dict[str, Any]] = []
+        self._best: list[tuple[float, int, dict[str, Any]]] = []
+
+    def add(self, one: Inspection) -> None:
+        """Take an inspection; nothing large of it is kept."""
+        self.lines.append(one.to_dict())
+        if len(self._best) < _MOST or one.score > self._best[0][0]:
+            heapq.heappush(self._best, (one.score, -len(self.lines), _shown(one)))
+            while len(self._best) > _MOST:
+                heapq.heappop(self._best)
+
+    def save(self, path: Path) -> Path:
+        """Write the report as the ending says: .html or .json."""
+        if path.suffix.lower() == ".json":
+            return write_atomic(path, json.dumps(self.lines, indent=1, allow_nan=False) + "\n")
+        return write_atomic(path, self.render())
+
+    def render(self) -> str:
+        """Return the report as one HTML document: the images with the highest scores in full, the others as a list."""
+        inspector = self.inspector
+        shown = sorted(self._best, reverse=True, key=lambda entry: entry[:2])
+        full = {-number - 1 for _, number, _ in shown}
+        rest = sorted(
+            (line for at, line in enumerate(self.lines) if at not in full), key=lambda line: -float(line["score"])
+        )
+        bad = sum(line["defective"] for line in self.lines)
+        return rendered(
+            "images.html.j2",
+            {
+                "title": f"{bad} of {len(self.lines)} images are called defective",
+                "learnt": f"{inspector.learnt} good images",
+                "promise": inspector.limit.note,
+                "opacities": list(enumerate(_OPACITIES)),
+                "first": _FIRST,
+                "images": [one for _, _, one in shown],
+                "rest": [
+                    {"name": one["image"], "defective": one["defective"], "score": values.number(one["score"])}
+                    for one in rest
+                ],
+                "provenance": values.flatten(
+                    {
+                        "settings": asdict(inspector.settings),
+                        "limit": asdict(inspector.limit),
+                        "region limit": inspector.region_limit,
+                    }
+                ),
+            },
+        )
 
 
-def render_images(inspector: Inspector, found: Sequence[Inspection]) -> str:
-    """Return the report as one HTML document: the images with the highest scores in full, the others as a list."""
-    ranked = sorted(found, key=lambda one: -one.score)
-    bad = sum(one.defective for one in found)
-    return rendered(
-        "images.html.j2",
-        {
-            "title": f"{bad} of {len(found)} images are called defective",
-            "learnt": f"{inspector.learnt} good images",
-            "promise": inspector.limit.note,
-            "opacities": list(enumerate(_OPACITIES)),
-            "first": _FIRST,
-            "images": [_shown(one, inspector) for one in ranked[:_MOST]],
-            "rest": [
-                {"name": one.name, "defective": one.defective, "score": values.number(one.score)}
-                for one in ranked[_MOST:]
-            ],
-            "provenance": values.flatten(
-                {
-                    "settings": asdict(inspector.settings),
-                    "limit": asdict(inspector.limit),
-                    "region limit": inspector.region_limit,
-                }
-            ),
-        },
-    )
-
-
-def _shown(one: Inspection, inspector: Inspector) -> dict[str, Any]:
+def _shown(one: Inspection) -> dict[str, Any]:
     from markupsafe import Markup
 
     high, wide = one.heat.shape
