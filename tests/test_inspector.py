@@ -95,7 +95,7 @@ def test_what_so_many_images_can_promise() -> None:
     assert "takes 19 of them" in GoodLimit.of(np.arange(10.0), 0.05).note
     few = GoodLimit.of(np.arange(4.0), 0.05, held_out=False)
     assert (few.value, few.promised) == (3.0, None)
-    assert "no false-alarm rate is promised" in few.note
+    assert "no rate is promised" in few.note
     for scores, rate in (([], 0.1), ([np.nan], 0.1), ([1.0], 0.0), ([1.0], 1.0)):
         with pytest.raises(UserError):
             GoodLimit.of(np.array(scores), rate)

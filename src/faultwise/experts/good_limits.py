@@ -50,8 +50,8 @@ class GoodLimit:
             raise UserError("A limit needs scores of good examples that are numbers: give one good example at least.")
         if not held_out:
             note = (
-                "The limit is the highest score that good images reach, each compared with the others (one alone: parts of "
-                "it, brighter and darker): they are too few to set some aside, so no false-alarm rate is promised."
+                "The limit is the highest score that good images reach, each compared with the others (one alone: with "
+                "parts of it, brighter and darker): they are too few to set some aside, so no rate is promised."
             )
             return cls(float(scores[-1]), rate, None, 0.0, n, note)
         k = min(n, math.ceil((n + 1) * (1 - rate) - 1e-9))
