@@ -69,7 +69,7 @@ def test_limits_are_order_statistics(n: int, rate: float, seed: int) -> None:
     assert limit.promised is not None
     above = (scores > limit.value).sum()
     assert limit.promised == pytest.approx((above + 1) / (n + 1))
-    if n + 1 >= 1 / rate:
+    if (n + 1) * rate >= 1 - 1e-9:
         assert rate - 1 / (n + 1) - 1e-6 <= limit.promised <= rate + 1e-6
     else:
         assert limit.value == scores.max()
