@@ -24,7 +24,7 @@ from faultwise.errors import RunFolderError, UserError
 from faultwise.evidence.regions import Region, regions, stretched
 from faultwise.experts.good_limits import GoodLimit
 from faultwise.experts.memory_bank import MemoryBank, image_score
-from faultwise.runs import read_manifest, write_run
+from faultwise.runs import located, read_manifest, write_run
 from faultwise.settings import ImageSettings
 
 __all__ = ["Inspection", "Inspector"]
@@ -200,7 +200,7 @@ class Inspector:
         """Read a run folder. Raises RunFolderError for one of another kind, or that was changed."""
         from safetensors.numpy import load_file
 
-        folder = Path(folder)
+        folder = located(Path(folder))
         manifest = read_manifest(folder)
         if manifest.get("kind") != "images":
             raise RunFolderError(f"`{folder}` is a run on tables, not on images: use Diagnoser.load.")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
@@ -27,6 +28,7 @@ class MemoryBank:
     def __init__(self, size: int = 32_000) -> None:
         self.size = size
         self.points = np.empty((0, 0), np.float16)
+        self._parts: list[tuple[Any, Any]] = []  # blocks of the points and their squared lengths, as tensors
 
     def fit(self, patches: np.ndarray, seed: int = 0, progress: bool = False) -> MemoryBank:
         """Keep a cover of good patches (patches, components). Raises UserError for none, or what is no number."""
@@ -39,7 +41,7 @@ class MemoryBank:
             total=len(patches), desc="memory bank", unit="patch", disable=hide, leave=False, file=sys.stderr
         ) as bar:
             at = spread_out(np.asarray(patches, np.float32), self.size, seed, bar.update)
-        self.points = patches[at].astype(np.float16)
+        self._keep(patches[at].astype(np.float16))
         return self
 
     def distances(self, patches: np.ndarray) -> np.ndarray:
@@ -47,12 +49,10 @@ class MemoryBank:
         import torch
 
         asked = torch.from_numpy(np.ascontiguousarray(patches, np.float32))
-        bank = torch.from_numpy(self.points.astype(np.float32))
-        squares = (bank * bank).sum(dim=1)
         made = []
         for rows in torch.split(asked, _ROWS):
             nearest = torch.full((len(rows),), torch.inf)
-            for part, square in zip(torch.split(bank, _COLUMNS), torch.split(squares, _COLUMNS), strict=True):
+            for part, square in self._parts:
                 nearest = torch.minimum(nearest, torch.addmm(square, rows, part.T, alpha=-2).amin(dim=1))
             made.append((nearest + (rows * rows).sum(dim=1)).clamp_min(0).sqrt())
         return np.asarray(torch.cat(made).numpy()) if made else np.empty(0, np.float32)
@@ -72,8 +72,15 @@ class MemoryBank:
             points = load_file(folder / "bank.safetensors")["points"]
         except (OSError, KeyError, ValueError, SafetensorError) as error:
             raise RunFolderError(f"`{folder}` holds no memory bank that can be read ({error}): fit again.") from error
-        self.points = points
+        self._keep(points)
         return self
+
+    def _keep(self, points: np.ndarray) -> None:
+        import torch
+
+        self.points = points
+        whole = torch.from_numpy(points.astype(np.float32))
+        self._parts = [(part, (part * part).sum(dim=1)) for part in torch.split(whole, _COLUMNS)]
 
 
 def image_score(distances: np.ndarray) -> float:
