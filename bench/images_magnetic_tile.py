@@ -15,11 +15,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn.metrics import roc_auc_score
 
 from faultwise.data.image_converting import convert
 from faultwise.data.image_folders import GOOD, ImageItem, read_image_set
 from faultwise.data.images import read_mask
+from faultwise.evaluate.images import auroc_by_kind, image_figures, pixel_auroc
 from faultwise.evidence.regions import stretched
 from faultwise.experts.memory_bank import image_score
 from faultwise.inspector import Inspector
@@ -30,19 +30,18 @@ GRID = 128  # of the maps that pixels are judged on, along each side
 SHOTS = 4
 
 
-def pixel_auroc(items: list[ImageItem], maps: list[np.ndarray]) -> float:
-    """Over the pixels of all test images, each image on the same grid."""
+def pixels(items: list[ImageItem], maps: list[np.ndarray]) -> float | None:
+    """The AUROC over the pixels of all test images, each image on the same grid."""
     from PIL import Image as Pillow
 
-    said, true = [], []
-    for item, values in zip(items, maps, strict=True):
-        said.append(stretched(values, (GRID, GRID)))
+    masks = []
+    for item in items:
         mask = np.zeros((GRID, GRID), bool)
         if item.mask is not None:
             whole = Pillow.fromarray(read_mask(item.mask).astype(np.uint8) * 255)
             mask = np.asarray(whole.resize((GRID, GRID), Pillow.Resampling.BILINEAR)) > 127
-        true.append(mask)
-    return float(roc_auc_score(np.concatenate(true).ravel(), np.concatenate(said).ravel()))
+        masks.append(mask)
+    return pixel_auroc([stretched(values, (GRID, GRID)) for values in maps], masks)
 
 
 def main() -> None:
@@ -59,7 +58,7 @@ def main() -> None:
             images = read_image_set(made)
             good, test = [item.path for item in images.train], list(images.test)
             started = time.perf_counter()
-            inspector = Inspector(settings, progress=False).fit(good)
+            inspector = Inspector(settings).fit(good)
             fit_s = time.perf_counter() - started
             started = time.perf_counter()
             maps = list(inspector._maps([item.path for item in test], "test"))
@@ -69,19 +68,13 @@ def main() -> None:
                 inspector.inspect(item.path)
             alone = (time.perf_counter() - started) / 50
             scores = np.array([image_score(one) for one in maps])
-            bad = np.array([item.label != GOOD for item in test])
-            kinds = sorted({item.label for item in test} - {GOOD})
-            run = {
+            labels = np.array([item.label for item in test])
+            bad = labels != GOOD
+            run: dict[str, Any] = {
                 "seed": seed,
-                "image_auroc": float(roc_auc_score(bad, scores)),
-                "pixel_auroc": pixel_auroc(test, maps),
-                "by_kind": {
-                    kind: float(roc_auc_score(bad[at], scores[at]))
-                    for kind in kinds
-                    for at in [np.array([item.label in (GOOD, kind) for item in test])]
-                },
-                "false_alarm_rate": float((scores[~bad] > inspector.limit.value).mean()),
-                "recall": float((scores[bad] > inspector.limit.value).mean()),
+                **image_figures(scores, bad, inspector.limit.value),
+                "pixel_auroc": pixels(test, maps),
+                "by_kind": auroc_by_kind(scores, labels, GOOD),
                 "fit_s": fit_s,
                 "image_ms": 1000 * alone,
                 "image_ms_in_batches": 1000 * together,
@@ -90,8 +83,8 @@ def main() -> None:
                 run["shots"] = []
                 for draw in range(args.shots):
                     few = [good[at] for at in np.random.default_rng(draw).permutation(len(good))[:SHOTS]]
-                    given = Inspector(settings, progress=False).fit(few).scores([item.path for item in test])
-                    run["shots"].append(float(roc_auc_score(bad, given)))
+                    given = Inspector(settings).fit(few).scores([item.path for item in test])
+                    run["shots"].append(image_figures(given, bad, np.inf)["image_auroc"])
             runs.append(run)
             print(run, flush=True)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6  # kilobytes on Linux

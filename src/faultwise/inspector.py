@@ -31,6 +31,7 @@ __all__ = ["Inspection", "Inspector"]
 
 _SET_ASIDE_FROM = 20  # good images: fewer are all needed to learn from
 _TURNED_UP_TO = 16  # good images: so few are also shown turned and mirrored
+_POSITIONS = 8  # four turns, each also mirrored
 _ODD_PATCHES = 0.01  # of good images lie above the limit of regions; an image is judged by its score alone
 _SAID = 3
 _TINY = 1e-6
@@ -116,9 +117,8 @@ class Inspector:
         order = np.random.default_rng(self.settings.seed).permutation(len(good))
         aside = max(1, round(self.settings.held_out * len(good))) if len(good) >= _SET_ASIDE_FROM else 0
         learnt = [good[at] for at in order[aside:]]
-        turns = _turns if len(learnt) <= _TURNED_UP_TO else _as_it_is
-        shown = (image for picture in learnt for image in turns(self._pixels(picture)))
-        each = len(turns(self._pixels(learnt[0])))
+        each = _POSITIONS if len(learnt) <= _TURNED_UP_TO else 1
+        shown = (image for picture in learnt for image in _turns(self._pixels(picture), each))
         patches = list(self._watched(encoder.fit(shown), each * len(learnt), "good images"))
         owners = np.repeat(np.arange(len(patches)) // each, [len(one.flat) for one in patches])
         points = np.concatenate([one.flat for one in patches])
@@ -136,11 +136,6 @@ class Inspector:
         self.region_limit = max(float(np.quantile(patchwise, 1 - _ODD_PATCHES)), _TINY)
         self._aside = np.sort(scores) if aside else np.empty(0)
         return self
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """Sentences on what was learnt and what is promised."""
-        return (self.limit.note,)
 
     def scores(self, images: Sequence[Picture]) -> np.ndarray:
         """Return the score of each image (images,): the higher, the less it resembles good ones."""
@@ -270,11 +265,7 @@ def _varied(pixels: np.ndarray) -> list[np.ndarray]:
     return [np.clip(part * factor, 0, 255).astype(np.uint8) for part in parts for factor in (0.85, 1.15)]
 
 
-def _as_it_is(pixels: np.ndarray) -> list[np.ndarray]:
-    return [pixels]
-
-
-def _turns(pixels: np.ndarray) -> list[np.ndarray]:
-    """Return an image in its eight turned and mirrored positions, itself first."""
-    turned = [np.rot90(pixels, times) for times in range(4)]
-    return [np.ascontiguousarray(one) for base in turned for one in (base, base[:, ::-1])]
+def _turns(pixels: np.ndarray, count: int) -> list[np.ndarray]:
+    """Return the first `count` of an image's eight turned and mirrored positions, itself first."""
+    turned = (np.rot90(pixels, at // 2) for at in range(count))
+    return [np.ascontiguousarray(one[:, ::-1] if at % 2 else one) for at, one in enumerate(turned)]

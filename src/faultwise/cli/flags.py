@@ -24,6 +24,7 @@ __all__ = [
 ]
 
 _ROLES = ("target", "group", "time", "ignore", "about")
+_OF_TABLES, _OF_IMAGES = ([field.name for field in dataclasses.fields(kind)] for kind in (FitSettings, ImageSettings))
 _KINDS = {"int": int, "float": float}
 
 
@@ -54,9 +55,8 @@ def add_image_flags(parser: argparse.ArgumentParser) -> None:
     """Add one flag per field of `ImageSettings` that is none of `FitSettings`, and the choice among categories."""
     group = parser.add_argument_group("images (where SOURCE is a folder of them)")
     group.add_argument("--category", metavar="NAME", help="which of several categories in the MVTec layout")
-    known = {field.name for field in dataclasses.fields(FitSettings)}
     for field in dataclasses.fields(ImageSettings):
-        if field.name not in known:
+        if field.name not in _OF_TABLES:
             _add_flag(group, field, field.default)
 
 
@@ -80,8 +80,7 @@ def _add_flag(group: Any, field: Any, default: Any) -> None:
 
 def check_no_image_flags(args: argparse.Namespace) -> None:
     """Refuse flags that only images know. Raises UserError."""
-    known = {field.name for field in dataclasses.fields(FitSettings)}
-    theirs = [field.name for field in dataclasses.fields(ImageSettings) if field.name not in known]
+    theirs = [name for name in _OF_IMAGES if name not in _OF_TABLES]
     refuse(args, ["category", *theirs], f"is for images, and `{args.source}` holds tables")
 
 
@@ -128,8 +127,7 @@ def image_settings(args: argparse.Namespace) -> ImageSettings:
     Raises UserError, also for a flag that only tables know.
     """
     values: dict[str, Any] = read_settings(args.config) if args.config else {}
-    ours = {field.name for field in dataclasses.fields(ImageSettings)}
-    theirs = [field.name for field in dataclasses.fields(FitSettings) if field.name not in ours]
+    theirs = [name for name in _OF_TABLES if name not in _OF_IMAGES]
     refuse(args, [*_ROLES, "rules", "no_lm", *theirs], f"is for tables, and `{args.source}` holds images")
-    values |= {name: getattr(args, name) for name in ours if getattr(args, name, None) is not None}
+    values |= {name: getattr(args, name) for name in _OF_IMAGES if getattr(args, name, None) is not None}
     return built(ImageSettings, values, str(args.config or "settings"))

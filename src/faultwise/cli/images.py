@@ -46,7 +46,8 @@ def fit_images(args: argparse.Namespace) -> int:
             f"layout. {' '.join(images.notes)}"
         )
     inspector = Inspector(settings, progress=watched(args)).fit([item.path for item in images.train], white)
-    say_notes([*images.notes, *inspector.notes])
+    notes = [*images.notes, inspector.limit.note]
+    say_notes(notes)
     if args.out.exists():
         say(f"The run in {args.out} is replaced.")
     folder = inspector.save(args.out)
@@ -57,7 +58,7 @@ def fit_images(args: argparse.Namespace) -> int:
         "false alarms promised": inspector.limit.promised,
     }
     if args.json:
-        print_json({"run": str(folder), "limit": asdict(inspector.limit), "notes": [*images.notes, *inspector.notes]})
+        print_json({"run": str(folder), "limit": asdict(inspector.limit), "notes": notes})
         return 0
     print_table([figures])
     say(f"Run folder: {folder}")
@@ -102,7 +103,7 @@ def evaluate_images(args: argparse.Namespace) -> int:
 
     from faultwise.data.image_folders import GOOD
     from faultwise.errors import DataError
-    from faultwise.evaluate.images import image_figures
+    from faultwise.evaluate.images import auroc_by_kind, image_figures
 
     refuse(args, ("target", "lm_score_rows"), f"is for tables, and `{args.run_folder}` was made from images")
     inspector, images = _opened(args)
@@ -116,11 +117,7 @@ def evaluate_images(args: argparse.Namespace) -> int:
         "images": len(items),
         **image_figures(scores, bad, inspector.limit.value),
         "promised": inspector.limit.promised,
-        "by_kind": {
-            str(kind): image_figures(scores[at], bad[at], inspector.limit.value)["image_auroc"]
-            for kind in sorted(set(labels[bad]))
-            for at in [(labels == kind) | ~bad]
-        },
+        "by_kind": auroc_by_kind(scores, labels, GOOD),
     }
     if args.json:
         print_json(result)

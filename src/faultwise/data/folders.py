@@ -8,7 +8,18 @@ from pathlib import Path
 
 from faultwise.errors import DataError, listing
 
-__all__ = ["PARQUET", "R_DATA", "TABLES", "TEXT", "ending", "free_name", "run_names", "same_columns", "tables_among"]
+__all__ = [
+    "PARQUET",
+    "R_DATA",
+    "TABLES",
+    "TEXT",
+    "ending",
+    "free_name",
+    "natural",
+    "run_names",
+    "same_columns",
+    "tables_among",
+]
 
 TEXT = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz")
 PARQUET = (".parquet", ".pq")
@@ -31,7 +42,16 @@ def tables_among(folder: Path, names: Iterable[str]) -> list[str]:
     tables = [name for name in names if ending(name, TABLES) and not name.startswith(".") and (folder / name).is_file()]
     if any(not ending(name, _PLAIN_TEXT) for name in tables):
         tables = [name for name in tables if not ending(name, _PLAIN_TEXT)]
-    return sorted(tables, key=lambda name: [int(t) if t.isdecimal() else t.lower() for t in re.split(r"(\d+)", name)])
+    return sorted(tables, key=natural)
+
+
+def natural(name: str) -> list[int | str]:
+    """Return what to sort names by, so that numbers in them count as numbers.
+
+    >>> sorted(["part10", "Part2"], key=natural)
+    ['Part2', 'part10']
+    """
+    return [int(part) if part.isdecimal() else part.lower() for part in re.split(r"(\d+)", name)]
 
 
 def run_names(tables: list[str]) -> list[str]:

@@ -136,7 +136,7 @@ def _visa(source: Path, rng: np.random.Generator, share: float) -> Iterator[_Pie
             label = GOOD if row["label"] == "normal" else "defective"
             mask = source / row["mask"] if row.get("mask") else None
             # Normal and anomalous images have the same names.
-            name = f"{image.stem}{image.suffix}" if label == GOOD else f"a{image.stem}{image.suffix}"
+            name = image.name if label == GOOD else f"a{image.name}"
             yield _Piece(image, row["split"], label, name, mask, row["object"])
 
 

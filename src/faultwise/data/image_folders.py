@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from faultwise.data.folders import tables_among
+from faultwise.data.folders import natural, tables_among
 from faultwise.data.images import is_image_name
 from faultwise.errors import DataError, closest, listing
 
@@ -187,8 +187,4 @@ def _images(folder: Path) -> list[Path]:
     if not folder.is_dir():
         return []
     found = [child for child in folder.iterdir() if is_image_name(child.name) and child.is_file()]
-    return sorted(found, key=lambda path: (_natural(path.name), path.name))
-
-
-def _natural(name: str) -> list[int | str]:
-    return [int(part) if part.isdecimal() else part.lower() for part in re.split(r"(\d+)", name)]
+    return sorted(found, key=lambda path: (natural(path.name), path.name))

@@ -16,7 +16,7 @@ from scipy.ndimage import median_filter
 
 from faultwise.errors import UserError
 
-__all__ = ["Defects", "blended", "ground_mask", "simulated"]
+__all__ = ["OBJECT", "Defects", "blended", "ground_mask", "simulated"]
 
 _TRIES = 200
 _LEAST_CHANGE = 1  # grey levels

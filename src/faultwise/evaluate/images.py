@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import ndimage
 
-__all__ = ["aupro", "best_f1", "image_figures", "pixel_auroc"]
+__all__ = ["aupro", "auroc_by_kind", "best_f1", "image_figures", "pixel_auroc"]
 
 _MOST_FALSE = 0.3
 _STEPS = 300  # limits that the curve is followed at
@@ -36,6 +36,18 @@ def image_figures(scores: np.ndarray, bad: np.ndarray, limit: float) -> dict[str
         "best_f1": best_f1(scores, bad) if both else None,
         "recall": float(alarms[bad].mean()) if bad.any() else None,
         "false_alarm_rate": float(alarms[~bad].mean()) if not bad.all() else None,
+    }
+
+
+def auroc_by_kind(scores: np.ndarray, labels: np.ndarray, good: str) -> dict[str, float | None]:
+    """Return the AUROC of each kind of defect against the `good` images, for scores and labels (images,)."""
+    from sklearn.metrics import roc_auc_score
+
+    fine = labels == good
+    return {
+        str(kind): float(roc_auc_score(~fine[at], scores[at])) if fine.any() else None
+        for kind in sorted(set(labels[~fine]))
+        for at in [(labels == kind) | fine]
     }
 
 
