@@ -61,7 +61,7 @@ def main() -> None:
             inspector = Inspector(settings).fit(good)
             fit_s = time.perf_counter() - started
             started = time.perf_counter()
-            maps = list(inspector._maps([item.path for item in test], "test"))
+            maps = list(inspector.maps([item.path for item in test]))
             together = (time.perf_counter() - started) / len(test)
             started = time.perf_counter()
             for item in test[:50]:

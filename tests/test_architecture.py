@@ -63,7 +63,13 @@ RANKS = {
 # constant, which it holds itself, may be taken from it.
 DOOR_GIVES = {"__version__"}
 # Modules of networks of our own: a class of torch cannot be made without torch. Nobody imports them at the top.
-TORCH_MODULES = {"encoders.efficientnet", "encoders.transformer_maps", "llm.projector", "llm.row_encoder"}
+TORCH_MODULES = {
+    "encoders.efficientnet",
+    "encoders.transformer_maps",
+    "experts.decoder",
+    "llm.projector",
+    "llm.row_encoder",
+}
 HEAVY = ("torch", "sklearn", "pandas", "transformers", "matplotlib")
 
 

@@ -1,8 +1,8 @@
 """Images in, verdicts out: learns from good images alone what is usual, and says of others what is not, and where.
 
-The memory bank scores, held-out good images set the limit; in an image above it, regions are where the map lies above
-what 1% of good patches reach. A verdict is a comparison with a limit that good images earned; no probability of a
-defect is claimed.
+A memory bank and a decoder taught on simulated defects score, held-out good images set the limit; in an image above it,
+regions are where the map lies above what 1% of good patches reach. A verdict is a comparison with a limit that good
+images earned; no probability of a defect is claimed.
 """
 
 from __future__ import annotations
@@ -18,12 +18,14 @@ import numpy as np
 from tqdm import tqdm
 
 from faultwise.data.images import read_image
+from faultwise.data.simulated_marks import KINDS
 from faultwise.encoders.backbones import load_backbone
 from faultwise.encoders.patches import PatchEncoder, Patches, Resizing
 from faultwise.errors import RunFolderError, UserError
-from faultwise.evidence.regions import Region, regions, stretched
+from faultwise.evidence.regions import Region, regions, smoothed, stretched
 from faultwise.experts.good_limits import GoodLimit
 from faultwise.experts.memory_bank import MemoryBank, image_score
+from faultwise.experts.odd_patches import OddPatches, Parts
 from faultwise.runs import located, read_manifest, write_run
 from faultwise.settings import ImageSettings
 
@@ -31,9 +33,11 @@ __all__ = ["Inspection", "Inspector"]
 
 _SET_ASIDE_FROM = 20  # good images: fewer are all needed to learn from
 _TURNED_UP_TO = 16  # good images: so few are also shown turned and mirrored
+_SHOWN_TO_DECODER = 200  # good images, and as many that defects are put into
 _POSITIONS = 8  # four turns, each also mirrored
 _ODD_PATCHES = 0.01  # of good images lie above the limit of regions; an image is judged by its score alone
 _SAID = 3
+_PEAK = 0.25  # of a map's range
 _TINY = 1e-6
 
 Picture = np.ndarray | str | Path
@@ -100,7 +104,7 @@ class Inspector:
         self._backbone = backbone
         self._white: int | None = None
         self._encoder: PatchEncoder | None = None
-        self._bank = MemoryBank(self.settings.bank)
+        self._odd = OddPatches(MemoryBank(self.settings.bank))
         self._aside = np.empty(0)
         self.learnt = 0
 
@@ -114,32 +118,41 @@ class Inspector:
             raise UserError("There are no good images to learn from: give one at least.")
         self._white = white or _white_of(good)
         encoder = self._new_encoder()
-        order = np.random.default_rng(self.settings.seed).permutation(len(good))
+        seed = self.settings.seed
+        order = np.random.default_rng(seed).permutation(len(good))
         aside = max(1, round(self.settings.held_out * len(good))) if len(good) >= _SET_ASIDE_FROM else 0
         learnt = [good[at] for at in order[aside:]]
-        each = _POSITIONS if len(learnt) <= _TURNED_UP_TO else 1
+        few = len(learnt) <= _TURNED_UP_TO
+        each = _POSITIONS if few else 1
         shown = (image for picture in learnt for image in _turns(self._pixels(picture), each))
-        patches = list(self._watched(encoder.fit(shown), each * len(learnt), "good images"))
-        owners = np.repeat(np.arange(len(patches)) // each, [len(one.flat) for one in patches])
+        patches, shapes, maps = list[Patches](), list[int](), list[np.ndarray]()
+        for number, one in enumerate(self._watched(encoder.fit(shown), each * len(learnt), "good images")):
+            shapes.append(len(one.flat))
+            maps += [one.maps] if number < _SHOWN_TO_DECODER else []
+            patches.append(Patches(one.vectors, one.maps if not aside else one.maps[:0]))
+        owners = np.repeat(np.arange(len(patches)) // each, shapes)
         points = np.concatenate([one.flat for one in patches])
-        self._bank = MemoryBank(self.settings.bank).fit(points, self.settings.seed, self.progress)
+        bank = MemoryBank(self.settings.bank).fit(points, seed, self.progress)
+        self._odd = OddPatches(bank, self._new_decoder(encoder, learnt, each, maps), few)
         self._encoder, self.learnt = encoder, len(learnt)
         if aside:
-            maps = list(self._maps([good[at] for at in order[:aside]], "limits"))
+            parts = list(self._parts([good[at] for at in order[:aside]], "limits"))
         elif len(learnt) == 1:
-            maps = list(self._maps(_varied(self._pixels(learnt[0])), "limits"))
+            parts = list(self._parts(_varied(self._pixels(learnt[0])), "limits"))
         else:
-            maps = list(self._left_out(patches[::each], points, owners))
-        scores = np.array([image_score(one) for one in maps])
+            parts = self._odd.left_out(patches[::each], points, owners, seed)
+        self._odd.settle(parts)
+        heats = [self._odd.together(one) for one in parts]
+        scores = np.array([image_score(one) for one in heats])
         self.limit = GoodLimit.of(scores, self.settings.false_alarm_rate, held_out=bool(aside))
-        patchwise = np.concatenate([one.ravel() for one in maps])
+        patchwise = np.concatenate([smoothed(one).ravel() for one in heats])
         self.region_limit = max(float(np.quantile(patchwise, 1 - _ODD_PATCHES)), _TINY)
         self._aside = np.sort(scores) if aside else np.empty(0)
         return self
 
     def scores(self, images: Sequence[Picture]) -> np.ndarray:
         """Return the score of each image (images,): the higher, the less it resembles good ones."""
-        return np.array([image_score(one) for one in self._maps(images, "inspecting")])
+        return np.array([image_score(one) for one in self.maps(images)])
 
     def inspect(self, image: Picture) -> Inspection:
         """Return what is said of one image. Raises UserError for one that cannot be read, or before a fit."""
@@ -147,13 +160,15 @@ class Inspector:
 
     def inspect_all(self, images: Sequence[Picture]) -> Iterator[Inspection]:
         """Yield what is said of each image, in their order."""
-        for at, values in enumerate(self._maps(images, "inspecting")):
+        for at, values in enumerate(self.maps(images)):
             image = images[at]
             pixels = self._pixels(image)
             heat = stretched(values, (pixels.shape[0], pixels.shape[1]))
             score = image_score(values)
             defective = score > self.limit.value
             found = regions(heat, self.region_limit, pixels) if defective else ()
+            if defective and not found:  # a peak that smoothing took below the limit is shown all the same
+                found = regions(heat, float(heat.max() - _PEAK * np.ptp(heat)), pixels, most=1)
             as_odd = float((self._aside >= score).mean()) if len(self._aside) else None
             yield Inspection(
                 _named(image) if isinstance(image, str | Path) else f"image {at + 1}",
@@ -174,7 +189,7 @@ class Inspector:
         def write(place: Path) -> None:
             from safetensors.numpy import save_file
 
-            self._bank.save(place)
+            self._odd.save(place)
             assert encoder.centre is not None
             assert encoder.directions is not None
             arrays = {"centre": encoder.centre, "directions": np.ascontiguousarray(encoder.directions)}
@@ -200,7 +215,7 @@ class Inspector:
         if manifest.get("kind") != "images":
             raise RunFolderError(f"`{folder}` is a run on tables, not on images: use Diagnoser.load.")
         made = cls(ImageSettings(**manifest["settings"]), progress, backbone)
-        made._bank.load(folder)
+        made._odd = OddPatches.load(folder, MemoryBank(made.settings.bank))
         arrays = load_file(folder / "encoder.safetensors")
         made._encoder = made._new_encoder()
         made._encoder.centre, made._encoder.directions = arrays["centre"], arrays["directions"]
@@ -209,18 +224,40 @@ class Inspector:
         made._white, made.learnt = manifest["white"], manifest["learnt"]
         return made
 
-    def _maps(self, images: Sequence[Picture], words: str) -> Iterator[np.ndarray]:
-        """Yield the distances of each image's patches, (rows, columns)."""
-        encoder = self._ready()
-        made = encoder.patches(self._pixels(image) for image in images)
-        for one in self._watched(made, len(images), words):
-            yield self._bank.distances(one.flat).reshape(one.vectors.shape[:2])
+    def maps(self, images: Sequence[Picture]) -> Iterator[np.ndarray]:
+        """Yield how odd each image's patches are, (rows, columns): in standard deviations above good ones."""
+        return (self._odd.together(one) for one in self._parts(images, "inspecting"))
 
-    def _left_out(self, patches: list[Patches], points: np.ndarray, owners: np.ndarray) -> Iterator[np.ndarray]:
-        """Yield the map of each of few images against the others' patches; `owners` (patches,) says whose each is."""
-        for at, one in enumerate(patches):
-            bank = MemoryBank(self.settings.bank).fit(points[owners != at], self.settings.seed)
-            yield bank.distances(one.flat).reshape(one.vectors.shape[:2])
+    def _parts(self, images: Sequence[Picture], words: str) -> Iterator[Parts]:
+        made = self._ready().patches(self._pixels(image) for image in images)
+        return (self._odd.parts(one) for one in self._watched(made, len(images), words))
+
+    def _new_decoder(
+        self, encoder: PatchEncoder, learnt: Sequence[Picture], each: int, good: Sequence[np.ndarray]
+    ) -> Any:
+        """Return a decoder trained on defects simulated in the images learnt from, None where none can be made."""
+        if not self.settings.simulated:
+            return None
+        from faultwise.data.simulated_marks import simulated_set
+        from faultwise.experts.decoder import trained
+
+        pictures = [
+            encoder.resized(image)
+            for picture in learnt[: -(-_SHOWN_TO_DECODER // each)]
+            for image in _turns(self._pixels(picture), each)
+        ]
+        labels = list[np.ndarray | None]()
+
+        def defects() -> Iterator[np.ndarray]:
+            for picture, label, _ in simulated_set(pictures, self.settings.simulated, self.settings.seed):
+                labels.append(label)
+                yield picture
+
+        made = self._watched(encoder.patches(defects()), self.settings.simulated * len(KINDS), "simulated defects")
+        bad = [one.maps for one in made]
+        if not bad:
+            return None
+        return trained([*good, *bad], [*[None] * len(good), *labels], seed=self.settings.seed)
 
     def _watched(self, made: Iterable[Patches], count: int, words: str) -> Iterator[Patches]:
         hide = not self.progress or count < 50

