@@ -53,6 +53,7 @@ RANKS = {
     "stream": 9,
     "diagnoser": 10,
     "inspector": 10,
+    "pair_inspector": 10,
     "evaluate.faithfulness": 10,
     "report": 11,
     "bulk": 12,

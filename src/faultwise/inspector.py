@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -22,76 +22,29 @@ from faultwise.data.simulated_marks import KINDS
 from faultwise.encoders.backbones import load_backbone
 from faultwise.encoders.patches import PatchEncoder, Patches, Resizing
 from faultwise.errors import RunFolderError, UserError
-from faultwise.evidence.regions import Region, regions, smoothed, stretched
+from faultwise.evidence.inspection import Inspection
+from faultwise.evidence.regions import regions, smoothed, stretched
 from faultwise.experts.good_limits import GoodLimit
 from faultwise.experts.memory_bank import MemoryBank, image_score
 from faultwise.experts.odd_patches import OddPatches, Parts
 from faultwise.runs import located, read_manifest, write_run
 from faultwise.settings import ImageSettings
 
-__all__ = ["Inspection", "Inspector"]
+__all__ = ["Inspector", "Picture"]
 
 _SET_ASIDE_FROM = 20  # good images: fewer are all needed to learn from
 _TURNED_UP_TO = 16  # good images: so few are also shown turned and mirrored
 _SHOWN_TO_DECODER = 200  # good images, and as many that defects are put into
 _POSITIONS = 8  # four turns, each also mirrored
 _ODD_PATCHES = 0.01  # of good images lie above the limit of regions; an image is judged by its score alone
-_SAID = 3
 _PEAK = 0.25  # of a map's range
 _TINY = 1e-6
 
 Picture = np.ndarray | str | Path
 
 
-@dataclass(frozen=True, slots=True)
-class Inspection:
-    """What is said of one image: `score` against `limit`, the `regions` above theirs, and the map (height, width).
-
-    `as_odd` is the share of good images set aside that scored as high or higher, None where none were set aside. The
-    image itself is kept as `pixels` (height, width, 3; uint8), for the report.
-    """
-
-    name: str
-    score: float
-    limit: GoodLimit
-    defective: bool
-    as_odd: float | None
-    regions: tuple[Region, ...]
-    heat: np.ndarray
-    region_limit: float
-    pixels: np.ndarray
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return everything but map and pixels, ready for JSON."""
-        return {
-            "image": self.name,
-            "defective": self.defective,
-            "score": self.score,
-            "limit": self.limit.value,
-            "as_odd": self.as_odd,
-            "regions": [asdict(region) for region in self.regions],
-            "words": self.words,
-        }
-
-    @property
-    def words(self) -> str:
-        """The verdict in a sentence, and one for each of the three strongest regions."""
-        share = "" if self.as_odd is None else f"; {self.as_odd:.0%} of the good images set aside are as odd"
-        head = "Defective" if self.defective else "No defect found"
-        made = [f"{head}: {self.name}, score {self.score:.3f}, limit {self.limit.value:.3f}{share}."]
-        for region in self.regions[:_SAID]:
-            tone = f"{abs(region.contrast):.0f} grey levels {'darker' if region.contrast < 0 else 'brighter'}"
-            than = f"{tone} than around" if abs(region.contrast) >= 1 else "as bright as around"
-            left, top, right, bottom = region.box
-            made.append(
-                f"At the {region.place}, {right - left} x {bottom - top} pixels from ({left}, {top}), {than}, "
-                f"{region.score / self.region_limit:.1f} times the limit of regions."
-            )
-        return " ".join(made)
-
-
 class Inspector:
-    """Learns good images, inspects others.
+    """Learns good images, inspects others. `aside` are the scores of the good images set aside, in order.
 
     >>> Inspector(ImageSettings(side=10))
     Traceback (most recent call last):
@@ -105,7 +58,7 @@ class Inspector:
         self._white: int | None = None
         self._encoder: PatchEncoder | None = None
         self._odd = OddPatches(MemoryBank(self.settings.bank))
-        self._aside = np.empty(0)
+        self.aside = np.empty(0)
         self.learnt = 0
 
     def fit(self, good: Sequence[Picture], white: int | None = None) -> Inspector:
@@ -147,7 +100,7 @@ class Inspector:
         self.limit = GoodLimit.of(scores, self.settings.false_alarm_rate, held_out=bool(aside))
         patchwise = np.concatenate([smoothed(one).ravel() for one in heats])
         self.region_limit = max(float(np.quantile(patchwise, 1 - _ODD_PATCHES)), _TINY)
-        self._aside = np.sort(scores) if aside else np.empty(0)
+        self.aside = np.sort(scores) if aside else np.empty(0)
         return self
 
     def scores(self, images: Sequence[Picture]) -> np.ndarray:
@@ -169,7 +122,7 @@ class Inspector:
             found = regions(heat, self.region_limit, pixels) if defective else ()
             if defective and not found:  # a peak that smoothing took below the limit is shown all the same
                 found = regions(heat, float(heat.max() - _PEAK * np.ptp(heat)), pixels, most=1)
-            as_odd = float((self._aside >= score).mean()) if len(self._aside) else None
+            as_odd = float((self.aside >= score).mean()) if len(self.aside) else None
             yield Inspection(
                 _named(image) if isinstance(image, str | Path) else f"image {at + 1}",
                 score,
@@ -193,7 +146,7 @@ class Inspector:
             assert encoder.centre is not None
             assert encoder.directions is not None
             arrays = {"centre": encoder.centre, "directions": np.ascontiguousarray(encoder.directions)}
-            save_file({**arrays, "aside": self._aside}, place / "encoder.safetensors")
+            save_file({**arrays, "aside": self.aside}, place / "encoder.safetensors")
 
         manifest = {
             "kind": "images",
@@ -219,7 +172,7 @@ class Inspector:
         arrays = load_file(folder / "encoder.safetensors")
         made._encoder = made._new_encoder()
         made._encoder.centre, made._encoder.directions = arrays["centre"], arrays["directions"]
-        made._aside = arrays["aside"]
+        made.aside = arrays["aside"]
         made.limit, made.region_limit = GoodLimit(**manifest["limit"]), manifest["region_limit"]
         made._white, made.learnt = manifest["white"], manifest["learnt"]
         return made

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-__all__ = ["Region", "place_of", "regions", "smoothed", "stretched"]
+__all__ = ["Region", "contrast", "place_of", "regions", "smoothed", "stretched"]
 
 _ROWS, _COLUMNS = ("top", "", "bottom"), ("left", "", "right")
 _LEAST_SHARE = 1e-4  # of the image: smaller regions are single pixels of a map stretched a hundredfold
@@ -24,7 +24,8 @@ class Region:
 
     `box` is (left, top, right, bottom) in pixels, right and bottom excluded; `area` is a share of the image, `score`
     the highest value inside, `contrast` how much darker (negative) or brighter it is than its surroundings, in grey
-    levels, and `peak` (row, column) where the score was found, which `place` puts into words.
+    levels, and `peak` (row, column) where the score was found, which `place` puts into words. `kind` is the kind of
+    defect, `sure` how sure, where kinds were learnt.
     """
 
     box: tuple[int, int, int, int]
@@ -33,6 +34,8 @@ class Region:
     contrast: float
     place: str
     peak: tuple[int, int]
+    kind: str | None = None
+    sure: float | None = None
 
 
 def smoothed(values: np.ndarray) -> np.ndarray:
@@ -72,7 +75,7 @@ def regions(heat: np.ndarray, limit: float, pixels: np.ndarray, most: int = 8) -
                 box=(left, top, left + wide, top + high),
                 area=area,
                 score=float(values.max()),
-                contrast=_contrast(grey, marked == number, where),
+                contrast=contrast(grey, marked == number, where),
                 place=place_of(peak, (heat.shape[0], heat.shape[1])),
                 peak=peak,
             )
@@ -90,7 +93,7 @@ def place_of(at: tuple[int, int], shape: tuple[int, int]) -> str:
     return " ".join(part for part in (_ROWS[row], _COLUMNS[column]) if part) or "center"
 
 
-def _contrast(grey: np.ndarray, inside: np.ndarray, where: tuple[slice, slice]) -> float:
+def contrast(grey: np.ndarray, inside: np.ndarray, where: tuple[slice, slice]) -> float:
     """Return the mean grey level inside less that of a rim around, as wide as the region is."""
     wide = max(3, max(part.stop - part.start for part in where) // 2)
     near = tuple(slice(max(0, part.start - wide), part.stop + wide) for part in where)

@@ -15,7 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from faultwise.inspector import Inspection, Inspector
+from faultwise.evidence.inspection import Inspection
+from faultwise.inspector import Inspector
 from faultwise.report import values
 from faultwise.report.pages import rendered
 from faultwise.report.save import write_atomic
