@@ -68,6 +68,7 @@ TORCH_MODULES = {
     "encoders.efficientnet",
     "encoders.transformer_maps",
     "experts.decoder",
+    "experts.prompt_learner",
     "llm.projector",
     "llm.row_encoder",
 }

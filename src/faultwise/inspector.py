@@ -25,6 +25,7 @@ from faultwise.errors import RunFolderError, UserError
 from faultwise.evidence.inspection import Inspection
 from faultwise.evidence.regions import regions, smoothed, stretched
 from faultwise.experts.good_limits import GoodLimit
+from faultwise.experts.image_replies import ImageReplies
 from faultwise.experts.memory_bank import MemoryBank, image_score
 from faultwise.experts.odd_patches import OddPatches, Parts
 from faultwise.runs import located, read_manifest, write_run
@@ -37,6 +38,7 @@ _TURNED_UP_TO = 16  # good images: so few are also shown turned and mirrored
 _SHOWN_TO_DECODER = 200  # good images, and as many that defects are put into
 _POSITIONS = 8  # four turns, each also mirrored
 _ODD_PATCHES = 0.01  # of good images lie above the limit of regions; an image is judged by its score alone
+_LEAST_TO_TALK, _MOST_TO_TALK = 4, 600  # good images, and positions of them, that dialogues are about
 _PEAK = 0.25  # of a map's range
 _TINY = 1e-6
 
@@ -60,6 +62,7 @@ class Inspector:
         self._odd = OddPatches(MemoryBank(self.settings.bank))
         self.aside = np.empty(0)
         self.learnt = 0
+        self.voice: ImageReplies | None = None
 
     def fit(self, good: Sequence[Picture], white: int | None = None) -> Inspector:
         """Learn from good images: paths, or pixels (height, width, 3; uint8).
@@ -101,7 +104,60 @@ class Inspector:
         patchwise = np.concatenate([smoothed(one).ravel() for one in heats])
         self.region_limit = max(float(np.quantile(patchwise, 1 - _ODD_PATCHES)), _TINY)
         self.aside = np.sort(scores) if aside else np.empty(0)
+        if self.settings.talk:
+            self.teach([good[at] for at in order[:aside]])
         return self
+
+    def teach(self, aside: Sequence[Picture]) -> Inspector:
+        """Teach the language model to speak of images, with good ones that the bank has not learnt from.
+
+        Each is shown mirrored both ways, and as often with a defect of AnomalyGPT's kind. Raises UserError for fewer
+        than four: images that were learnt from look better than any others will.
+        """
+        from faultwise.data.dialogues import shares_of_places
+        from faultwise.data.simulated_defects import simulated
+
+        if len(aside) < _LEAST_TO_TALK:
+            raise UserError(
+                f"To speak of images the language model needs {_LEAST_TO_TALK} good ones set aside; there are "
+                f"{len(aside)}: give {_SET_ASIDE_FROM} good images or more, or leave --talk out."
+            )
+        encoder, rng = self._ready(), np.random.default_rng(self.settings.seed)
+        pictures = [_mirrored(encoder.resized(self._pixels(image))) for image in aside]
+        flat = [one for four in pictures for one in four][:_MOST_TO_TALK]
+        places: list[Any] = [[] for _ in flat]
+        shown = list(flat)
+        for picture in flat:
+            other = flat[int(rng.integers(len(flat)))]
+            source = other if other.shape == picture.shape and other is not picture else picture[::-1, ::-1]
+            try:
+                made, labels = simulated(picture, np.ascontiguousarray(source), rng)
+            except UserError:
+                continue
+            if where := shares_of_places(labels):
+                shown.append(made)
+                places.append(where)
+        watched = self._watched(encoder.patches(iter(shown)), len(shown), "dialogues")
+        vectors = np.stack([self._odd.sight(one) for one in watched])
+        settings = self.settings
+        self.voice = ImageReplies(
+            settings.model, settings.lm_minutes, settings.lm_steps, settings.lm_device, settings.seed, self.progress
+        ).fit(vectors, places)
+        return self
+
+    def resized(self, pixels: np.ndarray) -> np.ndarray:
+        """Return an image (height, width, 3; uint8) of the size that the backbone is shown."""
+        return self._ready().resized(pixels)
+
+    def sight(self, images: Sequence[Picture]) -> np.ndarray:
+        """Return what the language model sees of each image, (images, width)."""
+        made = self._ready().patches(self._pixels(image) for image in images)
+        return np.stack([self._odd.sight(one) for one in self._watched(made, len(images), "images")])
+
+    @property
+    def learnt_from(self) -> str:
+        """What was learnt from, in words."""
+        return f"{self.learnt} good images"
 
     def scores(self, images: Sequence[Picture]) -> np.ndarray:
         """Return the score of each image (images,): the higher, the less it resembles good ones."""
@@ -147,6 +203,8 @@ class Inspector:
             assert encoder.directions is not None
             arrays = {"centre": encoder.centre, "directions": np.ascontiguousarray(encoder.directions)}
             save_file({**arrays, "aside": self.aside}, place / "encoder.safetensors")
+            if self.voice is not None:
+                self.voice.save(place)
 
         manifest = {
             "kind": "images",
@@ -175,6 +233,9 @@ class Inspector:
         made.aside = arrays["aside"]
         made.limit, made.region_limit = GoodLimit(**manifest["limit"]), manifest["region_limit"]
         made._white, made.learnt = manifest["white"], manifest["learnt"]
+        if made.settings.talk:
+            settings = made.settings
+            made.voice = ImageReplies(settings.model, device=settings.lm_device, progress=progress).load(folder)
         return made
 
     def maps(self, images: Sequence[Picture]) -> Iterator[np.ndarray]:
@@ -259,3 +320,8 @@ def _turns(pixels: np.ndarray, count: int) -> list[np.ndarray]:
     """Return the first `count` of an image's eight turned and mirrored positions, itself first."""
     turned = (np.rot90(pixels, at // 2) for at in range(count))
     return [np.ascontiguousarray(one[:, ::-1] if at % 2 else one) for at, one in enumerate(turned)]
+
+
+def _mirrored(pixels: np.ndarray) -> list[np.ndarray]:
+    """Return an image as it is and mirrored: up and down, left and right, both."""
+    return [np.ascontiguousarray(one) for one in (pixels, pixels[::-1], pixels[:, ::-1], pixels[::-1, ::-1])]

@@ -20,7 +20,7 @@ from faultwise.evidence.inspection import Inspection
 from faultwise.evidence.regions import Region, contrast, place_of
 from faultwise.experts.good_limits import GoodLimit
 from faultwise.experts.region_kinds import RegionKinds, region_measures
-from faultwise.experts.templates import PairRule, compared, found_boxes, learnt_rule, overlaps
+from faultwise.experts.templates import SHARED, PairRule, compared, found_boxes, learnt_rule, overlaps
 from faultwise.runs import located, read_manifest, write_run
 
 __all__ = ["Boxes", "Pair", "PairInspector"]
@@ -28,7 +28,6 @@ __all__ = ["Boxes", "Pair", "PairInspector"]
 Pair = tuple[str | Path, str | Path]
 Boxes = Sequence[tuple[int, int, int, int, str]]
 
-_SHARED = 1 / 3  # of a marked box and a found one, that they are taken for the same
 _CHOSEN_ON = 120  # pairs: more make the choice of the rule slow, not better
 
 
@@ -52,6 +51,11 @@ class PairInspector:
         return GoodLimit(float(rule.area), 0.0, None, 0.0, self.learnt, note)
 
     @property
+    def learnt_from(self) -> str:
+        """What was learnt from, in words."""
+        return f"{self.learnt} pairs with marked boxes" if self.learnt else "no boxes: the plain rule"
+
+    @property
     def region_limit(self) -> float:
         """Grey levels that a region's pixels differ by at least."""
         return float(self.settings.levels)
@@ -73,7 +77,7 @@ class PairInspector:
             found = found_boxes(comparison, self.settings)
             shared = overlaps(found, wanted[at])
             for number in range(len(found)):
-                if shared.shape[1] and shared[number].max() > _SHARED:
+                if shared.shape[1] and shared[number].max() > SHARED:
                     measures.append(region_measures(comparison, found[number], self.settings.levels))
                     kinds.append(boxes[at][int(shared[number].argmax())][4])
         if kinds:

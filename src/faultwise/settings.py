@@ -157,6 +157,11 @@ class ImageSettings:
     held_out: float = _flag(0.2, "share of good images (20 or more) set aside for the limits", "SHARE")
     false_alarm_rate: float = _flag(0.05, "share of good images that may be called defective", "RATE")
     seed: int = _flag(0, "seed of everything random", "N")
+    talk: bool = _flag(False, "teach the language model to speak of images, for `chat`")
+    model: str = _flag("smollm2-135m-instruct", "language model: registered name, hub id, folder or .gguf file", "NAME")
+    lm_minutes: float = _flag(3.0, "training budget of the language model in minutes", "M")
+    lm_steps: int | None = _flag(None, "training steps instead of minutes: exactly repeatable", "N")
+    lm_device: str = _flag("auto", f"where the language model runs: {', '.join(DEVICES)}", "WHERE")
 
     def __post_init__(self) -> None:
         errors = []
@@ -166,6 +171,14 @@ class ImageSettings:
             errors.append(f"resizing is `{self.resizing}`, expected {' or '.join(RESIZINGS)}")
         if self.bank < 100:
             errors.append(f"bank is {self.bank}, expected 100 or more")
+        if not 0 < self.lm_minutes < math.inf:
+            errors.append(f"lm_minutes is {self.lm_minutes:g}, expected more than 0")
+        if self.lm_steps is not None and self.lm_steps < 1:
+            errors.append(f"lm_steps is {self.lm_steps}, expected 1 or more")
+        if self.lm_device not in DEVICES:
+            errors.append(f"lm_device is `{self.lm_device}`, expected one of {', '.join(DEVICES)}")
+        if self.talk and not self.simulated:
+            errors.append("talk (--talk) is learnt on simulated defects, and simulated (--simulated) is 0")
         if self.simulated < 0:
             errors.append(f"simulated is {self.simulated}, expected 0 or more")
         if not 0.05 <= self.held_out <= 0.8:

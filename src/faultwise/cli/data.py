@@ -1,4 +1,5 @@
-"""`faultwise data`: samples that ship, data sets and where to get them, simulated runs, and a look for leaks."""
+"""`faultwise data`: samples that ship, data sets and where to get them, simulated runs, sets of images, a look for
+leaks."""
 
 from __future__ import annotations
 
@@ -28,7 +29,14 @@ def add(commands: Any) -> None:
     made.add_argument("--seed", type=int, default=20261121, metavar="N", help="seed (default: 20261121)")
     made.add_argument("--workers", type=int, metavar="N", help="processes (default: one per core)")
     made.add_argument("--out", type=Path, required=True, metavar="FILE", help=".parquet or .csv file to write")
-    for sub in (listed, got, made, add_check(actions)):
+    turned = actions.add_parser("convert", help="bring a set of images into the MVTec layout")
+    turned.add_argument(
+        "source", type=Path, metavar="FOLDER", help="unpacked set: Magnetic Tile, DeepPCB, ELPV, VisA, AeBAD"
+    )
+    turned.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="new folder to write")
+    turned.add_argument("--share", type=float, default=0.8, metavar="S", help="share of good images for training (0.8)")
+    turned.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the draw (default: 0)")
+    for sub in (listed, got, made, turned, add_check(actions)):
         sub.add_argument("--json", action="store_true", help="print JSON")
         sub.set_defaults(run=run)
 
@@ -37,6 +45,8 @@ def run(args: argparse.Namespace) -> int:
     """List, get, simulate or check."""
     if args.action == "check":
         return run_check(args)
+    if args.action == "convert":
+        return _convert(args)
     if args.action == "list":
         from faultwise.data import samples
 
@@ -55,6 +65,20 @@ def run(args: argparse.Namespace) -> int:
         print_json({"files": paths}) if args.json else print("\n".join(paths))
         return 0
     return _simulate(args)
+
+
+def _convert(args: argparse.Namespace) -> int:
+    from faultwise.data.image_converting import convert
+    from faultwise.errors import UserError
+
+    if not 0 < args.share < 1:
+        raise UserError(f"--share is {args.share:g}: choose a share of the good images between 0 and 1.")
+    folders = [str(one) for one in convert(args.source, args.out, args.seed, args.share, progress=watched(args))]
+    if args.json:
+        print_json({"folders": folders})
+    else:
+        print("\n".join(folders))
+    return 0
 
 
 def _simulate(args: argparse.Namespace) -> int:

@@ -11,8 +11,12 @@ from faultwise.cli.flags import image_settings, refuse
 from faultwise.cli.out import plain, print_json, print_table, say, say_notes, watched
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from faultwise.data.image_folders import ImageSet
+    from faultwise.evidence.inspection import Inspection
     from faultwise.inspector import Inspector
+    from faultwise.pair_inspector import PairInspector
 
 __all__ = ["diagnose_images", "evaluate_images", "fit_images", "is_run_on_images"]
 
@@ -20,7 +24,11 @@ _SHOWN = 20
 
 
 def is_run_on_images(folder: Path) -> bool:
-    """Whether a run folder was made from images; False also for what is no run folder."""
+    """Whether a run folder was made from images, or pairs of them; False also for what is no run folder."""
+    return _kind(folder) in ("images", "pairs")
+
+
+def _kind(folder: Path) -> object:
     import json
 
     from faultwise.runs import located
@@ -28,8 +36,8 @@ def is_run_on_images(folder: Path) -> bool:
     try:
         manifest = json.loads((located(folder) / "manifest.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return False  # whoever loads it says what is wrong
-    return isinstance(manifest, dict) and manifest.get("kind") == "images"
+        return None  # whoever loads it says what is wrong
+    return manifest.get("kind") if isinstance(manifest, dict) else None
 
 
 def fit_images(args: argparse.Namespace) -> int:
@@ -39,11 +47,14 @@ def fit_images(args: argparse.Namespace) -> int:
     from faultwise.inspector import Inspector
 
     images, white = _read(args.source, args.category, watched(args))
+    if images.layout == "pairs":
+        from faultwise.cli.pairs import fit_pairs
+
+        return fit_pairs(args, images)
     if not images.train:
-        why = "holds pairs of an image and its template" if images.layout == "pairs" else "has nothing in `train/good`"
         raise DataError(
-            f"`{args.source}` {why}, so there are no good images to learn from: give a folder of them, or the MVTec "
-            f"layout. {' '.join(images.notes)}"
+            f"`{args.source}` has nothing in `train/good`, so there are no good images to learn from: give a folder of "
+            f"them, or the MVTec layout. {' '.join(images.notes)}"
         )
     inspector = Inspector(settings, progress=watched(args)).fit([item.path for item in images.train], white)
     notes = [*images.notes, inspector.limit.note]
@@ -74,9 +85,9 @@ def diagnose_images(args: argparse.Namespace) -> int:
     refuse(args, unused, f"is for tables, and `{args.run_folder}` was made from images")
     if args.report and args.report.suffix.lower() not in SUFFIXES:
         raise UserError(f"`{args.report}` ends in `{args.report.suffix}`: reports of images are .html or .json.")
-    inspector, images = _opened(args)
+    inspector, made = _inspections(args)
     page, said = ImagePage(inspector), list[dict[str, Any]]()
-    for one in inspector.inspect_all([item.path for item in images.test]):  # not kept: images are large
+    for one in made:  # not kept: images are large
         said.append(one.to_dict())
         if args.report:
             page.add(one)
@@ -97,6 +108,17 @@ def diagnose_images(args: argparse.Namespace) -> int:
     return 0
 
 
+def _inspections(args: argparse.Namespace) -> tuple[Inspector | PairInspector, Iterator[Inspection]]:
+    """Return the run, and what it says of each image, or pair, of the source."""
+    if _kind(args.run_folder) == "pairs":
+        from faultwise.cli.pairs import opened_pairs, pairs_of
+
+        pairs, images = opened_pairs(args)
+        return pairs, pairs.inspect_all(pairs_of(images))
+    inspector, images = _opened(args)
+    return inspector, inspector.inspect_all([item.path for item in images.test])
+
+
 def evaluate_images(args: argparse.Namespace) -> int:
     """Judge a run on labelled images: the test part of the MVTec layout."""
     import numpy as np
@@ -106,6 +128,10 @@ def evaluate_images(args: argparse.Namespace) -> int:
     from faultwise.evaluate.images import auroc_by_kind, image_figures
 
     refuse(args, ("target", "lm_score_rows"), f"is for tables, and `{args.run_folder}` was made from images")
+    if _kind(args.run_folder) == "pairs":
+        from faultwise.cli.pairs import evaluate_pairs
+
+        return evaluate_pairs(args)
     inspector, images = _opened(args)
     items = images.test
     labels = np.array([item.label for item in items])

@@ -12,7 +12,20 @@ import sys
 from collections.abc import Sequence
 
 from faultwise import __version__
-from faultwise.cli import alarms, calibrate, compare, data, demo, diagnose, evaluate, faithfulness, fit, models, tune
+from faultwise.cli import (
+    alarms,
+    calibrate,
+    chat,
+    compare,
+    data,
+    demo,
+    diagnose,
+    evaluate,
+    faithfulness,
+    fit,
+    models,
+    tune,
+)
 from faultwise.cli.out import say
 from faultwise.errors import UserError
 
@@ -29,7 +42,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"faultwise {__version__}")
     parser.add_argument("--traceback", action="store_true", help="show the full traceback of an error")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for module in (demo, fit, calibrate, evaluate, faithfulness, compare, tune, alarms, diagnose, models, data):
+    for module in (demo, fit, calibrate, evaluate, faithfulness, compare, tune, alarms, diagnose, chat, models, data):
         module.add(commands)
     return parser
 

@@ -22,7 +22,7 @@ from faultwise.data.image_folders import GOOD
 from faultwise.data.images import is_image_name, read_image, read_mask
 from faultwise.errors import DataError, listing
 
-__all__ = ["KINDS", "PCB_KINDS", "convert", "read_boxes", "recognised"]
+__all__ = ["KINDS", "PCB_KINDS", "boxes_beside", "convert", "read_boxes", "recognised"]
 
 PCB_KINDS = ("open", "short", "mousebite", "spur", "copper", "pin-hole")
 _ELPV_SURE = {"0.0": GOOD, "1.0": "defective"}
@@ -187,6 +187,16 @@ def read_boxes(file: Path) -> list[tuple[int, int, int, int, str]]:
         left, top, right, bottom, kind = values
         made.append((left, top, right, bottom, PCB_KINDS[kind - 1]))
     return made
+
+
+def boxes_beside(image: Path) -> list[tuple[int, int, int, int, str]] | None:
+    """Return the boxes marked for an image: in NAME.txt beside it, or in the folder beside that ends in `_not`, as in
+    DeepPCB; None where there is no such file.
+    """
+    name = image.stem.removesuffix("_test")
+    places = (image.with_name(f"{name}.txt"), image.parent.with_name(f"{image.parent.name}_not") / f"{name}.txt")
+    found = next((place for place in places if place.is_file()), None)
+    return None if found is None else read_boxes(found)
 
 
 def _write(piece: _Piece, folder: Path) -> None:

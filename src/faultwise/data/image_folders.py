@@ -62,7 +62,11 @@ def holds_images(source: str | Path) -> bool:
             return False
         if categories(path) or _has_folders_of_pairs(path):
             return True
-        return bool(_images(path)) and not tables_among(path, [child.name for child in path.iterdir()])
+        images = _images(path)
+        # What is named as an image, NAME.txt beside NAME_test.png, are its boxes.
+        named = {image.stem for image in images} | {_plain(image) for image in images}
+        others = [child.name for child in path.iterdir() if not (child.suffix == ".txt" and child.stem in named)]
+        return bool(images) and not tables_among(path, others)
     except OSError:  # whoever reads it says what is wrong
         return False
 

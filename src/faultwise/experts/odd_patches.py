@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from faultwise.encoders.patches import Patches
-from faultwise.errors import RunFolderError
+from faultwise.errors import RunFolderError, UserError
 from faultwise.experts.memory_bank import MemoryBank
 
 __all__ = ["OddPatches"]
@@ -56,6 +56,25 @@ class OddPatches:
         """Return the map (rows, columns; float32) of an image's patches."""
         return self.together(self.parts(patches))
 
+    def sight(self, patches: Patches) -> np.ndarray:
+        """Return an image as a vector (width,): both maps on the prompt learner's grid, and the mean of its patches.
+
+        Raises UserError without a decoder.
+        """
+        from faultwise.experts.prompt_learner import SIDE
+
+        if self.decoder is None:
+            raise UserError("Without a decoder there is nothing to speak of: fit with simulated defects.")
+        distances, logits = self.parts(patches)
+        maps = [
+            (one - mean) / spread
+            for one, (mean, spread) in zip((distances, logits), self.scale, strict=True)
+            if one is not None
+        ]
+        mean, spread = (one.numpy()[0, :, 0, 0] for one in (self.decoder.mean, self.decoder.spread))
+        whole = (patches.maps.mean(axis=(0, 1)) - mean) / spread
+        return np.concatenate([*(_on_grid(one, SIDE).ravel() for one in maps), whole]).astype(np.float32)
+
     def left_out(self, patches: Iterable[Patches], points: np.ndarray, owners: np.ndarray, seed: int) -> list[Parts]:
         """Return the parts of few images, each against the others' patches; `owners` (patches,) says whose each is."""
         return [
@@ -90,3 +109,10 @@ class OddPatches:
         except (OSError, KeyError, SafetensorError) as error:
             raise RunFolderError(f"`{folder}` holds no scale of its maps ({error}): fit again.") from error
         return made
+
+
+def _on_grid(values: np.ndarray, side: int) -> np.ndarray:
+    from PIL import Image as Pillow
+
+    large = Pillow.fromarray(values.astype(np.float32)).resize((side, side), Pillow.Resampling.BILINEAR)
+    return np.asarray(large, np.float32)

@@ -16,13 +16,23 @@ from scipy import ndimage
 
 from faultwise.errors import UserError
 
-__all__ = ["Comparison", "PairRule", "aligned", "box_figures", "compared", "found_boxes", "learnt_rule", "overlaps"]
+__all__ = [
+    "SHARED",
+    "Comparison",
+    "PairRule",
+    "aligned",
+    "box_figures",
+    "compared",
+    "found_boxes",
+    "learnt_rule",
+    "overlaps",
+]
 
 _FURTHEST = 32  # pixels that a template may be off as a whole
 _REACH = 3  # and a block of it beside that
 _BLOCK, _STEP = 64, 4  # of the search for a block's shift, in pixels
 _STAY = 0.02  # grey levels that a shift must gain for each pixel it moves further
-_SHARED = 1 / 3  # intersection over union of a box that counts as found: the field's own figure
+SHARED = 1 / 3  # intersection over union of a box that counts as found: the field's own figure
 _FALSE_COST = 0.05  # of a box too many for a board, in shares of defects found
 
 
@@ -139,7 +149,7 @@ def box_figures(found: Sequence[np.ndarray], wanted: Sequence[np.ndarray]) -> di
     hits = total = false = 0
     for boxes, true in zip(found, wanted, strict=True):
         shared = overlaps(boxes, true)
-        hits += int((shared > _SHARED).any(axis=0).sum()) if len(boxes) else 0
+        hits += int((shared > SHARED).any(axis=0).sum()) if len(boxes) else 0
         false += int((~(shared > 0).any(axis=1)).sum()) if len(true) else len(boxes)
         total += len(true)
     return {

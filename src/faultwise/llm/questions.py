@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-__all__ = ["Asked", "TextQuestions", "TokenQuestions"]
+__all__ = ["Asked", "Conversations", "TextQuestions", "TokenQuestions"]
 
 
 class Asked(Protocol):
@@ -75,6 +75,41 @@ class TokenQuestions:
         after = table(torch.tensor(self._after, device=device)).expand(len(picked), -1, -1)
         made = torch.cat([tokens, after], dim=1)
         return made, torch.ones(made.shape[:2], dtype=torch.long, device=device)
+
+
+class Conversations:
+    """Prompts of which some hold a thing that was seen: its tokens stand right behind what all prompts begin with.
+
+    `rows` are token ids, `front` how many of them all share; `seen` says for each row which of the `vectors` (things,
+    width) it speaks of, None for plain conversation. A `projector` makes the tokens of a vector.
+    """
+
+    def __init__(
+        self, rows: Sequence[Sequence[int]], front: int, seen: Sequence[int | None], vectors: Any, projector: Any
+    ) -> None:
+        self.prefix = list(rows[0][:front]) if rows else []
+        self._rows = [list(row[front:]) for row in rows]
+        self._seen, self._vectors, self._projector = list(seen), vectors, projector
+        own = projector.shape[0]
+        self.lengths = [len(row) + (0 if at is None else own) for row, at in zip(self._rows, self._seen, strict=True)]
+
+    def embed(self, rows: Sequence[int], table: Any) -> tuple[Any, Any]:
+        """See `Asked`."""
+        import torch
+
+        device, dtype = table.weight.device, table.weight.dtype
+        things = [at for row in rows if (at := self._seen[row]) is not None]
+        made = self._projector(self._vectors[things].clone().to(device)).to(dtype) if things else None
+        longest = max(self.lengths[row] for row in rows)
+        parts, used = [], 0
+        mask = torch.zeros(len(rows), longest, dtype=torch.long, device=device)
+        for at, row in enumerate(rows):
+            one = table(torch.tensor(self._rows[row], device=device))
+            if self._seen[row] is not None and made is not None:
+                one, used = torch.cat([made[used], one]), used + 1
+            parts.append(torch.nn.functional.pad(one, (0, 0, longest - len(one), 0)))
+            mask[at, longest - len(one) :] = 1
+        return torch.stack(parts), mask
 
 
 def _common(rows: Sequence[Sequence[int]]) -> int:

@@ -17,6 +17,7 @@ import numpy as np
 
 from faultwise.evidence.inspection import Inspection
 from faultwise.inspector import Inspector
+from faultwise.pair_inspector import PairInspector
 from faultwise.report import values
 from faultwise.report.pages import rendered
 from faultwise.report.save import write_atomic
@@ -36,7 +37,7 @@ _FIRST = 0.7
 class ImagePage:
     """Gathers inspections one by one and keeps, made small, those with the highest scores."""
 
-    def __init__(self, inspector: Inspector) -> None:
+    def __init__(self, inspector: Inspector | PairInspector) -> None:
         self.inspector = inspector
         self.lines: list[dict[str, Any]] = []
         self._best: list[tuple[float, int, dict[str, Any]]] = []
@@ -68,7 +69,7 @@ class ImagePage:
             "images.html.j2",
             {
                 "title": f"{bad} of {len(self.lines)} images are called defective",
-                "learnt": f"{inspector.learnt} good images",
+                "learnt": inspector.learnt_from,
                 "promise": inspector.limit.note,
                 "opacities": list(enumerate(_OPACITIES)),
                 "first": _FIRST,
