@@ -55,6 +55,7 @@ RANKS = {
     "inspector": 10,
     "pair_inspector": 10,
     "evaluate.faithfulness": 10,
+    "exporting": 11,
     "report": 11,
     "bulk": 12,
     "follow": 12,
@@ -69,6 +70,7 @@ TORCH_MODULES = {
     "encoders.transformer_maps",
     "experts.decoder",
     "experts.prompt_learner",
+    "exporting",
     "llm.projector",
     "llm.row_encoder",
 }

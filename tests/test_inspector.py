@@ -173,6 +173,24 @@ def test_runs_come_back(inspector: Inspector, edges: Backbone, tmp_path: Path) -
         Inspector.load(tmp_path / "run", backbone=edges)
 
 
+def test_exported_runs_say_the_same(inspector: Inspector, edges: Backbone, tmp_path: Path) -> None:
+    onnxruntime = pytest.importorskip("onnxruntime")
+    from faultwise.exporting import export
+
+    assert export(inspector, tmp_path / "run.onnx")["apart"] < 1e-3
+    session = onnxruntime.InferenceSession(str(tmp_path / "run.onnx"))
+    for image in (_good(3000), _bad(3001)):
+        said, score = session.run(["map", "score"], {"pixels": image[None]})
+        assert float(score) == pytest.approx(inspector.scores([image])[0], abs=1e-3)
+        np.testing.assert_allclose(said, next(iter(inspector.maps([image]))), atol=1e-3)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["run.json", "run.onnx"]
+    with pytest.raises(UserError, match=r"ends in \.onnx"):
+        export(inspector, tmp_path / "run.bin")
+    wide = Inspector(ImageSettings(side=96, resizing="aspect"), backbone=edges).fit([_good(n) for n in range(4)])
+    with pytest.raises(UserError, match="one size of image"):
+        export(wide, tmp_path / "wide.onnx")
+
+
 def test_the_same_seed_gives_the_same_numbers(edges: Backbone) -> None:
     good = [_good(seed) for seed in range(30)]
     one, two = (Inspector(ImageSettings(side=96), backbone=edges).fit(good) for _ in range(2))

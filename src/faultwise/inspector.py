@@ -46,7 +46,8 @@ Picture = np.ndarray | str | Path
 
 
 class Inspector:
-    """Learns good images, inspects others. `aside` are the scores of the good images set aside, in order.
+    """Learns good images, inspects others. `aside` are the scores of the good images set aside, in order, and `odd`
+    is what scores.
 
     >>> Inspector(ImageSettings(side=10))
     Traceback (most recent call last):
@@ -59,7 +60,7 @@ class Inspector:
         self._backbone = backbone
         self._white: int | None = None
         self._encoder: PatchEncoder | None = None
-        self._odd = OddPatches(MemoryBank(self.settings.bank))
+        self.odd = OddPatches(MemoryBank(self.settings.bank))
         self.aside = np.empty(0)
         self.learnt = 0
         self.voice: ImageReplies | None = None
@@ -89,16 +90,16 @@ class Inspector:
         owners = np.repeat(np.arange(len(patches)) // each, shapes)
         points = np.concatenate([one.flat for one in patches])
         bank = MemoryBank(self.settings.bank).fit(points, seed, self.progress)
-        self._odd = OddPatches(bank, self._new_decoder(encoder, learnt, each, maps), few)
+        self.odd = OddPatches(bank, self._new_decoder(encoder, learnt, each, maps), few)
         self._encoder, self.learnt = encoder, len(learnt)
         if aside:
             parts = list(self._parts([good[at] for at in order[:aside]], "limits"))
         elif len(learnt) == 1:
             parts = list(self._parts(_varied(self._pixels(learnt[0])), "limits"))
         else:
-            parts = self._odd.left_out(patches[::each], points, owners, seed)
-        self._odd.settle(parts)
-        heats = [self._odd.together(one) for one in parts]
+            parts = self.odd.left_out(patches[::each], points, owners, seed)
+        self.odd.settle(parts)
+        heats = [self.odd.together(one) for one in parts]
         scores = np.array([image_score(one) for one in heats])
         self.limit = GoodLimit.of(scores, self.settings.false_alarm_rate, held_out=bool(aside))
         patchwise = np.concatenate([smoothed(one).ravel() for one in heats])
@@ -111,11 +112,11 @@ class Inspector:
     def teach(self, aside: Sequence[Picture]) -> Inspector:
         """Teach the language model to speak of images, with good ones that the bank has not learnt from.
 
-        Each is shown mirrored both ways, and as often with a defect of AnomalyGPT's kind. Raises UserError for fewer
-        than four: images that were learnt from look better than any others will.
+        Each is shown mirrored both ways, and as often with a simulated defect: AnomalyGPT's kind and others. Raises
+        UserError for fewer than four: images that were learnt from look better than any others will.
         """
         from faultwise.data.dialogues import shares_of_places
-        from faultwise.data.simulated_defects import simulated
+        from faultwise.data.simulated_marks import simulated_set
 
         if len(aside) < _LEAST_TO_TALK:
             raise UserError(
@@ -127,18 +128,15 @@ class Inspector:
         flat = [one for four in pictures for one in four][:_MOST_TO_TALK]
         places: list[Any] = [[] for _ in flat]
         shown = list(flat)
-        for picture in flat:
-            other = flat[int(rng.integers(len(flat)))]
-            source = other if other.shape == picture.shape and other is not picture else picture[::-1, ::-1]
-            try:
-                made, labels = simulated(picture, np.ascontiguousarray(source), rng)
-            except UserError:
-                continue
+        mixed = [flat[at] for at in rng.permutation(len(flat))]
+        for made, labels, _ in simulated_set(mixed, len(flat), self.settings.seed + 1):
             if where := shares_of_places(labels):
                 shown.append(made)
                 places.append(where)
+            if len(shown) == 2 * len(flat):
+                break
         watched = self._watched(encoder.patches(iter(shown)), len(shown), "dialogues")
-        vectors = np.stack([self._odd.sight(one) for one in watched])
+        vectors = np.stack([self.odd.sight(one) for one in watched])
         settings = self.settings
         self.voice = ImageReplies(
             settings.model, settings.lm_minutes, settings.lm_steps, settings.lm_device, settings.seed, self.progress
@@ -152,7 +150,7 @@ class Inspector:
     def sight(self, images: Sequence[Picture]) -> np.ndarray:
         """Return what the language model sees of each image, (images, width)."""
         made = self._ready().patches(self._pixels(image) for image in images)
-        return np.stack([self._odd.sight(one) for one in self._watched(made, len(images), "images")])
+        return np.stack([self.odd.sight(one) for one in self._watched(made, len(images), "images")])
 
     @property
     def learnt_from(self) -> str:
@@ -198,7 +196,7 @@ class Inspector:
         def write(place: Path) -> None:
             from safetensors.numpy import save_file
 
-            self._odd.save(place)
+            self.odd.save(place)
             assert encoder.centre is not None
             assert encoder.directions is not None
             arrays = {"centre": encoder.centre, "directions": np.ascontiguousarray(encoder.directions)}
@@ -226,7 +224,7 @@ class Inspector:
         if manifest.get("kind") != "images":
             raise RunFolderError(f"`{folder}` is a run on tables, not on images: use Diagnoser.load.")
         made = cls(ImageSettings(**manifest["settings"]), progress, backbone)
-        made._odd = OddPatches.load(folder, MemoryBank(made.settings.bank))
+        made.odd = OddPatches.load(folder, MemoryBank(made.settings.bank))
         arrays = load_file(folder / "encoder.safetensors")
         made._encoder = made._new_encoder()
         made._encoder.centre, made._encoder.directions = arrays["centre"], arrays["directions"]
@@ -238,13 +236,18 @@ class Inspector:
             made.voice = ImageReplies(settings.model, device=settings.lm_device, progress=progress).load(folder)
         return made
 
+    @property
+    def encoder(self) -> PatchEncoder:
+        """What turns images into patches. Raises UserError before a fit."""
+        return self._ready()
+
     def maps(self, images: Sequence[Picture]) -> Iterator[np.ndarray]:
         """Yield how odd each image's patches are, (rows, columns): in standard deviations above good ones."""
-        return (self._odd.together(one) for one in self._parts(images, "inspecting"))
+        return (self.odd.together(one) for one in self._parts(images, "inspecting"))
 
     def _parts(self, images: Sequence[Picture], words: str) -> Iterator[Parts]:
         made = self._ready().patches(self._pixels(image) for image in images)
-        return (self._odd.parts(one) for one in self._watched(made, len(images), words))
+        return (self.odd.parts(one) for one in self._watched(made, len(images), words))
 
     def _new_decoder(
         self, encoder: PatchEncoder, learnt: Sequence[Picture], each: int, good: Sequence[np.ndarray]

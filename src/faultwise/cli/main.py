@@ -21,6 +21,7 @@ from faultwise.cli import (
     demo,
     diagnose,
     evaluate,
+    export,
     faithfulness,
     fit,
     models,
@@ -42,7 +43,21 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"faultwise {__version__}")
     parser.add_argument("--traceback", action="store_true", help="show the full traceback of an error")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for module in (demo, fit, calibrate, evaluate, faithfulness, compare, tune, alarms, diagnose, chat, models, data):
+    for module in (
+        demo,
+        fit,
+        calibrate,
+        evaluate,
+        faithfulness,
+        compare,
+        tune,
+        alarms,
+        diagnose,
+        chat,
+        export,
+        models,
+        data,
+    ):
         module.add(commands)
     return parser
 

@@ -1,7 +1,7 @@
 """Questions and answers about an image with known defects, and plain conversation beside them; replies read back.
 
-Answers are worded as AnomalyGPT's: yes or no, and the ninth of the image in which each defect lies. Replies are graded
-on yes or no, on places and on the count, which the original left out.
+Answers are worded as AnomalyGPT's, but shorter: yes or no, and the ninth of the image in which each defect lies.
+Replies are graded on yes or no, on places and on the count; the original grades the first alone.
 """
 
 from __future__ import annotations
@@ -68,17 +68,16 @@ def answer(question: str, places: Sequence[str]) -> str:
     """Return the answer to one kind of `QUESTIONS` about an image with defects at these places (none: a good one).
 
     >>> answer("whether", ["top left", "center"])
-    'Yes, there are two anomalies in the image, at the top left and at the center.'
+    'Yes, there are two anomalies, at the top left and at the center.'
     """
     listed = " and ".join(f"at the {place}" for place in places)
     if question == "count":
         return _COUNTS[min(len(places), 2)]
     if not places:
-        return "No, there is no anomaly in the image." if question == "whether" else "There is no defect in the image."
+        return "No, there is no anomaly." if question == "whether" else "There is no defect."
     if question == "where":
         return f"{listed[0].upper()}{listed[1:]}."
-    head = "there is an anomaly" if len(places) == 1 else "there are two anomalies"
-    return f"Yes, {head} in the image, {listed}."
+    return f"Yes, there is an anomaly {listed}." if len(places) == 1 else f"Yes, there are two anomalies, {listed}."
 
 
 def read_reply(text: str) -> Reply:

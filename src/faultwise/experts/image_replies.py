@@ -54,7 +54,7 @@ class ImageReplies:
         """Learn from images as vectors (images, width) and each one's defects: how much of each lies where."""
         import torch
 
-        from faultwise.experts.prompt_learner import taught
+        from faultwise.experts.prompt_learner import bank_alone, taught
         from faultwise.llm.forms import FormConfig, attach
         from faultwise.llm.labels import LabelTree
         from faultwise.llm.tuning import TuneConfig, tune
@@ -62,13 +62,16 @@ class ImageReplies:
         if not any(places) or all(places):
             raise UserError("Replies are learnt from good images and from defects: give both.")
         torch.manual_seed(self.seed)
-        seen = torch.from_numpy(np.asarray(vectors, np.float32))
+        vectors = np.asarray(vectors, np.float32)
+        count, places = len(vectors), [*places, *places]
+        seen = torch.from_numpy(np.concatenate([vectors, bank_alone(vectors)]))
         self._ready(seen.shape[1])
         cells = torch.tensor([[max((one.get(p, 0.0) for one in of), default=0.0) for p in PLACES] for of in places])
         found = torch.tensor([float(bool(of)) for of in places])
         rng = np.random.default_rng(self.seed)
-        order = rng.permutation(len(seen))
-        held, used = np.split(order, [min(_MOST_HELD, max(2, round(_HELD * len(order))))])
+        order = rng.permutation(count)
+        held, used = np.split(order, [min(_MOST_HELD, max(2, round(_HELD * count)))])
+        used = np.concatenate([used, used + count])
         taught(self._learner, seen[used], found[used], (cells[used] > 0).float(), self.seed)
         turns = self._turns(used, places, rng)
         exam = [
@@ -104,7 +107,7 @@ class ImageReplies:
             )
         tuned.merge()
         self._tuned = tuned
-        self.log = {"steps": log.steps, "seconds": log.seconds, "history": log.history, "images": len(seen)}
+        self.log = {"steps": log.steps, "seconds": log.seconds, "history": log.history, "images": count}
         return self
 
     def reply(self, vector: np.ndarray | None, question: str, history: Sequence[Turn] = ()) -> str:

@@ -65,10 +65,9 @@ class OddPatches:
 
         if self.decoder is None:
             raise UserError("Without a decoder there is nothing to speak of: fit with simulated defects.")
-        distances, logits = self.parts(patches)
         maps = [
             (one - mean) / spread
-            for one, (mean, spread) in zip((distances, logits), self.scale, strict=True)
+            for one, (mean, spread) in zip(self.parts(patches), self.scale, strict=True)
             if one is not None
         ]
         mean, spread = (one.numpy()[0, :, 0, 0] for one in (self.decoder.mean, self.decoder.spread))

@@ -1,27 +1,29 @@
 """The prompt learner: from an image's maps to embeddings in a language model's prompt, in two steps.
 
 A small reader first learns on simulated defects which ninths of the map hold one, and whether there is any. Then tokens
-are written: one for the verdict, one for each ninth, one for the image as a whole, and some that are learnt alone. The
-first ten begin as mixtures of embeddings of words, weighted by what the reader believes, so that the model reads from
-its first step what it is to weigh (see `llm.projector`). AnomalyGPT's learner has 105 million parameters in one
-convolution; this one has well under a million.
+are written: for the image as a whole, the verdict, the likeliest place, each ninth, and one that is learnt alone. Most
+begin as mixtures of embeddings of words, weighted by what the reader believes, so that the model reads from its first
+step what it is to weigh (see `llm.projector`). AnomalyGPT's learner has 105 million parameters in one convolution; this
+one has well under a million.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
 
 from faultwise.data.dialogues import PLACES
 
-__all__ = ["SIDE", "PromptLearner", "taught"]
+__all__ = ["SIDE", "PromptLearner", "bank_alone", "taught"]
 
 SIDE = 24  # of the maps that are read, along each side: three ninths of eight
 _MAPS, _FEATURES = 2, 32
-_OWN = 2  # tokens that say the same of every image
+_OWN = 1  # tokens that say the same of every image
+_SHARP = 2.0  # so that the likeliest place is named and not a mixture
 _STEPS, _BATCH, _RATE = 800, 32, 3e-3
 
 
@@ -34,7 +36,7 @@ class PromptLearner(nn.Module):
     def __init__(self, width: int, words: Mapping[str, torch.Tensor]) -> None:
         super().__init__()
         hidden = len(words["yes"])
-        self.shape = (2 + len(PLACES) + _OWN, len(words), hidden)
+        self.shape = (3 + len(PLACES) + _OWN, len(words), hidden)
         self.width = width
         self.first = nn.Conv2d(_MAPS, _FEATURES, 3, padding=1)
         self.second = nn.Conv2d(_FEATURES, _FEATURES, 3, padding=1)
@@ -65,9 +67,22 @@ class PromptLearner(nn.Module):
         sure = any_.sigmoid()[:, None]
         verdict = (sure * yes + (1 - sure) * no)[:, None]
         chance = cells.sigmoid()[..., None]
+        first = (_SHARP * cells).softmax(dim=1) @ places
+        place = (sure * first + (1 - sure) * none)[:, None]
         ninths = chance * places + (1 - chance) * none + self.free(features)
         whole = self.whole(vectors[:, _MAPS * SIDE * SIDE :])[:, None]
-        return torch.cat([whole, verdict, ninths, self.own.expand(len(vectors), -1, -1)], dim=1)
+        return torch.cat([whole, verdict, place, ninths, self.own.expand(len(vectors), -1, -1)], dim=1)
+
+
+def bank_alone(vectors: np.ndarray) -> np.ndarray:
+    """Return vectors (images, width) whose second map, the decoder's, says nothing: as of a good image.
+
+    Shown beside the whole ones, as AnomalyGPT shows its model either map: a defect that the decoder has never seen the
+    like of is still one.
+    """
+    made = vectors.copy()
+    made[:, SIDE * SIDE : 2 * SIDE * SIDE] = 0
+    return made
 
 
 def taught(
