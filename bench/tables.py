@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from image_tables import images_lines
 from language_tables import level_tables, promises_line, speed_lines, studies_page
 from recipe import read_result
 from trust_tables import faithfulness_lines, leaks_lines, promises_tables, sensors_table
@@ -153,6 +154,7 @@ def results() -> str:
         ai4i_table,
         thesis_table,
         bulk_table,
+        images_lines,
     )
     return "\n".join([START, "", *(line for part in parts for line in part()), "", END])
 

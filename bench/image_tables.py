@@ -1,0 +1,125 @@
+"""The README's lines on images, from the result files that are there."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from recipe import RESULTS, read_result
+
+PUBLISHED_TILE = "DifferNet 0.977, PatchCore 0.979, PaDiM 0.987 (the last two recalled), with larger backbones"
+
+
+def images_lines() -> list[str]:
+    """All that is known of images."""
+    made = [*_tile(), *_promises(), *_boards(), *_cells(), *_replies(), *_growth()]
+    return ["", "**Images**, embedded backbone, 2 cores, settings chosen on training images and simulated defects.", *made]
+
+
+def _there(name: str) -> dict[str, Any] | None:
+    return read_result(name) if (RESULTS / f"{name}.json").exists() else None
+
+
+def _tile() -> list[str]:
+    result = _there("images_magnetic_tile")
+    if result is None:
+        return []
+    runs = result["runs"]
+    mean = {key: sum(run[key] for run in runs) / len(runs) for key in runs[0] if isinstance(runs[0][key], float)}
+    shots = next(run["shots"] for run in runs if "shots" in run)
+    return [
+        "",
+        f"*Magnetic Tile* (`python bench/images_magnetic_tile.py`), {result['images']} good images learnt, "
+        f"{result['test']} others judged, {len(runs)} seeds: image AUROC {mean['image_auroc']:.3f} (published: "
+        f"{PUBLISHED_TILE}), pixel AUROC {mean['pixel_auroc']:.3f}; false alarms {mean['false_alarm_rate']:.1%} where "
+        f"5% were allowed, at a recall of {mean['recall']:.2f}. Fit {mean['fit_s']:.0f} s, {mean['image_ms']:.0f} ms "
+        f"an image from file to verdict. With four good images: image AUROC {sum(shots) / len(shots):.2f} "
+        f"({min(shots):.2f} to {max(shots):.2f} in {len(shots)} draws).",
+    ]
+
+
+def _promises() -> list[str]:
+    rows = []
+    for name, label in (("magnetic-tile", "Magnetic Tile"), ("elpv", "ELPV solar cells")):
+        result = _there(f"images_promises_{name}")
+        if result is None:
+            continue
+        for rate in ("0.05", "0.1"):
+            of = result[rate]
+            rows.append(
+                f"| {label} | {float(rate):.0%} | {of['promised']:.1%} | {of['realised']:.1%} | {of['violations']} of "
+                f"{result['splits']} (up to {of['violations_allowed']}) | {of['recall']:.2f} |"
+            )
+    if not rows:
+        return []
+    return [
+        "",
+        "*Promised false-alarm rates* (`python bench/images_promises.py NAME`), random splits; a violation has more "
+        "false alarms than the beta-binomial law allows with 95%:",
+        "",
+        "| set | asked | promised | realised | violations | recall |",
+        "|---|---|---|---|---|---|",
+        *rows,
+    ]
+
+
+def _boards() -> list[str]:
+    result = _there("images_pcb")
+    if result is None:
+        return []
+    ours, plain = result["judged"], result["differencing"]
+    return [
+        "",
+        f"*Boards against their templates* (`python bench/images_pcb.py`, DeepPCB, learnt on {result['boards_learnt']} "
+        f"boards of group00041, judged on {result['boards_judged']} of group12000): {ours['hit']:.1%} of "
+        f"{ours['defects']} defects hit, {ours['false_per_image']:.2f} false regions a board, macro-F1 of the six "
+        f"kinds {ours['macro_f1']:.3f}, {ours['pair_ms']:.0f} ms a pair. Plain differencing, its settings chosen alike: "
+        f"{plain['hit']:.1%} and {plain['false_per_image']:.1f}.",
+    ]
+
+
+def _cells() -> list[str]:
+    result = _there("images_elpv")
+    if result is None:
+        return []
+    named = [(key, result[key]) for key in ("4 shots", "8 shots", "32 shots", "full")]
+    said = ", ".join(
+        f"{key} {mean:.3f} [{low:.3f}, {high:.3f}]" for key, of in named for mean, low, high in [of["mean_and_interval"]]
+    )
+    published = ", ".join(f"{name} {value:.3f}" for name, value in result["published"].items())
+    return [
+        "",
+        f"*Solar cells* (`python bench/images_elpv.py`, ELPV, functional against certainly defective), image AUROC with "
+        f"95% intervals over draws: {said}. Published, recalled: {published}.",
+    ]
+
+
+def _replies() -> list[str]:
+    result = _there("image_replies")
+    if result is None:
+        return []
+    of, beside, tile = result["simulated"], result["beside"], result["magnetic_tile"]
+    return [
+        "",
+        f"*What the language model says* (`python bench/image_replies.py`): on simulated defects in unseen images, half "
+        f"of them good, yes or no right {of['yes_no']:.2f} (always yes {beside['always_yes']:.2f}, without the image "
+        f"{beside['without_image']['yes_no']:.2f}, the verdict itself {beside['expert']:.2f}); the place right for "
+        f"{of['place']:.2f} of all defective images, {of['place_where_yes']:.2f} of those called so (without the image "
+        f"{beside['without_image']['place']:.2f}). On Magnetic Tile {tile['replies']:.2f} (always yes "
+        f"{tile['always_yes']:.2f}, the verdict {tile['expert']:.2f}).",
+    ]
+
+
+def _growth() -> list[str]:
+    result = _there("images_growth")
+    if result is None:
+        return []
+    points = "; ".join(
+        f"{point['images']:,} images {point['fit_s']:.0f} s, {point['peak_gb']:.1f} GB, {point['image_ms']:.0f} ms an "
+        "image"
+        for point in result["points"]
+    )
+    return [
+        "",
+        f"*Growth* (`python bench/images_growth.py`, [chart](bench/results/images_growth.svg)): {points}. Fit grows as "
+        f"images^{result['fit_exponent']:.2f}.",
+    ]
