@@ -30,6 +30,11 @@ _TRIED = 3  # pictures that both are compared on
 class OnnxInspector(nn.Module):
     """Pixels (1, height, width, 3; uint8) to the map (rows, columns) and the score ()."""
 
+    centre: torch.Tensor
+    directions: torch.Tensor
+    points: torch.Tensor
+    scale: torch.Tensor
+
     def __init__(self, inspector: Inspector) -> None:
         super().__init__()
         encoder, odd = inspector.encoder, inspector.odd

@@ -8,7 +8,7 @@ path.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,11 +66,12 @@ class Decoder(nn.Module):
         self.register_buffer("mean", torch.zeros(1, channels, 1, 1))
         self.register_buffer("spread", torch.ones(1, channels, 1, 1))
         self.patch = nn.Conv2d(channels, hidden, 1)
-        self.norm = {
+        norms: dict[str, Callable[[], nn.Module]] = {
             "none": nn.Identity,
             "batch": lambda: nn.BatchNorm2d(hidden),
             "layer": lambda: nn.GroupNorm(1, hidden),
-        }[self.settings.norm]()
+        }
+        self.norm = norms[self.settings.norm]()
         self.around = nn.Conv2d(hidden, hidden if self.settings.residual else 64, 3, padding=1)
         self.drop = nn.Dropout(self.settings.dropout)
         self.out = nn.Conv2d(self.around.out_channels, 1, 1)

@@ -204,7 +204,8 @@ class ImageReplies:
         """Return turns (image or None, question, answer): every image with every kind of question, and plain ones."""
         made = list[tuple[int | None, str, str]]()
         for at in used.tolist():
-            for kind in ("whether", *QUESTIONS):  # the first is what is asked most
+            again = ("whether",) if places[at] else ()  # a missed defect costs more than a false alarm
+            for kind in (*again, *QUESTIONS):
                 ways = QUESTIONS[kind]
                 made.append((at, ways[int(rng.integers(len(ways)))], answer(kind, _main(places[at]))))
         plain = round(_PLAIN_SHARE / (1 - _PLAIN_SHARE) * len(made))

@@ -41,7 +41,8 @@ class OddPatches:
     def settle(self, good: Sequence[Parts]) -> None:
         """Take the scale from good images' parts."""
         for at in range(2 if self.decoder is not None else 1):
-            flat = np.concatenate([np.ravel(one[at]) for one in good if one[at] is not None]).astype(np.float64)
+            shown = [part for one in good if (part := one[at]) is not None]
+            flat = np.concatenate([part.ravel() for part in shown]).astype(np.float64)
             self.scale[at] = flat.mean(), max(flat.std(), _SMALLEST)
 
     def together(self, parts: Parts) -> np.ndarray:

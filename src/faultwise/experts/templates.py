@@ -124,7 +124,7 @@ def found_boxes(comparison: Comparison, rule: PairRule) -> np.ndarray:
         if area >= rule.area
     ]
     high, wide_ = odd.shape
-    return np.clip(np.array(made, int).reshape(-1, 4), 0, [wide_, high, wide_, high])
+    return np.asarray(np.clip(np.array(made, int).reshape(-1, 4), 0, [wide_, high, wide_, high]))
 
 
 def overlaps(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
