@@ -12,7 +12,11 @@ PUBLISHED_TILE = "DifferNet 0.977, PatchCore 0.979, PaDiM 0.987 (the last two re
 def images_lines() -> list[str]:
     """All that is known of images."""
     made = [*_tile(), *_promises(), *_boards(), *_cells(), *_replies(), *_growth()]
-    return ["", "**Images**, embedded backbone, 2 cores, settings chosen on training images and simulated defects.", *made]
+    return [
+        "",
+        "**Images**, embedded backbone, 2 cores, settings chosen on training images and simulated defects.",
+        *made,
+    ]
 
 
 def _there(name: str) -> dict[str, Any] | None:
@@ -72,8 +76,8 @@ def _boards() -> list[str]:
         f"*Boards against their templates* (`python bench/images_pcb.py`, DeepPCB, learnt on {result['boards_learnt']} "
         f"boards of group00041, judged on {result['boards_judged']} of group12000): {ours['hit']:.1%} of "
         f"{ours['defects']} defects hit, {ours['false_per_image']:.2f} false regions a board, macro-F1 of the six "
-        f"kinds {ours['macro_f1']:.3f}, {ours['pair_ms']:.0f} ms a pair. Plain differencing, its settings chosen alike: "
-        f"{plain['hit']:.1%} and {plain['false_per_image']:.1f}.",
+        f"kinds {ours['macro_f1']:.3f}, {ours['pair_ms']:.0f} ms a pair. Plain differencing, its settings chosen "
+        f"alike: {plain['hit']:.1%} and {plain['false_per_image']:.1f}.",
     ]
 
 
@@ -83,13 +87,15 @@ def _cells() -> list[str]:
         return []
     named = [(key, result[key]) for key in ("4 shots", "8 shots", "32 shots", "full")]
     said = ", ".join(
-        f"{key} {mean:.3f} [{low:.3f}, {high:.3f}]" for key, of in named for mean, low, high in [of["mean_and_interval"]]
+        f"{key} {mean:.3f} [{low:.3f}, {high:.3f}]"
+        for key, of in named
+        for mean, low, high in [of["mean_and_interval"]]
     )
     published = ", ".join(f"{name} {value:.3f}" for name, value in result["published"].items())
     return [
         "",
-        f"*Solar cells* (`python bench/images_elpv.py`, ELPV, functional against certainly defective), image AUROC with "
-        f"95% intervals over draws: {said}. Published, recalled: {published}.",
+        "*Solar cells* (`python bench/images_elpv.py`, ELPV, functional against certainly defective), image AUROC "
+        f"with 95% intervals over draws: {said}. Published, recalled: {published}.",
     ]
 
 
@@ -100,11 +106,11 @@ def _replies() -> list[str]:
     of, beside, tile = result["simulated"], result["beside"], result["magnetic_tile"]
     return [
         "",
-        f"*What the language model says* (`python bench/image_replies.py`): on simulated defects in unseen images, half "
-        f"of them good, yes or no right {of['yes_no']:.2f} (always yes {beside['always_yes']:.2f}, without the image "
-        f"{beside['without_image']['yes_no']:.2f}, the verdict itself {beside['expert']:.2f}); the place right for "
-        f"{of['place']:.2f} of all defective images, {of['place_where_yes']:.2f} of those called so (without the image "
-        f"{beside['without_image']['place']:.2f}). On Magnetic Tile {tile['replies']:.2f} (always yes "
+        "*What the language model says* (`python bench/image_replies.py`): on simulated defects in unseen images, "
+        f"half of them good, yes or no right {of['yes_no']:.2f} (always yes {beside['always_yes']:.2f}, without the "
+        f"image {beside['without_image']['yes_no']:.2f}, the verdict itself {beside['expert']:.2f}); the place right "
+        f"for {of['place']:.2f} of all defective images, {of['place_where_yes']:.2f} of those called so (without the "
+        f"image {beside['without_image']['place']:.2f}). On Magnetic Tile {tile['replies']:.2f} (always yes "
         f"{tile['always_yes']:.2f}, the verdict {tile['expert']:.2f}).",
     ]
 

@@ -17,31 +17,15 @@ import numpy as np
 import torch
 
 from faultwise.data.image_converting import convert
-from faultwise.data.image_folders import GOOD, ImageItem, read_image_set
-from faultwise.data.images import read_mask
-from faultwise.evaluate.images import auroc_by_kind, image_figures, pixel_auroc
-from faultwise.evidence.regions import stretched
+from faultwise.data.image_folders import GOOD, read_image_set
+from faultwise.evaluate.image_protocol import pixel_figures
+from faultwise.evaluate.images import auroc_by_kind, image_figures
 from faultwise.experts.memory_bank import image_score
 from faultwise.inspector import Inspector
 from faultwise.settings import ImageSettings
 from recipe import data_folder, write_result
 
-GRID = 128  # of the maps that pixels are judged on, along each side
 SHOTS = 4
-
-
-def pixels(items: list[ImageItem], maps: list[np.ndarray]) -> float | None:
-    """The AUROC over the pixels of all test images, each image on the same grid."""
-    from PIL import Image as Pillow
-
-    masks = []
-    for item in items:
-        mask = np.zeros((GRID, GRID), bool)
-        if item.mask is not None:
-            whole = Pillow.fromarray(read_mask(item.mask).astype(np.uint8) * 255)
-            mask = np.asarray(whole.resize((GRID, GRID), Pillow.Resampling.BILINEAR)) > 127
-        masks.append(mask)
-    return pixel_auroc([stretched(values, (GRID, GRID)) for values in maps], masks)
 
 
 def main() -> None:
@@ -73,7 +57,7 @@ def main() -> None:
             run: dict[str, Any] = {
                 "seed": seed,
                 **image_figures(scores, bad, inspector.limit.value),
-                "pixel_auroc": pixels(test, maps),
+                **pixel_figures(test, maps),
                 "by_kind": auroc_by_kind(scores, labels, GOOD),
                 "fit_s": fit_s,
                 "image_ms": 1000 * alone,

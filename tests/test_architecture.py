@@ -55,6 +55,7 @@ RANKS = {
     "inspector": 10,
     "pair_inspector": 10,
     "evaluate.faithfulness": 10,
+    "evaluate.image_protocol": 11,
     "exporting": 11,
     "report": 11,
     "bulk": 12,

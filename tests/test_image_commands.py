@@ -131,11 +131,6 @@ def test_wrong_use(cli: Callable[..., Any], parts: Path, run: Path, tmp_path: Pa
     ran = cli("evaluate", run, parts / "test/hole")
     assert (ran.code, "holds no images with a label" in ran.err) == (2, True)
     pairs = tmp_path / "pairs"
-    pairs.mkdir()
-    for side in ("test", "temp"):
-        Pillow.fromarray(_part(len(side))).save(pairs / f"1_{side}.png")
-    ran = cli("fit", pairs, "--out", tmp_path / "x")
-    assert (ran.code, "no good images to learn from" in ran.err) == (2, True)
     (pairs / "train/good").mkdir(parents=True)
     (pairs / "test").mkdir()
     shutil.copytree(parts / "test/good", pairs / "test/good")
@@ -184,3 +179,56 @@ def test_figures_of_maps() -> None:
     assert missed == pytest.approx(0.83, abs=0.001)  # the missed one and the good pixels are tied: a straight line
     assert aupro(noise, [np.zeros((20, 20), bool)] * 6) is None
     assert pixel_auroc(noise, [np.zeros((20, 20), bool)] * 6) is None
+
+
+def test_few_shots_beside_published_figures(cli: Callable[..., Any], parts: Path, run: Path) -> None:
+    made = json.loads(cli("bench", "mvtec", parts, "--shots", "1,2", "--draws", "1", "--json").out)
+    assert [(one["class"], one["shots"]) for one in made["classes"]] == [("part", 1), ("part", 2)]
+    assert all(one["image_auroc"] > 0.9 for one in made["classes"])
+    assert all(one["pixel_auroc"] > 0.9 for one in made["macro"])
+    assert {"class": "AnomalyGPT 1-shot", "image_auroc": 0.941, "pixel_auroc": 0.953} in made["published"]
+    assert "holds no class" in cli("bench", "visa", parts / "test").err
+    assert "whole numbers of 1" in cli("bench", "visa", parts, "--shots", "none").err
+    judged = json.loads(cli("evaluate", run, parts, "--json").out)
+    assert judged["pixel_auroc"] > 0.95
+    assert 0.5 < judged["aupro"] <= 1
+
+
+def test_sets_are_converted(cli: Callable[..., Any], tmp_path: Path) -> None:
+    for place, count in (("MT_Free", 5), ("MT_Crack", 2)):
+        (tmp_path / "mt" / place / "Imgs").mkdir(parents=True)
+        for n in range(count):
+            Pillow.fromarray(_part(n)).save(tmp_path / "mt" / place / "Imgs" / f"{n}.jpg")
+    made = cli("data", "convert", tmp_path / "mt", "--out", tmp_path / "out", "--json")
+    assert json.loads(made.out)["folders"] == [str(tmp_path / "out" / "magnetic-tile")]
+    assert len(list((tmp_path / "out/magnetic-tile/train/good").iterdir())) == 4
+    assert "is not empty" in cli("data", "convert", tmp_path / "mt", "--out", tmp_path / "out").err
+    assert "between 0 and 1" in cli("data", "convert", tmp_path / "mt", "--out", tmp_path / "o", "--share", "2").err
+
+
+def test_chat(cli: Callable[..., Any], parts: Path, run: Path, tiny_lm: Path, tmp_path: Path) -> None:
+    assert "cannot talk" in cli("chat", run, parts / "test/good/0.png", "--ask", "Hello!").err
+    size = ("--side", "64", "--bank", "500", "--simulated", "4")
+    made = cli("fit", parts, "--out", tmp_path / "r", *size, "--talk", "--model", tiny_lm, "--lm-steps", "3")
+    assert made.code == 0
+    assert "its replies are dead" in made.err
+    asked = ("--ask", "Is there any anomaly in the image?", "--ask", "Where is the defect?")
+    said = json.loads(cli("chat", tmp_path / "r", parts / "test/hole/0.png", *asked, "--json").out)
+    assert len(said["turns"]) == 2
+    assert said["verdict"]["image"].endswith("0.png")
+    assert isinstance(said["agrees"], bool)
+    told = cli("chat", tmp_path / "r", parts / "test/hole/0.png", *asked[:2])
+    assert "The language model's own reply" in told.err
+    exported = cli("export", tmp_path / "r", "--out", tmp_path / "r.onnx", "--json")
+    assert json.loads(exported.out)["apart"] < 1e-2
+
+
+def test_talking_needs_images_set_aside(cli: Callable[..., Any], parts: Path, tmp_path: Path) -> None:
+    few = tmp_path / "few"
+    few.mkdir()
+    for n in range(3):
+        shutil.copy(parts / f"train/good/{n}.png", few)
+    wrong = cli("fit", few, "--out", tmp_path / "r", "--side", "64", "--simulated", "2", "--talk")
+    assert wrong.code == 2
+    assert "set aside" in wrong.err
+    assert "is 0" in cli("fit", few, "--out", tmp_path / "r", "--simulated", "0", "--talk").err

@@ -184,6 +184,8 @@ def test_replies_come_back(tiny_lm: Path, tmp_path: Path) -> None:
     turns = [(ask, "Yes."), (QUESTIONS["where"][0], "At the top.")]
     assert isinstance(voice.reply(vectors[0], "How many?", turns), str)
     assert isinstance(voice.reply(None, "Hello!"), str)
+    assert voice.log["dead"]  # three steps teach a random model nothing, which is said
+    assert "replies are dead" in voice.note
     voice.save(tmp_path)
     again = ImageReplies(str(tiny_lm)).load(tmp_path)
     assert again.reply(vectors[0], ask) == first

@@ -58,6 +58,8 @@ def fit_images(args: argparse.Namespace) -> int:
         )
     inspector = Inspector(settings, progress=watched(args)).fit([item.path for item in images.train], white)
     notes = [*images.notes, inspector.limit.note]
+    if inspector.voice is not None:
+        notes.append(inspector.voice.note)
     say_notes(notes)
     if args.out.exists():
         say(f"The run in {args.out} is replaced.")
@@ -125,7 +127,9 @@ def evaluate_images(args: argparse.Namespace) -> int:
 
     from faultwise.data.image_folders import GOOD
     from faultwise.errors import DataError
+    from faultwise.evaluate.image_protocol import pixel_figures
     from faultwise.evaluate.images import auroc_by_kind, image_figures
+    from faultwise.experts.memory_bank import image_score
 
     refuse(args, ("target", "lm_score_rows"), f"is for tables, and `{args.run_folder}` was made from images")
     if _kind(args.run_folder) == "pairs":
@@ -138,11 +142,13 @@ def evaluate_images(args: argparse.Namespace) -> int:
     bad = labels != GOOD
     if images.layout != "mvtec" or not bad.any():
         raise DataError(f"`{args.source}` holds no images with a label: expected `test/good` and `test/KIND` in it.")
-    scores = inspector.scores([item.path for item in items])
+    maps = list(inspector.maps([item.path for item in items]))
+    scores = np.array([image_score(one) for one in maps])
     result: dict[str, Any] = {
         "images": len(items),
         **image_figures(scores, bad, inspector.limit.value),
         "promised": inspector.limit.promised,
+        **pixel_figures(items, maps),
         "by_kind": auroc_by_kind(scores, labels, GOOD),
     }
     if args.json:

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from faultwise import __version__
 from faultwise.cli import (
     alarms,
+    bench,
     calibrate,
     chat,
     compare,
@@ -55,6 +56,7 @@ def build_parser() -> argparse.ArgumentParser:
         diagnose,
         chat,
         export,
+        bench,
         models,
         data,
     ):

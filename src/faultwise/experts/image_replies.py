@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from faultwise.data.dialogues import PLACES, PLAIN, QUESTIONS, answer
+from faultwise.data.dialogues import PLACES, PLAIN, QUESTIONS, answer, read_reply
 from faultwise.errors import RunFolderError, UserError
 
 __all__ = ["ImageReplies"]
@@ -107,8 +107,22 @@ class ImageReplies:
             )
         tuned.merge()
         self._tuned = tuned
+        said = [read_reply(one).defective for one in self.replies(vectors[held], [QUESTIONS["whether"][0]] * len(held))]
+        known = [bool(places[at]) for at in held]
         self.log = {"steps": log.steps, "seconds": log.seconds, "history": log.history, "images": count}
+        self.log["right"] = float(np.mean([one is true for one, true in zip(said, known, strict=True)]))
+        self.log["dead"] = len(set(said)) < 2
         return self
+
+    @property
+    def note(self) -> str:
+        """How the replies fare on images kept out; a dead one is called out, for no AUROC would show it."""
+        if self.log["dead"]:
+            return (
+                "The language model gives one reply to every image, whatever the maps show: its replies are dead. The "
+                "verdicts do not depend on them. Give it more --lm-minutes."
+            )
+        return f"The language model says yes or no rightly of {self.log['right']:.0%} of simulated images kept out."
 
     def reply(self, vector: np.ndarray | None, question: str, history: Sequence[Turn] = ()) -> str:
         """Return the reply to a question about an image as a vector (width,), or about nothing that is seen.
