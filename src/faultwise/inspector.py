@@ -157,6 +157,15 @@ class Inspector:
         """What was learnt from, in words."""
         return f"{self.learnt} good images"
 
+    @property
+    def map_words(self) -> str:
+        """What the map's colour means."""
+        return (
+            "Colour says how far a part of the image is from the nearest good one, and how much it looks like a "
+            "simulated defect: it starts where 1% of the good images' parts lie and is full at one and a half times "
+            "that. Boxes are regions above that limit, in images called defective."
+        )
+
     def scores(self, images: Sequence[Picture]) -> np.ndarray:
         """Return the score of each image (images,): the higher, the less it resembles good ones."""
         return np.array([image_score(one) for one in self.maps(images)])

@@ -56,6 +56,14 @@ class PairInspector:
         return f"{self.learnt} pairs with marked boxes" if self.learnt else "no boxes: the plain rule"
 
     @property
+    def map_words(self) -> str:
+        """What the map's colour means."""
+        return (
+            f"Colour says how far the image differs from its template in grey levels, beyond {self.settings.tolerance} "
+            "pixels of play. Boxes are regions, drawn with a margin."
+        )
+
+    @property
     def region_limit(self) -> float:
         """Grey levels that a region's pixels differ by at least."""
         return float(self.settings.levels)

@@ -57,7 +57,10 @@ class Inspection:
             left, top, right, bottom = region.box
             made.append(
                 f"At the {region.place}, {right - left} x {bottom - top} pixels from ({left}, {top}), {than}, "
-                f"{region.score / self.region_limit:.1f} times the limit of regions"
-                + (f"; its kind is {region.kind} ({region.sure:.0%})." if region.kind else ".")
+                + (
+                    f"its kind is {region.kind} ({region.sure:.0%})."
+                    if region.kind
+                    else f"{region.score / self.region_limit:.1f} times the limit of regions."
+                )
             )
         return " ".join(made)

@@ -32,6 +32,7 @@ _HIGHEST = 420
 _FULL = 0.5  # above the limit of regions, as a share of it
 _OPACITIES = (0.0, 0.4, 0.7, 1.0)
 _FIRST = 0.7
+_SMALL = 0.001  # of the image: below it a share is shown with another digit
 
 
 class ImagePage:
@@ -70,6 +71,7 @@ class ImagePage:
             {
                 "title": f"{bad} of {len(self.lines)} images are called defective",
                 "learnt": inspector.learnt_from,
+                "colour": inspector.map_words,
                 "promise": inspector.limit.note,
                 "opacities": list(enumerate(_OPACITIES)),
                 "first": _FIRST,
@@ -101,7 +103,8 @@ def _shown(one: Inspection) -> dict[str, Any]:
             "h": region.box[3] - region.box[1],
             "place": region.place,
             "times": values.number(region.score / one.region_limit, digits=2),
-            "area": f"{region.area:.1%}",
+            "area": f"{region.area:.1%}" if region.area >= _SMALL else f"{region.area:.2%}",
+            "kind": f"{region.kind} ({region.sure:.0%})" if region.kind else "",
             "contrast": f"{region.contrast:+.0f}",
         }
         for region in one.regions
@@ -118,6 +121,7 @@ def _shown(one: Inspection) -> dict[str, Any]:
         "high": high,
         "wide": wide,
         "regions": regions,
+        "kinds": any(region.kind for region in one.regions),
     }
 
 
