@@ -38,7 +38,8 @@ _TURNED_UP_TO = 16  # good images: so few are also shown turned and mirrored
 _SHOWN_TO_DECODER = 200  # good images, and as many that defects are put into
 _POSITIONS = 8  # four turns, each also mirrored
 _ODD_PATCHES = 0.01  # of good images lie above the limit of regions; an image is judged by its score alone
-_LEAST_TO_TALK, _MOST_TO_TALK = 4, 600  # good images, and positions of them, that dialogues are about
+_LEAST_TO_TALK, _MOST_TO_TALK = 4, 600  # good images, and defects, that dialogues are about
+_DEFECTS_EACH = 4  # of them
 _PEAK = 0.25  # of a map's range
 _TINY = 1e-6
 
@@ -112,8 +113,8 @@ class Inspector:
     def teach(self, aside: Sequence[Picture]) -> Inspector:
         """Teach the language model to speak of images, with good ones that the bank has not learnt from.
 
-        Each is shown mirrored both ways, and as often with a simulated defect: AnomalyGPT's kind and others. Raises
-        UserError for fewer than four: images that were learnt from look better than any others will.
+        They are shown as they are, for mirrored ones look odder to the bank, and with simulated defects: AnomalyGPT's
+        kind and others. Raises UserError for fewer than four good ones: those learnt from look better than any others.
         """
         from faultwise.data.dialogues import shares_of_places
         from faultwise.data.simulated_marks import simulated_set
@@ -124,16 +125,15 @@ class Inspector:
                 f"{len(aside)}: give {_SET_ASIDE_FROM} good images or more, or leave --talk out."
             )
         encoder, rng = self._ready(), np.random.default_rng(self.settings.seed)
-        pictures = [_mirrored(encoder.resized(self._pixels(image))) for image in aside]
-        flat = [one for four in pictures for one in four][:_MOST_TO_TALK]
+        flat = [encoder.resized(self._pixels(image)) for image in aside[:_MOST_TO_TALK]]
         places: list[Any] = [[] for _ in flat]
-        shown = list(flat)
+        shown, most = list(flat), len(flat) + min(_MOST_TO_TALK, _DEFECTS_EACH * len(flat))
         mixed = [flat[at] for at in rng.permutation(len(flat))]
-        for made, labels, _ in simulated_set(mixed, len(flat), self.settings.seed + 1):
+        for made, labels, _ in simulated_set(mixed, most, self.settings.seed + 1):
             if where := shares_of_places(labels):
                 shown.append(made)
                 places.append(where)
-            if len(shown) == 2 * len(flat):
+            if len(shown) == most:
                 break
         watched = self._watched(encoder.patches(iter(shown)), len(shown), "dialogues")
         vectors = np.stack([self.odd.sight(one) for one in watched])
@@ -332,8 +332,3 @@ def _turns(pixels: np.ndarray, count: int) -> list[np.ndarray]:
     """Return the first `count` of an image's eight turned and mirrored positions, itself first."""
     turned = (np.rot90(pixels, at // 2) for at in range(count))
     return [np.ascontiguousarray(one[:, ::-1] if at % 2 else one) for at, one in enumerate(turned)]
-
-
-def _mirrored(pixels: np.ndarray) -> list[np.ndarray]:
-    """Return an image as it is and mirrored: up and down, left and right, both."""
-    return [np.ascontiguousarray(one) for one in (pixels, pixels[::-1], pixels[:, ::-1], pixels[::-1, ::-1])]

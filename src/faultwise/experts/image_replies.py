@@ -72,6 +72,9 @@ class ImageReplies:
         order = rng.permutation(count)
         held, used = np.split(order, [min(_MOST_HELD, max(2, round(_HELD * count)))])
         used = np.concatenate([used, used + count])
+        fine, odd = (used[[bool(places[at]) is wanted for at in used]] for wanted in (False, True))
+        rarer = fine if len(fine) < len(odd) else odd  # shown again, so that half of what is seen is good
+        used = np.concatenate([used, np.resize(rarer, abs(len(odd) - len(fine)))]) if len(rarer) else used
         taught(self._learner, seen[used], found[used], (cells[used] > 0).float(), self.seed)
         turns = self._turns(used, places, rng)
         exam = [
