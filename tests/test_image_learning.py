@@ -143,12 +143,12 @@ def _seen(count: int, seed: int = 0) -> tuple[np.ndarray, list[list[dict[str, fl
     rng = np.random.default_rng(seed)
     vectors, places = [], []
     for n in range(count):
-        maps = rng.normal(size=(2, SIDE, SIDE))
+        maps = rng.normal(size=(SIDE, SIDE))
         where = []
         if n % 2:
             ninth = int(rng.integers(9))
             row, column = (SIDE // 3 * one for one in divmod(ninth, 3))
-            maps[:, row + 2 : row + 6, column + 2 : column + 6] += 8
+            maps[row + 2 : row + 6, column + 2 : column + 6] += 8
             where = [{PLACES[ninth]: 1.0}]
         vectors.append(np.r_[maps.ravel(), rng.normal(size=5)])
         places.append(where)

@@ -54,7 +54,7 @@ class ImageReplies:
         """Learn from images as vectors (images, width) and each one's defects: how much of each lies where."""
         import torch
 
-        from faultwise.experts.prompt_learner import bank_alone, taught
+        from faultwise.experts.prompt_learner import taught
         from faultwise.llm.forms import FormConfig, attach
         from faultwise.llm.labels import LabelTree
         from faultwise.llm.tuning import TuneConfig, tune
@@ -63,15 +63,13 @@ class ImageReplies:
             raise UserError("Replies are learnt from good images and from defects: give both.")
         torch.manual_seed(self.seed)
         vectors = np.asarray(vectors, np.float32)
-        count, places = len(vectors), [*places, *places]
-        seen = torch.from_numpy(np.concatenate([vectors, bank_alone(vectors)]))
+        count, seen = len(vectors), torch.from_numpy(vectors)
         self._ready(seen.shape[1])
         cells = torch.tensor([[max((one.get(p, 0.0) for one in of), default=0.0) for p in PLACES] for of in places])
         found = torch.tensor([float(bool(of)) for of in places])
         rng = np.random.default_rng(self.seed)
         order = rng.permutation(count)
         held, used = np.split(order, [min(_MOST_HELD, max(2, round(_HELD * count)))])
-        used = np.concatenate([used, used + count])
         fine, odd = (used[[bool(places[at]) is wanted for at in used]] for wanted in (False, True))
         rarer = fine if len(fine) < len(odd) else odd  # shown again, so that half of what is seen is good
         used = np.concatenate([used, np.resize(rarer, abs(len(odd) - len(fine)))]) if len(rarer) else used
@@ -204,7 +202,7 @@ class ImageReplies:
                 .mean(0)
                 for name in ("yes", "no", "none", *PLACES)
             }
-        self._learner = PromptLearner(width - 2 * SIDE * SIDE, {name: one.cpu() for name, one in words.items()})
+        self._learner = PromptLearner(width - SIDE * SIDE, {name: one.cpu() for name, one in words.items()})
         self._learner.to(self._lm.device)
 
     def _builder(self) -> Any:

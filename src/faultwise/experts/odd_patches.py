@@ -58,7 +58,7 @@ class OddPatches:
         return self.together(self.parts(patches))
 
     def sight(self, patches: Patches) -> np.ndarray:
-        """Return an image as a vector (width,): both maps on the prompt learner's grid, and the mean of its patches.
+        """Return an image as a vector (width,): its map on the prompt learner's grid, and the mean of its patches.
 
         Raises UserError without a decoder.
         """
@@ -66,14 +66,9 @@ class OddPatches:
 
         if self.decoder is None:
             raise UserError("Without a decoder there is nothing to speak of: fit with simulated defects.")
-        maps = [
-            (one - mean) / spread
-            for one, (mean, spread) in zip(self.parts(patches), self.scale, strict=True)
-            if one is not None
-        ]
         mean, spread = (one.numpy()[0, :, 0, 0] for one in (self.decoder.mean, self.decoder.spread))
         whole = (patches.maps.mean(axis=(0, 1)) - mean) / spread
-        return np.concatenate([*(_on_grid(one, SIDE).ravel() for one in maps), whole]).astype(np.float32)
+        return np.concatenate([_on_grid(self.map(patches), SIDE).ravel(), whole]).astype(np.float32)
 
     def left_out(self, patches: Iterable[Patches], points: np.ndarray, owners: np.ndarray, seed: int) -> list[Parts]:
         """Return the parts of few images, each against the others' patches; `owners` (patches,) says whose each is."""

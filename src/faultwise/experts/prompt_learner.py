@@ -11,17 +11,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
 
 from faultwise.data.dialogues import PLACES
 
-__all__ = ["SIDE", "PromptLearner", "bank_alone", "taught"]
+__all__ = ["SIDE", "PromptLearner", "taught"]
 
 SIDE = 24  # of the maps that are read, along each side: three ninths of eight
-_MAPS, _FEATURES = 2, 32
+_FEATURES = 32
 _OWN = 1  # tokens that say the same of every image
 _SHARP = 2.0  # so that the likeliest place is named and not a mixture
 _STEPS, _BATCH, _RATE = 400, 32, 3e-3
@@ -29,7 +28,7 @@ _MISSED = 2.0  # what a missed defect costs beside a false alarm: taught without
 
 
 class PromptLearner(nn.Module):
-    """Vectors (images, 2 x SIDE x SIDE maps and `width` of the whole) to embeddings (images, tokens, hidden).
+    """Vectors (images, a map of SIDE x SIDE and `width` of the whole) to embeddings (images, tokens, hidden).
 
     `words` are embeddings (hidden,) of "yes", "no", "none" and the places.
     """
@@ -39,7 +38,7 @@ class PromptLearner(nn.Module):
         hidden = len(words["yes"])
         self.shape = (3 + len(PLACES) + _OWN, len(words), hidden)
         self.width = width
-        self.first = nn.Conv2d(_MAPS, _FEATURES, 3, padding=1)
+        self.first = nn.Conv2d(1, _FEATURES, 3, padding=1)
         self.second = nn.Conv2d(_FEATURES, _FEATURES, 3, padding=1)
         self.cell = nn.Linear(2 * _FEATURES, 1)
         self.any = nn.Linear(2 * _FEATURES, 1)
@@ -54,7 +53,7 @@ class PromptLearner(nn.Module):
 
     def read(self, vectors: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Return logits that there is any defect (images,), logits of the ninths (images, 9), features of them."""
-        maps = vectors[:, : _MAPS * SIDE * SIDE].view(-1, _MAPS, SIDE, SIDE)
+        maps = vectors[:, : SIDE * SIDE].view(-1, 1, SIDE, SIDE)
         seen = functional.relu(self.second(functional.relu(self.first(maps / 4))))
         ninths = torch.cat([functional.adaptive_avg_pool2d(seen, 3), functional.adaptive_max_pool2d(seen, 3)], dim=1)
         features = ninths.flatten(2).transpose(1, 2)
@@ -71,19 +70,8 @@ class PromptLearner(nn.Module):
         first = (_SHARP * cells).softmax(dim=1) @ places
         place = (sure * first + (1 - sure) * none)[:, None]
         ninths = chance * places + (1 - chance) * none + self.free(features)
-        whole = self.whole(vectors[:, _MAPS * SIDE * SIDE :])[:, None]
+        whole = self.whole(vectors[:, SIDE * SIDE :])[:, None]
         return torch.cat([whole, verdict, place, ninths, self.own.expand(len(vectors), -1, -1)], dim=1)
-
-
-def bank_alone(vectors: np.ndarray) -> np.ndarray:
-    """Return vectors (images, width) whose second map, the decoder's, says nothing: as of a good image.
-
-    Shown beside the whole ones, as AnomalyGPT shows its model either map: a defect that the decoder has never seen the
-    like of is still one.
-    """
-    made = vectors.copy()
-    made[:, SIDE * SIDE : 2 * SIDE * SIDE] = 0
-    return made
 
 
 def taught(
