@@ -16,7 +16,6 @@ from sklearn.metrics import f1_score
 
 from faultwise.data.image_converting import read_boxes
 from faultwise.data.images import read_image
-from faultwise.experts import templates
 from faultwise.experts.templates import Comparison, PairRule, box_figures, found_boxes, learnt_rule, overlaps
 from faultwise.pair_inspector import Pair, PairInspector
 from recipe import data_folder, write_result
@@ -54,11 +53,7 @@ def plain(image: np.ndarray, template: np.ndarray, tolerance: int = 0) -> Compar
 
 def differencing(learn: list[Pair], wanted: list[np.ndarray], judge: list[Pair], true: list[np.ndarray]) -> Any:
     """The figures of plain differencing with a rule chosen as ours is."""
-    kept, templates.compared = templates.compared, plain
-    try:
-        rule = learnt_rule(pixels(learn), wanted)
-    finally:
-        templates.compared = kept
+    rule = learnt_rule(pixels(learn), wanted, compare=plain)
     return {**box_figures([found_boxes(plain(*both), rule) for both in pixels(judge)], true)}
 
 

@@ -18,12 +18,12 @@ from torch import nn
 from torch.nn import functional
 
 from faultwise.errors import UserError
+from faultwise.experts.memory_bank import TOP
 from faultwise.inspector import Inspector
 
 __all__ = ["OnnxInspector", "export"]
 
 _APART = 1e-3  # of the spread of scores, that both may be apart
-_TOP = 0.03
 _TRIED = 3  # pictures that both are compared on
 
 
@@ -67,7 +67,7 @@ class OnnxInspector(nn.Module):
         if self.decoder is not None:
             logits = self.decoder(maps)[0].flatten()
             heat = heat + self.weight * (logits - self.scale[1, 0]) / self.scale[1, 1]
-        top = max(1, round(_TOP * heat.shape[0]))
+        top = max(1, round(TOP * heat.shape[0]))
         return heat.reshape(shape), heat.topk(top).values.mean()
 
 

@@ -16,10 +16,10 @@ from tqdm import tqdm
 from faultwise.errors import RunFolderError, UserError
 from faultwise.experts.coreset import spread_out
 
-__all__ = ["MemoryBank", "image_score"]
+__all__ = ["TOP", "MemoryBank", "image_score"]
 
 _ROWS, _COLUMNS = 2_048, 8_192  # of a block of distances: 64 MB
-_TOP = 0.03  # share of an image's patches that its score is the mean of
+TOP = 0.03  # share of an image's patches that its score is the mean of
 
 
 class MemoryBank:
@@ -90,4 +90,4 @@ def image_score(distances: np.ndarray) -> float:
     2.0
     """
     flat = np.sort(distances.ravel())
-    return float(flat[-max(1, round(_TOP * len(flat))) :].mean())
+    return float(flat[-max(1, round(TOP * len(flat))) :].mean())

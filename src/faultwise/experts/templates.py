@@ -1,13 +1,13 @@
 """Paired mode: an image against its own template. The template is shifted to the image, block by block, then compared.
 
-A pixel is odd where it lies outside what the template shows within a tolerance around it (grey-level opening up of the
-difference: brighter than the brightest there, or darker than the darkest), so that an edge drawn a pixel further is no
+A pixel is odd where it lies outside what the template shows within a tolerance around it (brighter than the brightest
+there, or darker than the darkest), so that an edge drawn a pixel further is no
 defect. What shift could not reach, at the rim, is not judged.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 
@@ -160,15 +160,20 @@ def box_figures(found: Sequence[np.ndarray], wanted: Sequence[np.ndarray]) -> di
 
 
 def learnt_rule(
-    pairs: Iterator[tuple[np.ndarray, np.ndarray]], wanted: Sequence[np.ndarray], rule: PairRule | None = None
+    pairs: Iterable[tuple[np.ndarray, np.ndarray]],
+    wanted: Sequence[np.ndarray],
+    rule: PairRule | None = None,
+    compare: Callable[[np.ndarray, np.ndarray, int], Comparison] | None = None,
 ) -> PairRule:
     """Return the rule that finds the `wanted` boxes best in pairs (image, template), with few false ones.
 
-    Tolerances of 1 to 3 pixels are tried, and areas, bridges, margins and levels.
+    Tolerances of 1 to 3 pixels are tried, and areas, bridges, margins and levels. `compare` takes the place of
+    `compared`.
     """
+    compare = compare or compared
     rule = rule or PairRule()
     tolerances = (1, 2, 3)
-    made = [[compared(image, template, one) for one in tolerances] for image, template in pairs]
+    made = [[compare(image, template, one) for one in tolerances] for image, template in pairs]
     best, most = rule, -np.inf
     for at, tolerance in enumerate(tolerances):
         for levels, bridge, area in product((40, 80, 120), (2, 4, 6), (4, 6, 8, 12, 20)):
