@@ -42,6 +42,7 @@ _LEAST_TO_TALK, _MOST_TO_TALK = 4, 600  # good images, and defects, that dialogu
 _DEFECTS_EACH = 4  # of them
 _PEAK = 0.25  # of a map's range
 _TINY = 1e-6
+_NO_MAPS = np.empty((0, 0, 0), np.float32)
 
 Picture = np.ndarray | str | Path
 
@@ -86,8 +87,9 @@ class Inspector:
         patches, shapes, maps = list[Patches](), list[int](), list[np.ndarray]()
         for number, one in enumerate(self._watched(encoder.fit(shown), each * len(learnt), "good images")):
             shapes.append(len(one.flat))
-            maps += [one.maps] if number < _SHOWN_TO_DECODER else []
-            patches.append(Patches(one.vectors, one.maps if not aside else one.maps[:0]))
+            maps += [one.maps.copy()] if number < _SHOWN_TO_DECODER else []  # a view holds its whole batch
+            # Only few images are compared with each other later, so the maps of many must not be kept: not as a view.
+            patches.append(one if not aside else Patches(one.vectors, _NO_MAPS))
         owners = np.repeat(np.arange(len(patches)) // each, shapes)
         points = np.concatenate([one.flat for one in patches])
         bank = MemoryBank(self.settings.bank).fit(points, seed, self.progress)
