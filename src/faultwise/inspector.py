@@ -42,7 +42,6 @@ _LEAST_TO_TALK, _MOST_TO_TALK = 4, 600  # good images, and defects, that dialogu
 _DEFECTS_EACH = 4  # of them
 _PEAK = 0.25  # of a map's range
 _TINY = 1e-6
-_NO_MAPS = np.empty((0, 0, 0), np.float32)
 
 Picture = np.ndarray | str | Path
 
@@ -85,13 +84,16 @@ class Inspector:
         each = _POSITIONS if few else 1
         shown = (image for picture in learnt for image in _turns(self._pixels(picture), each))
         patches, shapes, maps = list[Patches](), list[int](), list[np.ndarray]()
+        points, used = np.empty((0, 0), np.float32), 0
         for number, one in enumerate(self._watched(encoder.fit(shown), each * len(learnt), "good images")):
+            # One large array from the start: many small ones between a network's buffers tear the memory to pieces.
+            points = _with_room(points, used, one.flat, each * len(learnt))
+            points[used : used + len(one.flat)] = one.flat
+            used += len(one.flat)
             shapes.append(len(one.flat))
             maps += [one.maps.copy()] if number < _SHOWN_TO_DECODER else []  # a view holds its whole batch
-            # Only few images are compared with each other later, so the maps of many must not be kept: not as a view.
-            patches.append(one if not aside else Patches(one.vectors, _NO_MAPS))
-        owners = np.repeat(np.arange(len(patches)) // each, shapes)
-        points = np.concatenate([one.flat for one in patches])
+            patches += [] if aside else [one]  # only few are compared with each other later
+        owners, points = np.repeat(np.arange(len(shapes)) // each, shapes), points[:used]
         bank = MemoryBank(self.settings.bank).fit(points, seed, self.progress)
         self.odd = OddPatches(bank, self._new_decoder(encoder, learnt, each, maps), few)
         self._encoder, self.learnt = encoder, len(learnt)
@@ -320,6 +322,17 @@ def _white_of(good: Sequence[Picture]) -> int | None:
     if not files or read_image(files[0]).white is None:
         return None
     return max((white for file in files if (white := read_image(file).white) is not None), default=None)
+
+
+def _with_room(points: np.ndarray, used: int, more: np.ndarray, images: int) -> np.ndarray:
+    """Return an array that holds `points` and has room for `more`: of the first, as for so many images alike."""
+    if used + len(more) <= len(points):
+        return points
+    rows = 2 * (used + len(more)) if used else len(more) * images
+    made = np.empty((rows, more.shape[1]), np.float32)
+    if used:
+        made[:used] = points[:used]
+    return made
 
 
 def _varied(pixels: np.ndarray) -> list[np.ndarray]:
