@@ -16,8 +16,8 @@ from sklearn.metrics import f1_score
 
 from faultwise.data.image_converting import read_boxes
 from faultwise.data.images import read_image
-from faultwise.experts.templates import Comparison, PairRule, box_figures, found_boxes, learnt_rule, overlaps
-from faultwise.pair_inspector import Pair, PairInspector
+from faultwise.experts.templates import Comparison, PairRule, box_figures, found_boxes, learnt_rule
+from faultwise.pair_inspector import Pair, PairInspector, kinds_said
 from recipe import data_folder, write_result
 
 LEARNT, JUDGED = "00041", "12000"
@@ -45,7 +45,7 @@ def pixels(pairs: list[Pair]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         yield read_image(image).pixels, read_image(template).pixels
 
 
-def plain(image: np.ndarray, template: np.ndarray, tolerance: int = 0) -> Comparison:
+def plain(image: np.ndarray, template: np.ndarray) -> Comparison:
     """The bare difference."""
     here, there = (one.astype(np.float32).mean(axis=2).astype(np.int16) for one in (image, template))
     return Comparison(here - there, here.astype(np.uint8), there.astype(np.uint8))
@@ -53,7 +53,9 @@ def plain(image: np.ndarray, template: np.ndarray, tolerance: int = 0) -> Compar
 
 def differencing(learn: list[Pair], wanted: list[np.ndarray], judge: list[Pair], true: list[np.ndarray]) -> Any:
     """The figures of plain differencing with a rule chosen as ours is."""
-    rule = learnt_rule(pixels(learn), wanted, compare=plain)
+    rule = learnt_rule(
+        pixels(learn), wanted, compare=lambda image, template, tolerances: [plain(image, template)] * len(tolerances)
+    )
     return {**box_figures([found_boxes(plain(*both), rule) for both in pixels(judge)], true)}
 
 
@@ -71,14 +73,7 @@ def main() -> None:
         each = (time.perf_counter() - started) / len(pairs)
         regions = [np.array([region.box for region in one.regions]).reshape(-1, 4) for one in found]
         figures[name] = {**box_figures(regions, corners(marked)), "pair_ms": 1000 * each}
-        wanted, said = list[str](), list[str]()
-        for one, at, kinds in zip(found, regions, marked, strict=True):
-            shared = overlaps(at, np.array([box[:4] for box in kinds]))
-            for number, box in enumerate(kinds):  # a box that was missed counts against its kind
-                best = int(shared[:, number].argmax()) if len(at) else -1
-                hit = best >= 0 and shared[best, number] > 1 / 3
-                wanted.append(box[4])
-                said.append(str(one.regions[best].kind) if hit else "none")
+        wanted, said = kinds_said(found, marked)
         labels = sorted(set(wanted))
         figures[name]["f1"] = dict(
             zip(labels, f1_score(wanted, said, labels=labels, average=None).tolist(), strict=True)

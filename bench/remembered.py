@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import sys
 from pathlib import Path
@@ -12,6 +11,8 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from faultwise.data.image_converting import KINDS
+from faultwise.data.image_folders import GOOD
 from faultwise.data.images import read_image
 from faultwise.encoders.backbones import Backbone, load_backbone
 from faultwise.encoders.patches import PatchEncoder
@@ -60,20 +61,14 @@ def remembering(files: list[Path], name: str = "efficientnet-lite0") -> tuple[Ba
 
 def good_and_bad(name: str, elpv: str | None) -> tuple[list[Path], list[Path]]:
     """Good and defective images of Magnetic Tile, or of ELPV (functional and certainly defective cells)."""
-    if name == "magnetic-tile":
-        folder = data_folder(name)
-        files = sorted(folder.glob("MT_*/Imgs/*.jpg"))
-        return [one for one in files if "MT_Free" in one.parts], [one for one in files if "MT_Free" not in one.parts]
-    if not elpv:
+    if name == "elpv" and not elpv:
         sys.exit(
             "ELPV comes as a package: `pip download --no-deps elpv-dataset`, unzip it, and give --elpv FOLDER/data."
         )
-    folder = Path(elpv)
-    sides: dict[str, list[Path]] = {"0.0": [], "1.0": []}
-    with (folder / "labels.csv").open(encoding="utf-8") as lines:
-        for path, chance, *_ in csv.reader((" ".join(line.split()) for line in lines), delimiter=" "):
-            sides.setdefault(chance, []).append(folder / path)
-    return sides["0.0"], sides["1.0"]
+    folder = Path(elpv) if name == "elpv" and elpv else data_folder(name)
+    pieces = list(KINDS[name](folder, np.random.default_rng(0), 0.5))
+    sure = [piece for piece in pieces if not piece.label.startswith("doubtful")]
+    return [one.file for one in sure if one.label == GOOD], [one.file for one in sure if one.label != GOOD]
 
 
 def interval(values: list[float]) -> list[float]:

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
-from torch.nn import functional
 
+from faultwise.encoders.patches import on_grid
 from faultwise.errors import UserError
 from faultwise.experts.memory_bank import TOP
 from faultwise.inspector import Inspector
@@ -47,20 +47,7 @@ class OnnxInspector(nn.Module):
 
     def forward(self, pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the map and the score."""
-        made = self.network(pixels.permute(0, 3, 1, 2).float())
-        shape = made[self.grid].shape[-2:]
-        parts = []
-        for stage, weight in self.stages.items():
-            part = made[stage]
-            if part.shape[-2] >= shape[0]:
-                part = functional.avg_pool2d(part, 3, 1, 1, count_include_pad=False)
-            if part.shape[-2] > shape[0]:
-                step = part.shape[-2] // shape[0]
-                part = functional.avg_pool2d(part, step, step)
-            elif part.shape[-2] < shape[0]:
-                part = functional.interpolate(part, shape, mode="bilinear", align_corners=False)
-            parts.append(weight * functional.normalize(part, dim=1))
-        maps = torch.cat(parts, dim=1)
+        maps = on_grid(self.network(pixels.permute(0, 3, 1, 2).float()), self.stages, self.grid)
         rows = (maps[0].flatten(1).T - self.centre) @ self.directions
         squares = (rows * rows).sum(1, keepdim=True) - 2 * rows @ self.points.T + (self.points * self.points).sum(1)
         heat = (squares.amin(dim=1).clamp_min(0).sqrt() - self.scale[0, 0]) / self.scale[0, 1]
@@ -68,7 +55,7 @@ class OnnxInspector(nn.Module):
             logits = self.decoder(maps)[0].flatten()
             heat = heat + self.weight * (logits - self.scale[1, 0]) / self.scale[1, 1]
         top = max(1, round(TOP * heat.shape[0]))
-        return heat.reshape(shape), heat.topk(top).values.mean()
+        return heat.reshape(maps.shape[-2:]), heat.topk(top).values.mean()
 
 
 def export(inspector: Inspector, out: str | Path, seed: int = 0) -> dict[str, float]:

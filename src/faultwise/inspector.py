@@ -182,25 +182,26 @@ class Inspector:
         """Yield what is said of each image, in their order."""
         for at, values in enumerate(self.maps(images)):
             image = images[at]
-            pixels = self._pixels(image)
-            heat = stretched(values, (pixels.shape[0], pixels.shape[1]))
-            score = image_score(values)
-            defective = score > self.limit.value
-            found = regions(heat, self.region_limit, pixels) if defective else ()
-            if defective and not found:  # a peak that smoothing took below the limit is shown all the same
-                found = regions(heat, float(heat.max() - _PEAK * np.ptp(heat)), pixels, most=1)
-            as_odd = float((self.aside >= score).mean()) if len(self.aside) else None
-            yield Inspection(
-                _named(image) if isinstance(image, str | Path) else f"image {at + 1}",
-                score,
-                self.limit,
-                defective,
-                as_odd,
-                found,
-                heat,
-                self.region_limit,
-                pixels,
-            )
+            name = _named(image) if isinstance(image, str | Path) else f"image {at + 1}"
+            yield self._inspection(name, self._pixels(image), values)
+
+    def look(self, image: Picture) -> tuple[Inspection, np.ndarray]:
+        """Return what is said of an image, and what the language model sees of it (`sight`), encoded once."""
+        pixels = self._pixels(image)
+        patches = next(self._ready().patches([pixels]))
+        heat = self.odd.map(patches)
+        name = _named(image) if isinstance(image, str | Path) else "image 1"
+        return self._inspection(name, pixels, heat), self.odd.sight(patches, heat)
+
+    def _inspection(self, name: str, pixels: np.ndarray, values: np.ndarray) -> Inspection:
+        heat = stretched(values, (pixels.shape[0], pixels.shape[1]))
+        score = image_score(values)
+        defective = score > self.limit.value
+        found = regions(heat, self.region_limit, pixels) if defective else ()
+        if defective and not found:  # a peak that smoothing took below the limit is shown all the same
+            found = regions(heat, float(heat.max() - _PEAK * np.ptp(heat)), pixels, most=1)
+        as_odd = float((self.aside >= score).mean()) if len(self.aside) else None
+        return Inspection(name, score, self.limit, defective, as_odd, found, heat, self.region_limit, pixels)
 
     def save(self, folder: str | Path) -> Path:
         """Write a run folder: manifest, bank and directions; the backbone is only named. Raises RunFolderError."""

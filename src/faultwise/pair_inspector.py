@@ -23,7 +23,7 @@ from faultwise.experts.region_kinds import RegionKinds, region_measures
 from faultwise.experts.templates import SHARED, PairRule, compared, found_boxes, learnt_rule, overlaps
 from faultwise.runs import located, read_manifest, write_run
 
-__all__ = ["Boxes", "Pair", "PairInspector"]
+__all__ = ["Boxes", "Pair", "PairInspector", "kinds_said"]
 
 Pair = tuple[str | Path, str | Path]
 Boxes = Sequence[tuple[int, int, int, int, str]]
@@ -174,6 +174,18 @@ class PairInspector:
     def _watched(self, made: Iterable[Any], count: int, words: str) -> Iterator[Any]:
         hide = not self.progress or count < 10
         yield from tqdm(made, total=count, desc=words, unit="pair", disable=hide, leave=False, file=sys.stderr)
+
+
+def kinds_said(found: Sequence[Inspection], marked: Sequence[Boxes]) -> tuple[list[str], list[str]]:
+    """Return the kind of each marked box of each image, and what was said of it: "missed" where no region is it."""
+    true, said = list[str](), list[str]()
+    for one, boxes in zip(found, marked, strict=True):
+        shared = overlaps(np.array([region.box for region in one.regions]), np.array([box[:4] for box in boxes]))
+        for number, box in enumerate(boxes):
+            best = int(shared[:, number].argmax()) if len(shared) else -1
+            true.append(box[4])
+            said.append(str(one.regions[best].kind) if best >= 0 and shared[best, number] > SHARED else "missed")
+    return true, said
 
 
 def _read(pair: Pair) -> tuple[np.ndarray, np.ndarray]:

@@ -11,8 +11,6 @@ from faultwise.cli.out import plain, print_json, say, watched
 
 __all__ = ["add", "run"]
 
-_FIRST = "Is there any anomaly in the image?"
-
 
 def add(commands: Any) -> None:
     """Register the command."""
@@ -28,16 +26,15 @@ def add(commands: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Say the verdict, then answer: the image is looked at once, whatever is asked."""
-    from faultwise.data.dialogues import read_reply
+    from faultwise.data.dialogues import QUESTIONS, read_reply
     from faultwise.errors import UserError
     from faultwise.inspector import Inspector
 
     inspector = Inspector.load(args.run_folder, progress=watched(args))
     if inspector.voice is None:
         raise UserError(f"The run in `{args.run_folder}` cannot talk: fit again with --talk.")
-    verdict = inspector.inspect(args.source)
-    seen = inspector.sight([args.source])[0]
-    own = inspector.voice.reply(seen, _FIRST)
+    verdict, seen = inspector.look(args.source)
+    own = inspector.voice.reply(seen, QUESTIONS["whether"][0])
     believed = read_reply(own).defective
     agrees = believed is verdict.defective
     turns = list[tuple[str, str]]()

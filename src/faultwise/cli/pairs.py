@@ -76,7 +76,8 @@ def evaluate_pairs(args: argparse.Namespace) -> int:
 
     from faultwise.data.image_converting import boxes_beside
     from faultwise.errors import DataError
-    from faultwise.experts.templates import SHARED, box_figures, overlaps
+    from faultwise.experts.templates import box_figures
+    from faultwise.pair_inspector import kinds_said
 
     inspector, images = opened_pairs(args)
     boxes = [boxes_beside(item.path) for item in images.test]
@@ -87,13 +88,7 @@ def evaluate_pairs(args: argparse.Namespace) -> int:
     found = list(inspector.inspect_all(_pairs(images, marked)))
     regions = [np.array([region.box for region in one.regions], int).reshape(-1, 4) for one in found]
     result: dict[str, Any] = {"pairs": len(marked), **box_figures(regions, wanted)}
-    true, said = list[str](), list[str]()
-    for one, at, number in zip(found, regions, marked, strict=True):
-        shared = overlaps(at, np.array([box[:4] for box in boxes[number] or []], int))
-        for place, box in enumerate(boxes[number] or []):
-            best = int(shared[:, place].argmax()) if len(at) else -1
-            true.append(box[4])
-            said.append(str(one.regions[best].kind) if best >= 0 and shared[best, place] > SHARED else "missed")
+    true, said = kinds_said(found, [boxes[at] or [] for at in marked])
     kinds = sorted(set(true))
     result["f1_by_kind"] = dict(zip(kinds, f1_score(true, said, labels=kinds, average=None).tolist(), strict=True))
     if args.json:

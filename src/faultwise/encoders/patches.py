@@ -8,7 +8,7 @@ to one size; what size, and whether squeezed or in proportion, is said in `Resiz
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -18,7 +18,7 @@ import numpy as np
 from faultwise.encoders.backbones import Backbone
 from faultwise.errors import UserError
 
-__all__ = ["PatchEncoder", "Patches", "Resizing"]
+__all__ = ["PatchEncoder", "Patches", "Resizing", "on_grid"]
 
 _BATCH = 8
 _LEARNT_FROM = 200  # images, that the components are learnt from: few directions, many patches
@@ -131,27 +131,29 @@ class PatchEncoder:
             for shape in {one.shape for one in resized}:
                 at = [place for place, one in enumerate(resized) if one.shape == shape]
                 pixels = torch.from_numpy(np.stack([resized[place] for place in at])).permute(0, 3, 1, 2)
-                for place, one in zip(at, self._on_grid(pixels), strict=True):
+                maps = on_grid(self.backbone.maps(pixels), self.stages, self.grid).permute(0, 2, 3, 1)
+                for place, one in zip(at, maps.contiguous().numpy(), strict=True):
                     made[place] = one
             yield from (one for one in made if one is not None)
 
-    def _on_grid(self, pixels: Any) -> np.ndarray:
-        from torch.nn import functional
 
-        maps = self.backbone.maps(pixels)
-        shape = maps[self.grid].shape[-2:]
-        parts = []
-        for stage, weight in self.stages.items():
-            part = maps[stage]
-            if part.shape[-2] >= shape[0]:  # coarser ones are averages already
-                part = functional.avg_pool2d(part, 3, 1, 1, count_include_pad=False)
-            if part.shape[-2] > shape[0]:
-                part = functional.adaptive_avg_pool2d(part, shape)
-            elif part.shape[-2] < shape[0]:
-                part = functional.interpolate(part, shape, mode="bilinear", align_corners=False)
-            part = weight * functional.normalize(part, dim=1)
-            parts.append(part.permute(0, 2, 3, 1).numpy())
-        return np.concatenate(parts, axis=-1)
+def on_grid(maps: Sequence[Any], stages: Mapping[int, float], grid: int) -> Any:
+    """Return the weighted stages' maps, each of unit length, on the grid of one: (images, channels, rows, columns)."""
+    import torch
+    from torch.nn import functional
+
+    shape = maps[grid].shape[-2:]
+    parts = []
+    for stage, weight in stages.items():
+        part = maps[stage]
+        if part.shape[-2] >= shape[0]:  # coarser ones are averages already
+            part = functional.avg_pool2d(part, 3, 1, 1, count_include_pad=False)
+        if part.shape[-2] > shape[0]:
+            part = functional.adaptive_avg_pool2d(part, shape)
+        elif part.shape[-2] < shape[0]:
+            part = functional.interpolate(part, shape, mode="bilinear", align_corners=False)
+        parts.append(weight * functional.normalize(part, dim=1))
+    return torch.cat(parts, dim=1)
 
 
 def _resized(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:

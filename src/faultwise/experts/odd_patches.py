@@ -57,8 +57,9 @@ class OddPatches:
         """Return the map (rows, columns; float32) of an image's patches."""
         return self.together(self.parts(patches))
 
-    def sight(self, patches: Patches) -> np.ndarray:
-        """Return an image as a vector (width,): its map on the prompt learner's grid, and the mean of its patches.
+    def sight(self, patches: Patches, heat: np.ndarray | None = None) -> np.ndarray:
+        """Return an image as a vector (width,): its map (`heat`, where it is known) on the prompt
+        learner's grid, and the mean of its patches.
 
         Raises UserError without a decoder.
         """
@@ -68,7 +69,9 @@ class OddPatches:
             raise UserError("Without a decoder there is nothing to speak of: fit with simulated defects.")
         mean, spread = (one.numpy()[0, :, 0, 0] for one in (self.decoder.mean, self.decoder.spread))
         whole = (patches.maps.mean(axis=(0, 1)) - mean) / spread
-        return np.concatenate([_on_grid(self.map(patches), SIDE).ravel(), whole]).astype(np.float32)
+        return np.concatenate([_on_grid(self.map(patches) if heat is None else heat, SIDE).ravel(), whole]).astype(
+            np.float32
+        )
 
     def left_out(self, patches: Iterable[Patches], points: np.ndarray, owners: np.ndarray, seed: int) -> list[Parts]:
         """Return the parts of few images, each against the others' patches; `owners` (patches,) says whose each is."""

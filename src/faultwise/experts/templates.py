@@ -94,6 +94,11 @@ def compared(image: np.ndarray, template: np.ndarray, tolerance: int = 2) -> Com
 
     Raises UserError for two sizes.
     """
+    return compared_at(image, template, (tolerance,))[0]
+
+
+def compared_at(image: np.ndarray, template: np.ndarray, tolerances: Sequence[int]) -> list[Comparison]:
+    """Return `compared` for each tolerance; the template is shifted once."""
     if image.shape != template.shape:
         raise UserError(
             f"The image is {image.shape[1]} x {image.shape[0]} pixels, its template {template.shape[1]} x "
@@ -101,12 +106,13 @@ def compared(image: np.ndarray, template: np.ndarray, tolerance: int = 2) -> Com
         )
     grey, other = (one.astype(np.float32).mean(axis=2).round().astype(np.uint8) for one in (image, template))
     moved, reached = aligned(other, grey)
-    size = 2 * tolerance + 1
-    highest, lowest = ndimage.maximum_filter(moved, size), ndimage.minimum_filter(moved, size)
-    here = grey.astype(np.int16)
-    difference = np.maximum(here - highest, 0) - np.maximum(lowest.astype(np.int16) - here, 0)
-    inside = ndimage.minimum_filter(reached, size, mode="constant", cval=1)
-    return Comparison(np.where(inside, difference, 0).astype(np.int16), grey, moved)
+    here, made = grey.astype(np.int16), []
+    for size in (2 * tolerance + 1 for tolerance in tolerances):
+        highest, lowest = ndimage.maximum_filter(moved, size), ndimage.minimum_filter(moved, size)
+        difference = np.maximum(here - highest, 0) - np.maximum(lowest.astype(np.int16) - here, 0)
+        inside = ndimage.minimum_filter(reached, size, mode="constant", cval=1)
+        made.append(Comparison(np.where(inside, difference, 0).astype(np.int16), grey, moved))
+    return made
 
 
 def found_boxes(comparison: Comparison, rule: PairRule) -> np.ndarray:
@@ -163,17 +169,17 @@ def learnt_rule(
     pairs: Iterable[tuple[np.ndarray, np.ndarray]],
     wanted: Sequence[np.ndarray],
     rule: PairRule | None = None,
-    compare: Callable[[np.ndarray, np.ndarray, int], Comparison] | None = None,
+    compare: Callable[[np.ndarray, np.ndarray, Sequence[int]], list[Comparison]] | None = None,
 ) -> PairRule:
     """Return the rule that finds the `wanted` boxes best in pairs (image, template), with few false ones.
 
     Tolerances of 1 to 3 pixels are tried, and areas, bridges, margins and levels. `compare` takes the place of
-    `compared`.
+    `compared_at`.
     """
-    compare = compare or compared
+    compare = compare or compared_at
     rule = rule or PairRule()
     tolerances = (1, 2, 3)
-    made = [[compare(image, template, one) for one in tolerances] for image, template in pairs]
+    made = [compare(image, template, tolerances) for image, template in pairs]
     best, most = rule, -np.inf
     for at, tolerance in enumerate(tolerances):
         for levels, bridge, area in product((40, 80, 120), (2, 4, 6), (4, 6, 8, 12, 20)):
