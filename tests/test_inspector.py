@@ -269,3 +269,18 @@ def test_images_of_any_size(inspector: Inspector, high: int, wide: int, level: i
     assert found.heat.shape == (high, wide)
     assert np.isfinite(found.heat).all()
     assert np.isfinite(found.score)
+
+
+def test_defects_among_good_images_are_named(edges: Backbone) -> None:
+    good = [_good(seed) for seed in range(60)]
+    settings = ImageSettings(side=96, simulated=0)
+    made = Inspector(settings, backbone=edges).fit([*good[:30], _bad(90), *good[30:], _bad(91)])
+    assert sorted(made.suspects[:2]) == ["image 31", "image 62"]
+    assert "of the 62 good images are far odder than the others (`image " in made.notes[-1]
+    # Without them at most a rare good one is named.
+    assert len(Inspector(settings, backbone=edges).fit(good).suspects) == len(made.suspects) - 2 <= 1
+
+
+def test_few_good_images_are_each_compared_with_the_others(edges: Backbone) -> None:
+    few = [*(_good(seed) for seed in range(11)), _bad(90)]
+    assert Inspector(ImageSettings(side=96, simulated=0), backbone=edges).fit(few).suspects == ["image 12"]

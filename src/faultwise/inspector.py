@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from faultwise.data.augmentation import POSITIONS, turns, varied
 from faultwise.data.images import read_image
-from faultwise.data.simulated_marks import KINDS
 from faultwise.encoders.backbones import load_backbone
 from faultwise.encoders.patches import PatchEncoder, Patches, Resizing
 from faultwise.errors import RunFolderError, UserError
@@ -28,6 +28,8 @@ from faultwise.experts.good_limits import GoodLimit
 from faultwise.experts.image_replies import ImageReplies
 from faultwise.experts.memory_bank import MemoryBank, image_score
 from faultwise.experts.odd_patches import OddPatches, Parts
+from faultwise.experts.simulated_lessons import decoder_on_defects, dialogues_on_defects
+from faultwise.experts.suspects import far_out, scores_among_others, suspects_note
 from faultwise.runs import located, read_manifest, write_run
 from faultwise.settings import ImageSettings
 
@@ -36,10 +38,8 @@ __all__ = ["Inspector", "Picture"]
 _SET_ASIDE_FROM = 20  # good images: fewer are all needed to learn from
 _TURNED_UP_TO = 16  # good images: so few are also shown turned and mirrored
 _SHOWN_TO_DECODER = 200  # good images, and as many that defects are put into
-_POSITIONS = 8  # four turns, each also mirrored
 _ODD_PATCHES = 0.01  # of good images lie above the limit of regions; an image is judged by its score alone
-_LEAST_TO_TALK, _MOST_TO_TALK = 4, 600  # good images, and defects, that dialogues are about
-_DEFECTS_EACH = 4  # of them
+_LEAST_TO_TALK, _MOST_TO_TALK = 4, 600  # good images that dialogues are about
 _PEAK = 0.25  # of a map's range
 _TINY = 1e-6
 
@@ -64,6 +64,7 @@ class Inspector:
         self.odd = OddPatches(MemoryBank(self.settings.bank))
         self.aside = np.empty(0)
         self.learnt = 0
+        self.suspects: list[str] = []  # good images that lie far from all others, by name
         self.voice: ImageReplies | None = None
 
     def fit(self, good: Sequence[Picture], white: int | None = None) -> Inspector:
@@ -81,8 +82,8 @@ class Inspector:
         aside = max(1, round(self.settings.held_out * len(good))) if len(good) >= _SET_ASIDE_FROM else 0
         learnt = [good[at] for at in order[aside:]]
         few = len(learnt) <= _TURNED_UP_TO
-        each = _POSITIONS if few else 1
-        shown = (image for picture in learnt for image in _turns(self._pixels(picture), each))
+        each = POSITIONS if few else 1
+        shown = (image for picture in learnt for image in turns(self._pixels(picture), each))
         patches, shapes, maps = list[Patches](), list[int](), list[np.ndarray]()
         points, used = np.empty((0, 0), np.float32), 0
         for number, one in enumerate(self._watched(encoder.fit(shown), each * len(learnt), "good images")):
@@ -94,15 +95,20 @@ class Inspector:
             maps += [one.maps.copy()] if number < _SHOWN_TO_DECODER else []  # a view holds its whole batch
             patches += [] if aside else [one]  # only few are compared with each other later
         owners, points = np.repeat(np.arange(len(shapes)) // each, shapes), points[:used]
-        bank = MemoryBank(self.settings.bank).fit(points, seed, self.progress)
+        bank = MemoryBank(self.settings.bank).fit(points, seed, self.progress, owners)
         self.odd = OddPatches(bank, self._new_decoder(encoder, learnt, each, maps), few)
         self._encoder, self.learnt = encoder, len(learnt)
         if aside:
             parts = list(self._parts([good[at] for at in order[:aside]], "limits"))
         elif len(learnt) == 1:
-            parts = list(self._parts(_varied(self._pixels(learnt[0])), "limits"))
+            parts = list(self._parts(varied(self._pixels(learnt[0])), "limits"))
         else:
-            parts = self.odd.left_out(patches[::each], points, owners, seed)
+            parts = [self.odd.parts(one, own) for own, one in enumerate(patches[::each])]
+        among = scores_among_others(bank, points, owners) if len(learnt) > 1 else {}
+        looked = {int(order[aside + at]): score for at, score in among.items()}
+        looked |= {int(at): image_score(one[0]) for at, one in zip(order[:aside], parts, strict=False)}
+        at = list(looked)
+        self.suspects = [_named(good[at[one]], at[one]) for one in far_out(np.array(list(looked.values())))]
         self.odd.settle(parts)
         heats = [self.odd.together(one) for one in parts]
         scores = np.array([image_score(one) for one in heats])
@@ -117,30 +123,17 @@ class Inspector:
     def teach(self, aside: Sequence[Picture]) -> Inspector:
         """Teach the language model to speak of images, with good ones that the bank has not learnt from.
 
-        They are shown as they are, for mirrored ones look odder to the bank, and with simulated defects: AnomalyGPT's
-        kind and others. Raises UserError for fewer than four good ones: those learnt from look better than any others.
+        They are shown as they are and with simulated defects. Raises UserError for fewer than four good ones: those
+        learnt from look better than any others.
         """
-        from faultwise.data.dialogues import shares_of_places
-        from faultwise.data.simulated_marks import simulated_set
-
         if len(aside) < _LEAST_TO_TALK:
             raise UserError(
                 f"To speak of images the language model needs {_LEAST_TO_TALK} good ones set aside; there are "
                 f"{len(aside)}: give {_SET_ASIDE_FROM} good images or more, or leave --talk out."
             )
-        encoder, rng = self._ready(), np.random.default_rng(self.settings.seed)
-        flat = [encoder.resized(self._pixels(image)) for image in aside[:_MOST_TO_TALK]]
-        places: list[Any] = [[] for _ in flat]
-        shown, most = list(flat), len(flat) + min(_MOST_TO_TALK, _DEFECTS_EACH * len(flat))
-        mixed = [flat[at] for at in rng.permutation(len(flat))]
-        for made, labels, _ in simulated_set(mixed, most, self.settings.seed + 1):
-            if where := shares_of_places(labels):
-                shown.append(made)
-                places.append(where)
-            if len(shown) == most:
-                break
-        watched = self._watched(encoder.patches(iter(shown)), len(shown), "dialogues")
-        vectors = np.stack([self.odd.sight(one) for one in watched])
+        encoder = self._ready()
+        good = [encoder.resized(self._pixels(image)) for image in aside[:_MOST_TO_TALK]]
+        vectors, places = dialogues_on_defects(encoder, self.odd, good, self.settings.seed, self._watched)
         settings = self.settings
         self.voice = ImageReplies(
             settings.model, settings.lm_minutes, settings.lm_steps, settings.lm_device, settings.seed, self.progress
@@ -155,6 +148,15 @@ class Inspector:
         """Return what the language model sees of each image, (images, width)."""
         made = self._ready().patches(self._pixels(image) for image in images)
         return np.stack([self.odd.sight(one) for one in self._watched(made, len(images), "images")])
+
+    @property
+    def notes(self) -> list[str]:
+        """What a person should know after a fit."""
+        made = [self.limit.note]
+        if self.suspects:
+            names = [Path(one).name for one in self.suspects]
+            made.append(suspects_note(names, self.learnt + len(self.aside)))
+        return made if self.voice is None else [*made, self.voice.note]
 
     @property
     def learnt_from(self) -> str:
@@ -181,17 +183,14 @@ class Inspector:
     def inspect_all(self, images: Sequence[Picture]) -> Iterator[Inspection]:
         """Yield what is said of each image, in their order."""
         for at, values in enumerate(self.maps(images)):
-            image = images[at]
-            name = _named(image) if isinstance(image, str | Path) else f"image {at + 1}"
-            yield self._inspection(name, self._pixels(image), values)
+            yield self._inspection(_named(images[at], at), self._pixels(images[at]), values)
 
     def look(self, image: Picture) -> tuple[Inspection, np.ndarray]:
         """Return what is said of an image, and what the language model sees of it (`sight`), encoded once."""
         pixels = self._pixels(image)
         patches = next(self._ready().patches([pixels]))
         heat = self.odd.map(patches)
-        name = _named(image) if isinstance(image, str | Path) else "image 1"
-        return self._inspection(name, pixels, heat), self.odd.sight(patches, heat)
+        return self._inspection(_named(image, 0), pixels, heat), self.odd.sight(patches, heat)
 
     def _inspection(self, name: str, pixels: np.ndarray, values: np.ndarray) -> Inspection:
         heat = stretched(values, (pixels.shape[0], pixels.shape[1]))
@@ -269,26 +268,12 @@ class Inspector:
         """Return a decoder trained on defects simulated in the images learnt from, None where none can be made."""
         if not self.settings.simulated:
             return None
-        from faultwise.data.simulated_marks import simulated_set
-        from faultwise.experts.decoder import trained
-
         pictures = [
             encoder.resized(image)
             for picture in learnt[: -(-_SHOWN_TO_DECODER // each)]
-            for image in _turns(self._pixels(picture), each)
+            for image in turns(self._pixels(picture), each)
         ]
-        labels = list[np.ndarray | None]()
-
-        def defects() -> Iterator[np.ndarray]:
-            for picture, label, _ in simulated_set(pictures, self.settings.simulated, self.settings.seed):
-                labels.append(label)
-                yield picture
-
-        made = self._watched(encoder.patches(defects()), self.settings.simulated * len(KINDS), "simulated defects")
-        bad = [one.maps for one in made]
-        if not bad:
-            return None
-        return trained([*good, *bad], [*[None] * len(good), *labels], seed=self.settings.seed)
+        return decoder_on_defects(encoder, pictures, good, self.settings.simulated, self.settings.seed, self._watched)
 
     def _watched(self, made: Iterable[Patches], count: int, words: str) -> Iterator[Patches]:
         hide = not self.progress or count < 50
@@ -312,9 +297,11 @@ class Inspector:
         return self._encoder
 
 
-def _named(path: str | Path) -> str:
-    """Return a path as text that can be written anywhere, also where its bytes are no UTF-8."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
+def _named(image: Picture, at: int) -> str:
+    """Return a path as text that can be written anywhere, also where its bytes are no UTF-8; else the number."""
+    if isinstance(image, np.ndarray):
+        return f"image {at + 1}"
+    return os.fsencode(image).decode("utf-8", "backslashreplace")
 
 
 def _white_of(good: Sequence[Picture]) -> int | None:
@@ -334,17 +321,3 @@ def _with_room(points: np.ndarray, used: int, more: np.ndarray, images: int) -> 
     if used:
         made[:used] = points[:used]
     return made
-
-
-def _varied(pixels: np.ndarray) -> list[np.ndarray]:
-    """Return what stands in for other good images where there is one alone: parts of it, brighter and darker."""
-    high, wide = pixels.shape[:2]
-    down, right = max(1, high // 10), max(1, wide // 10)
-    parts = [pixels[down:, right:], pixels[down:, :-right], pixels[:-down, right:], pixels[:-down, :-right]]
-    return [np.clip(part * factor, 0, 255).astype(np.uint8) for part in parts for factor in (0.85, 1.15)]
-
-
-def _turns(pixels: np.ndarray, count: int) -> list[np.ndarray]:
-    """Return the first `count` of an image's eight turned and mirrored positions, itself first."""
-    turned = (np.rot90(pixels, at // 2) for at in range(count))
-    return [np.ascontiguousarray(one[:, ::-1] if at % 2 else one) for at, one in enumerate(turned)]

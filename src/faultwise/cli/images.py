@@ -57,9 +57,7 @@ def fit_images(args: argparse.Namespace) -> int:
             f"them, or the MVTec layout. {' '.join(images.notes)}"
         )
     inspector = Inspector(settings, progress=watched(args)).fit([item.path for item in images.train], white)
-    notes = [*images.notes, inspector.limit.note]
-    if inspector.voice is not None:
-        notes.append(inspector.voice.note)
+    notes = [*images.notes, *inspector.notes]
     say_notes(notes)
     if args.out.exists():
         say(f"The run in {args.out} is replaced.")
@@ -71,7 +69,9 @@ def fit_images(args: argparse.Namespace) -> int:
         "false alarms promised": inspector.limit.promised,
     }
     if args.json:
-        print_json({"run": str(folder), "limit": asdict(inspector.limit), "notes": notes})
+        print_json(
+            {"run": str(folder), "limit": asdict(inspector.limit), "suspects": inspector.suspects, "notes": notes}
+        )
         return 0
     print_table([figures])
     say(f"Run folder: {folder}")

@@ -7,6 +7,7 @@ scores are the same before and after saving. What counts as too far is not decid
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +29,16 @@ class MemoryBank:
     def __init__(self, size: int = 32_000) -> None:
         self.size = size
         self.points = np.empty((0, 0), np.float16)
+        self.owners = np.empty(0, np.int64)
         self._parts: list[tuple[Any, Any]] = []  # blocks of the points and their squared lengths, as tensors
 
-    def fit(self, patches: np.ndarray, seed: int = 0, progress: bool = False) -> MemoryBank:
-        """Keep a cover of good patches (patches, components). Raises UserError for none, or what is no number."""
+    def fit(
+        self, patches: np.ndarray, seed: int = 0, progress: bool = False, owners: np.ndarray | None = None
+    ) -> MemoryBank:
+        """Keep a cover of good patches (patches, components); `owners` (patches,) are the numbers of their images.
+
+        Raises UserError for no patches, or what is no number.
+        """
         if not len(patches):
             raise UserError("There are no good patches to remember: give one good image at least.")
         if not np.isfinite(patches).all():
@@ -41,18 +48,24 @@ class MemoryBank:
             total=len(patches), desc="memory bank", unit="patch", disable=hide, leave=False, file=sys.stderr
         ) as bar:
             at = spread_out(np.asarray(patches, np.float32), self.size, seed, bar.update)
+        self.owners = np.asarray(owners)[at] if owners is not None else self.owners
         self._keep(patches[at].astype(np.float16))
         return self
 
-    def distances(self, patches: np.ndarray) -> np.ndarray:
-        """Return how far each of the patches (patches, components) is from the nearest in the bank, (patches,)."""
+    def distances(self, patches: np.ndarray, own: int | None = None) -> np.ndarray:
+        """Return how far each of the patches (patches, components) is from the nearest in the bank, (patches,).
+
+        With `own`, the number of an image that was learnt from, its own patches do not count.
+        """
         import torch
 
         asked = torch.from_numpy(np.ascontiguousarray(patches, np.float32))
-        made = []
+        parts, made = self._parts, []
+        if own is not None:
+            parts = [(part[kept], square[kept]) for part, square, kept in self._others(own)]
         for rows in torch.split(asked, _ROWS):
             nearest = torch.full((len(rows),), torch.inf)
-            for part, square in self._parts:
+            for part, square in parts:
                 nearest = torch.minimum(nearest, torch.addmm(square, rows, part.T, alpha=-2).amin(dim=1))
             made.append((nearest + (rows * rows).sum(dim=1)).clamp_min(0).sqrt())
         return np.asarray(torch.cat(made).numpy()) if made else np.empty(0, np.float32)
@@ -74,6 +87,12 @@ class MemoryBank:
             raise RunFolderError(f"`{folder}` holds no memory bank that can be read ({error}): fit again.") from error
         self._keep(points)
         return self
+
+    def _others(self, own: int) -> Iterator[tuple[Any, Any, Any]]:
+        import torch
+
+        kept = torch.from_numpy(self.owners != own)
+        yield from ((*part, mask) for part, mask in zip(self._parts, torch.split(kept, _COLUMNS), strict=True))
 
     def _keep(self, points: np.ndarray) -> None:
         import torch

@@ -7,7 +7,7 @@ are few: over five draws of 4 images the area under the curve rose from 0.826 to
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,9 +33,9 @@ class OddPatches:
         self.weight = _WEIGHT_OF_FEW if few else _WEIGHT
         self.scale = np.array([[0.0, 1.0], [0.0, 1.0]])  # mean and standard deviation of good distances and logits
 
-    def parts(self, patches: Patches, bank: MemoryBank | None = None) -> Parts:
-        """Return distances to the bank (or another one) and the decoder's logits, each (rows, columns)."""
-        distances = (bank or self.bank).distances(patches.flat).reshape(patches.vectors.shape[:2])
+    def parts(self, patches: Patches, own: int | None = None) -> Parts:
+        """Return distances to the bank and the decoder's logits, each (rows, columns); see `MemoryBank.distances`."""
+        distances = self.bank.distances(patches.flat, own).reshape(patches.vectors.shape[:2])
         return distances, None if self.decoder is None else self.decoder.logits(patches.maps)
 
     def settle(self, good: Sequence[Parts]) -> None:
@@ -72,13 +72,6 @@ class OddPatches:
         return np.concatenate([_on_grid(self.map(patches) if heat is None else heat, SIDE).ravel(), whole]).astype(
             np.float32
         )
-
-    def left_out(self, patches: Iterable[Patches], points: np.ndarray, owners: np.ndarray, seed: int) -> list[Parts]:
-        """Return the parts of few images, each against the others' patches; `owners` (patches,) says whose each is."""
-        return [
-            self.parts(one, MemoryBank(self.bank.size).fit(points[owners != at], seed))
-            for at, one in enumerate(patches)
-        ]
 
     def save(self, folder: Path) -> None:
         """Write bank, decoder and scale."""

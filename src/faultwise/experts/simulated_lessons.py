@@ -1,0 +1,64 @@
+"""What is learnt from simulated defects: a decoder from those in good images, dialogues from those in images set aside.
+
+AnomalyGPT's kind and others. Good images are shown as they are, for mirrored ones look odder to the bank.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from faultwise.data.dialogues import shares_of_places
+from faultwise.data.simulated_marks import KINDS, simulated_set
+from faultwise.encoders.patches import PatchEncoder, Patches
+from faultwise.experts.odd_patches import OddPatches
+
+__all__ = ["Watch", "decoder_on_defects", "dialogues_on_defects"]
+
+_MOST_IN_DIALOGUES = 600  # defects
+_DEFECTS_EACH = 4  # good image that dialogues are about
+
+Watch = Callable[[Iterable[Patches], int, str], Iterator[Patches]]
+
+
+def decoder_on_defects(
+    encoder: PatchEncoder,
+    pictures: Sequence[np.ndarray],
+    good: Sequence[np.ndarray],
+    each: int,
+    seed: int,
+    watch: Watch,
+) -> Any:
+    """Return a decoder trained on `each` defects of every kind in pictures of the backbone's size, and on maps of
+    `good` images (rows, columns, channels); None where no defect can be made."""
+    from faultwise.experts.decoder import trained
+
+    labels = list[np.ndarray | None]()
+
+    def defects() -> Iterator[np.ndarray]:
+        for picture, label, _ in simulated_set(pictures, each, seed):
+            labels.append(label)
+            yield picture
+
+    bad = [one.maps for one in watch(encoder.patches(defects()), each * len(KINDS), "simulated defects")]
+    return trained([*good, *bad], [*[None] * len(good), *labels], seed=seed) if bad else None
+
+
+def dialogues_on_defects(
+    encoder: PatchEncoder, odd: OddPatches, good: Sequence[np.ndarray], seed: int, watch: Watch
+) -> tuple[np.ndarray, list[Any]]:
+    """Return what is seen (images, width) of good images of the backbone's size and of defects in them, and for each
+    the places of its defects with their shares."""
+    rng = np.random.default_rng(seed)
+    shown, places = list(good), list[Any]([] for _ in good)
+    most = len(good) + min(_MOST_IN_DIALOGUES, _DEFECTS_EACH * len(good))
+    mixed = [good[at] for at in rng.permutation(len(good))]
+    for made, labels, _ in simulated_set(mixed, most, seed + 1):
+        if where := shares_of_places(labels):
+            shown.append(made)
+            places.append(where)
+        if len(shown) == most:
+            break
+    return np.stack([odd.sight(one) for one in watch(encoder.patches(iter(shown)), len(shown), "dialogues")]), places
