@@ -348,3 +348,13 @@ def test_what_cannot_be_simulated() -> None:
         simulated(plain, plain, np.random.default_rng(0))
     with pytest.raises(UserError, match="expected the same"):
         simulated(plain, plain[:30], np.random.default_rng(0))
+
+
+def test_covers_of_copies_far_from_zero() -> None:
+    """Rounding made distances between copies negative, which once looked like points that were taken already."""
+    rng = np.random.default_rng(3)
+    points = np.repeat(rng.normal(50, 1, (40, 64)).astype(np.float32), 50, axis=0) + np.float32(0)
+    for count in (100, 1_000, 1_990):
+        taken = spread_out(points, count)
+        assert len(np.unique(taken)) == count
+        assert len(np.unique(points[taken], axis=0)) == 40

@@ -57,7 +57,7 @@ def farthest_first(points: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarr
     for turn in range(count):
         order[turn] = at
         distances = squares + squares[at] - 2 * (points @ points[at])
-        np.minimum(nearest, distances, out=nearest)
+        np.minimum(nearest, np.maximum(distances, 0), out=nearest)  # rounding makes copies' distances negative
         nearest[at] = -1  # taken
         if turn + 1 < count:
             at = int(nearest.argmax())
