@@ -10,6 +10,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -141,3 +142,25 @@ def tiny_lm(tmp_path_factory: pytest.TempPathFactory, short_encoder: None) -> Pa
     tokenizer.save_pretrained(folder)
     model.save_pretrained(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def edges() -> Any:
+    """A backbone that sees how grey each block is, and its edges: enough for parts of one texture."""
+    import torch
+    from torch.nn import functional
+
+    from faultwise.encoders.backbones import Backbone
+
+    class Edges(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.kept = torch.nn.Parameter(torch.ones(1), requires_grad=False)
+
+        def forward(self, x: Any) -> list[Any]:
+            grey = x.mean(dim=1, keepdim=True) * self.kept / 255
+            parts = [grey, 1 - grey, grey.diff(dim=2, append=grey[:, :, -1:]).abs() * 9]
+            parts.append(grey.diff(dim=3, append=grey[..., -1:]).abs() * 9)
+            return [functional.avg_pool2d(torch.cat(parts, dim=1), stride) for stride in (4, 8, 16)]
+
+    return Backbone("edges", Edges(), (4, 8, 16), (4, 4, 4))

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.ndimage import gaussian_filter
 
 from faultwise import UserError, hub
 from faultwise.data.simulated_defects import OBJECT, Defects, blended, ground_mask, simulated
@@ -17,6 +18,7 @@ from faultwise.encoders.patches import PatchEncoder, Resizing
 from faultwise.errors import HubError, RunFolderError
 from faultwise.experts.coreset import farthest_first, spread_out
 from faultwise.experts.memory_bank import MemoryBank, image_score
+from faultwise.experts.resizing_choice import chosen_resizing
 
 # --- backbones -------------------------------------------------------------------------------------------------
 
@@ -222,6 +224,46 @@ def test_resizing(high: int, wide: int, side: int) -> None:
         assert all(n % 32 == 0 and n > 0 for n in made)
     if max(high, wide) / min(high, wide) < 4:
         assert made[0] * made[1] == pytest.approx(side**2, rel=0.6)
+    tiles = Resizing("tiles", side).tiles(high, wide)
+    assert all(1 <= count <= 4 for count in tiles)
+    assert Resizing("tiles", side).size(high, wide) == (tiles[0] * side, tiles[1] * side)
+
+
+def test_each_tile_is_seen_as_an_image_of_its_own(tiny_backbone: Backbone) -> None:
+    (large,) = _images(1, 128, 192)
+    encoder = PatchEncoder(tiny_backbone, Resizing("tiles", 64), {0: 0.7, 1: 1.0}, grid=1, components=5)
+    whole = next(encoder.fit([large]))
+    assert whole.maps.shape == (8, 12, 14)
+    for row in range(2):
+        for column in range(3):
+            one = large[64 * row : 64 * row + 64, 64 * column : 64 * column + 64]
+            here = whole.maps[4 * row : 4 * row + 4, 4 * column : 4 * column + 4]
+            np.testing.assert_allclose(next(encoder.patches([one])).maps, here, atol=1e-5)
+
+
+def _cast(seed: int, high: int, wide: int) -> np.ndarray:
+    """Cast metal: clouds that are bright and dark as they please, and the camera's noise."""
+    rng = np.random.default_rng(seed)
+    clouds = gaussian_filter(rng.normal(size=(high, wide)), 12)
+    grey = 128 + 10 * clouds / clouds.std() + rng.normal(0, 3, (high, wide))
+    return np.clip(grey, 0, 255).astype(np.uint8)[:, :, None].repeat(3, axis=2)
+
+
+def test_resizing_is_chosen_by_the_good_images(edges: Backbone) -> None:
+    chosen, words = chosen_resizing([_cast(seed, 64, 70) for seed in range(9)], edges, 64)
+    assert (chosen.way, "nearly square" in words) == ("square", True)
+    chosen, words = chosen_resizing([_cast(seed, 64, 200) for seed in range(4)], edges, 64)
+    assert (chosen.way, "4 are too few" in words) == ("square", True)
+    # Fine defects are lost where large images are made small.
+    chosen, words = chosen_resizing([_cast(seed, 256, 256) for seed in range(16)], edges, 64)
+    assert chosen.way == "tiles"
+    assert "(AUROC) square 0." in words
+
+
+def test_large_images_become_smaller_before_defects_are_made_in_them(edges: Backbone) -> None:
+    chosen, words = chosen_resizing([_cast(seed, 60, 2_000) for seed in range(8)], edges, 64)
+    assert chosen.way in ("square", "aspect")
+    assert "aspect" in words
 
 
 # --- memory bank -----------------------------------------------------------------------------------------------

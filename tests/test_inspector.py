@@ -20,26 +20,6 @@ from faultwise.inspector import Inspector
 from faultwise.settings import ImageSettings
 
 
-@pytest.fixture(scope="module")
-def edges() -> Backbone:
-    """A backbone that sees how grey each block is, and its edges: enough for parts of one texture."""
-    import torch
-    from torch.nn import functional
-
-    class Edges(torch.nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.kept = torch.nn.Parameter(torch.ones(1), requires_grad=False)
-
-        def forward(self, x: Any) -> list[Any]:
-            grey = x.mean(dim=1, keepdim=True) * self.kept / 255
-            parts = [grey, 1 - grey, grey.diff(dim=2, append=grey[:, :, -1:]).abs() * 9]
-            parts.append(grey.diff(dim=3, append=grey[..., -1:]).abs() * 9)
-            return [functional.avg_pool2d(torch.cat(parts, dim=1), stride) for stride in (4, 8, 16)]
-
-    return Backbone("edges", Edges(), (4, 8, 16), (4, 4, 4))
-
-
 def _good(seed: int) -> np.ndarray:
     """Brushed metal of its own brightness."""
     rng = np.random.default_rng(seed)

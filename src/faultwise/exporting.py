@@ -71,7 +71,7 @@ def export(inspector: Inspector, out: str | Path, seed: int = 0) -> dict[str, fl
     out, settings = Path(out), inspector.settings
     if out.suffix != ".onnx":
         raise UserError(f"`{out}` ends in `{out.suffix}`: choose a name that ends in .onnx.")
-    if settings.resizing != "square":
+    if inspector.encoder.resizing.way != "square":
         raise UserError("An exported file takes one size of image: fit with --resizing square.")
     rng = np.random.default_rng(seed)
     shape = inspector.resized(np.zeros((settings.side, settings.side, 3), np.uint8)).shape

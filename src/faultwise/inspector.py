@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from faultwise.data.augmentation import POSITIONS, turns, varied
 from faultwise.data.images import read_image
-from faultwise.encoders.backbones import load_backbone
+from faultwise.encoders.backbones import Backbone, load_backbone
 from faultwise.encoders.patches import PatchEncoder, Patches, Resizing
 from faultwise.errors import RunFolderError, UserError
 from faultwise.evidence.inspection import Inspection
@@ -28,6 +28,7 @@ from faultwise.experts.good_limits import GoodLimit
 from faultwise.experts.image_replies import ImageReplies
 from faultwise.experts.memory_bank import MemoryBank, image_score
 from faultwise.experts.odd_patches import OddPatches, Parts
+from faultwise.experts.resizing_choice import ASKED, chosen_resizing
 from faultwise.experts.simulated_lessons import decoder_on_defects, dialogues_on_defects
 from faultwise.experts.suspects import far_out, scores_among_others, suspects_note
 from faultwise.runs import located, read_manifest, write_run
@@ -55,7 +56,9 @@ class Inspector:
     faultwise.errors.UserError: Settings: side is 10, expected 64 to 1024.
     """
 
-    def __init__(self, settings: ImageSettings | None = None, progress: bool = False, backbone: Any = None) -> None:
+    def __init__(
+        self, settings: ImageSettings | None = None, progress: bool = False, backbone: Backbone | None = None
+    ) -> None:
         self.settings = settings or ImageSettings()
         self.progress = progress
         self._backbone = backbone
@@ -65,6 +68,7 @@ class Inspector:
         self.aside = np.empty(0)
         self.learnt = 0
         self.suspects: list[str] = []  # good images that lie far from all others, by name
+        self.resizing_note = ""
         self.voice: ImageReplies | None = None
 
     def fit(self, good: Sequence[Picture], white: int | None = None) -> Inspector:
@@ -76,11 +80,11 @@ class Inspector:
         if not len(good):
             raise UserError("There are no good images to learn from: give one at least.")
         self._white = white or _white_of(good)
-        encoder = self._new_encoder()
         seed = self.settings.seed
         order = np.random.default_rng(seed).permutation(len(good))
         aside = max(1, round(self.settings.held_out * len(good))) if len(good) >= _SET_ASIDE_FROM else 0
         learnt = [good[at] for at in order[aside:]]
+        encoder = self._new_encoder(self._chosen(learnt[:ASKED]))
         few = len(learnt) <= _TURNED_UP_TO
         each = POSITIONS if few else 1
         shown = (image for picture in learnt for image in turns(self._pixels(picture), each))
@@ -152,7 +156,7 @@ class Inspector:
     @property
     def notes(self) -> list[str]:
         """What a person should know after a fit."""
-        made = [self.limit.note]
+        made = [*([self.resizing_note] if self.resizing_note else []), self.limit.note]
         if self.suspects:
             names = [Path(one).name for one in self.suspects]
             made.append(suspects_note(names, self.learnt + len(self.aside)))
@@ -222,13 +226,14 @@ class Inspector:
             "settings": asdict(self.settings),
             "limit": asdict(self.limit),
             "region_limit": self.region_limit,
+            "resizing": asdict(encoder.resizing),
             "learnt": self.learnt,
             "white": self._white,
         }
         return write_run(Path(folder), manifest, write)
 
     @classmethod
-    def load(cls, folder: str | Path, progress: bool = False, backbone: Any = None) -> Inspector:
+    def load(cls, folder: str | Path, progress: bool = False, backbone: Backbone | None = None) -> Inspector:
         """Read a run folder. Raises RunFolderError for one of another kind, or that was changed."""
         from safetensors.numpy import load_file
 
@@ -239,7 +244,7 @@ class Inspector:
         made = cls(ImageSettings(**manifest["settings"]), progress, backbone)
         made.odd = OddPatches.load(folder, MemoryBank(made.settings.bank))
         arrays = load_file(folder / "encoder.safetensors")
-        made._encoder = made._new_encoder()
+        made._encoder = made._new_encoder(Resizing(**manifest["resizing"]))
         made._encoder.centre, made._encoder.directions = arrays["centre"], arrays["directions"]
         made.aside = arrays["aside"]
         made.limit, made.region_limit = GoodLimit(**manifest["limit"]), manifest["region_limit"]
@@ -286,10 +291,20 @@ class Inspector:
             return image
         return read_image(image, self._white).pixels
 
-    def _new_encoder(self) -> PatchEncoder:
+    def _chosen(self, some: Sequence[Picture]) -> Resizing:
+        if self.settings.resizing != "auto":
+            return Resizing(self.settings.resizing, self.settings.side)
+        pixels = [self._pixels(image) for image in some]
+        made, self.resizing_note = chosen_resizing(pixels, self._seeing(), self.settings.side, self.settings.seed)
+        return made
+
+    def _seeing(self) -> Backbone:
         if self._backbone is None:
             self._backbone = load_backbone(self.settings.backbone, deepest=2)
-        return PatchEncoder(self._backbone, Resizing(self.settings.resizing, self.settings.side))
+        return self._backbone
+
+    def _new_encoder(self, resizing: Resizing) -> PatchEncoder:
+        return PatchEncoder(self._seeing(), resizing)
 
     def _ready(self) -> PatchEncoder:
         if self._encoder is None:

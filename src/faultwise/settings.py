@@ -23,7 +23,7 @@ TEXTS = ("tokens", "short", "statistics", "thesis")
 FORMS = ("context", "prompt", "lora", "qlora", "adapter", "partial", "full")
 JUDGES = ("score", "generate")
 DEVICES = ("auto", "cpu", "cuda")
-RESIZINGS = ("square", "aspect")
+RESIZINGS = ("auto", "square", "aspect", "tiles")
 DEFAULT_EXPERTS = (
     "extra-trees",
     "gradient-boosting",
@@ -150,7 +150,9 @@ class ImageSettings:
     """Everything a fit on images can be told beside the images."""
 
     backbone: str = _flag("efficientnet-lite0", "image backbone: registered name, hub id or folder", "NAME")
-    resizing: str = _flag("square", f"how images are resized: {', '.join(RESIZINGS)} (keeps proportions)", "WAY")
+    resizing: str = _flag(
+        "auto", f"how images are resized: {', '.join(RESIZINGS)}; auto compares them on the good images", "WAY"
+    )
     side: int = _flag(256, "images get as many pixels as a square of this side", "N")
     bank: int = _flag(32_000, "patches of good images that are remembered at most", "N")
     simulated: int = _flag(120, "simulated defects of each kind that the decoder learns from; 0: no decoder", "N")
@@ -168,7 +170,7 @@ class ImageSettings:
         if not 64 <= self.side <= 1024:
             errors.append(f"side is {self.side}, expected 64 to 1024")
         if self.resizing not in RESIZINGS:
-            errors.append(f"resizing is `{self.resizing}`, expected {' or '.join(RESIZINGS)}")
+            errors.append(f"resizing is `{self.resizing}`, expected one of {', '.join(RESIZINGS)}")
         if self.bank < 100:
             errors.append(f"bank is {self.bank}, expected 100 or more")
         if not 0 < self.lm_minutes < math.inf:

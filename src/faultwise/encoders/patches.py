@@ -23,12 +23,15 @@ __all__ = ["PatchEncoder", "Patches", "Resizing", "on_grid"]
 _BATCH = 8
 _LEARNT_FROM = 200  # images, that the components are learnt from: few directions, many patches
 _WHITENED = 0.25  # 0 leaves the components as spread as they are, 1 makes them equal
+_TILES = 4  # in each direction at most
 _SMALLEST, _NO_STRUCTURE = 1e-6, 1e-12
 
 
 @dataclass(frozen=True, slots=True)
 class Resizing:
-    """Images get about as many pixels as a square of `side`; "square" squeezes, "aspect" keeps their shape."""
+    """Images get about as many pixels as a square of `side`; "square" squeezes, "aspect" keeps their shape. "tiles"
+    cuts large images into up to 4 x 4 squares of that side, which the backbone sees one by one.
+    """
 
     way: str = "square"
     side: int = 256
@@ -36,13 +39,20 @@ class Resizing:
     def size(self, high: int, wide: int, step: int = 32) -> tuple[int, int]:
         """Return height and width for an image of such size; both are multiples of `step`.
 
-        >>> Resizing().size(100, 400), Resizing("aspect").size(100, 400)
-        ((256, 256), (128, 512))
+        >>> Resizing().size(100, 400), Resizing("aspect").size(100, 400), Resizing("tiles").size(400, 1_400)
+        ((256, 256), (128, 512), (512, 1024))
         """
-        if self.way == "square":
-            return _near(self.side, step), _near(self.side, step)
+        if self.way != "aspect":
+            rows, columns = self.tiles(high, wide)
+            return rows * _near(self.side, step), columns * _near(self.side, step)
         scale = self.side / (high * wide) ** 0.5
         return _near(high * scale, step), _near(wide * scale, step)
+
+    def tiles(self, high: int, wide: int) -> tuple[int, int]:
+        """Return in how many rows and columns an image of such size is cut."""
+        if self.way != "tiles":
+            return 1, 1
+        return min(_TILES, max(1, round(high / self.side))), min(_TILES, max(1, round(wide / self.side)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,10 +141,22 @@ class PatchEncoder:
             for shape in {one.shape for one in resized}:
                 at = [place for place, one in enumerate(resized) if one.shape == shape]
                 pixels = torch.from_numpy(np.stack([resized[place] for place in at])).permute(0, 3, 1, 2)
-                maps = on_grid(self.backbone.maps(pixels), self.stages, self.grid).permute(0, 2, 3, 1)
+                maps = self._stitched(pixels, self.resizing.tiles(*shape[:2])).permute(0, 2, 3, 1)
                 for place, one in zip(at, maps.contiguous().numpy(), strict=True):
                     made[place] = one
             yield from (one for one in made if one is not None)
+
+    def _stitched(self, pixels: Any, tiles: tuple[int, int]) -> Any:
+        """Return the maps (images, channels, rows, columns) of pixels that the backbone sees tile by tile."""
+        import torch
+
+        (rows, columns), (count, _, high, wide) = tiles, pixels.shape
+        cut = pixels.reshape(count, 3, rows, high // rows, columns, wide // columns).permute(0, 2, 4, 1, 3, 5)
+        seen = cut.reshape(-1, 3, high // rows, wide // columns)
+        maps = torch.cat([on_grid(self.backbone.maps(some), self.stages, self.grid) for some in seen.split(_BATCH)])
+        _, channels, down, right = maps.shape
+        back = maps.reshape(count, rows, columns, channels, down, right).permute(0, 3, 1, 4, 2, 5)
+        return back.reshape(count, channels, rows * down, columns * right)
 
 
 def on_grid(maps: Sequence[Any], stages: Mapping[int, float], grid: int) -> Any:
