@@ -42,7 +42,7 @@ def main() -> None:
         for seed in range(len(done), args.splits):
             order = np.random.default_rng(seed).permutation(len(good))
             learnt, new = np.split(order, [round(0.8 * len(good))])
-            inspector = Inspector(replace(ImageSettings(), seed=seed), backbone=backbone)
+            inspector = Inspector(replace(ImageSettings(), resizing="square", seed=seed), backbone=backbone)
             inspector.fit([pixels[good[at]] for at in learnt])
             fine = inspector.scores([pixels[good[at]] for at in new])
             odd = inspector.scores([pixels[one] for one in bad])
