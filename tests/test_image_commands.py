@@ -75,6 +75,32 @@ def test_the_whole_way(cli: Callable[..., Any], parts: Path, run: Path, tmp_path
     assert one["images"][0]["regions"][0]["place"] == "bottom left"
 
 
+def test_kinds_of_defects(cli: Callable[..., Any], parts: Path, run: Path, tmp_path: Path) -> None:
+    """Examples in `train/KIND` are what kinds are learnt from; one that the test holds too is left out."""
+    folder = tmp_path / "part"
+    shutil.copytree(parts, folder)
+    for kind, grey in (("hole", 20), ("burr", 250)):
+        (folder / "train" / kind).mkdir()
+        (folder / "test" / kind).mkdir(exist_ok=True)
+        for n in range(8):
+            made = _part(7_000 + n + grey)
+            made[20 + n : 40 + n, 60:80] = grey
+            where = folder / ("train" if n < 4 else "test") / kind / f"kind{n}.png"
+            Pillow.fromarray(made).save(where)
+    shutil.copy(folder / "test/burr/kind5.png", folder / "train/burr/twin.png")
+    flags = ("--side", "128", "--bank", "2000", "--simulated", "0")
+    ran = cli("fit", folder, "--out", tmp_path / "run", *flags)
+    assert ran.code == 0
+    assert "9 images of `burr`, `hole` beside `good`: kinds of defects are learnt from them" in ran.err
+    assert "1 training images are copies of test images" in ran.err
+    judged = json.loads(cli("evaluate", tmp_path / "run", folder, "--json").out)
+    assert min(judged["f1_by_kind"].values()) > 0.8
+    ran = cli("evaluate", tmp_path / "run", folder)
+    assert "F1 by kind: burr " in ran.err
+    one = json.loads(cli("diagnose", tmp_path / "run", folder / "test/burr/kind6.png", "--json").out)
+    assert one["images"][0]["kind"] == "burr"
+
+
 def test_reports_as_json(cli: Callable[..., Any], parts: Path, run: Path, tmp_path: Path) -> None:
     assert cli("diagnose", run, parts, "--report", tmp_path / "r.json").code == 0
     assert len(json.loads((tmp_path / "r.json").read_text())) == 12

@@ -264,3 +264,29 @@ def test_defects_among_good_images_are_named(edges: Backbone) -> None:
 def test_few_good_images_are_each_compared_with_the_others(edges: Backbone) -> None:
     few = [*(_good(seed) for seed in range(11)), _bad(90)]
     assert Inspector(ImageSettings(side=96, simulated=0), backbone=edges).fit(few).suspects == ["image 12"]
+
+
+def test_kinds_of_defects_are_learnt_from_a_few_examples(edges: Backbone, tmp_path: Path) -> None:
+    def bright(seed: int) -> np.ndarray:
+        made = _good(seed).copy()
+        made[30:60, 40:52] = 255
+        return made
+
+    examples = [(_bad(200 + n), "pit") for n in range(4)] + [(bright(300 + n), "burr") for n in range(4)]
+    settings = ImageSettings(side=96, simulated=0, false_alarm_rate=0.1)
+    plain = Inspector(settings, backbone=edges).fit([_good(seed) for seed in range(40)])
+    made = Inspector(settings, backbone=edges).fit([_good(seed) for seed in range(40)], defects=examples)
+    assert "8 defects of 2 kinds" in made.learnt_from
+    # Kinds change neither scores nor limit.
+    assert made.limit == plain.limit
+    assert plain.inspect(_bad(210)).kind is None
+    made.save(tmp_path / "run")
+    again = Inspector.load(tmp_path / "run", backbone=edges)
+    for number in range(5):
+        for picture, kind in ((_bad(400 + number, 20, 60), "pit"), (bright(500 + number), "burr")):
+            one = made.inspect(picture)
+            assert (one.kind, one.to_dict()["kind"]) == (kind, kind)
+            assert f"its kind is {kind}" in one.words
+            assert again.inspect(picture).kind == kind
+    fine = made.inspect(_good(7))
+    assert fine.kind is None or fine.defective

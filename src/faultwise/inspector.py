@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +18,18 @@ import numpy as np
 from tqdm import tqdm
 
 from faultwise.data.augmentation import POSITIONS, turns, varied
-from faultwise.data.images import read_image
+from faultwise.data.images import read_image, white_of
 from faultwise.encoders.backbones import Backbone, load_backbone
+from faultwise.encoders.gathering import Gathered
 from faultwise.encoders.patches import PatchEncoder, Patches, Resizing
 from faultwise.errors import RunFolderError, UserError
 from faultwise.evidence.inspection import Inspection
-from faultwise.evidence.regions import regions, smoothed, stretched
+from faultwise.evidence.regions import regions_or_peak, smoothed, stretched
 from faultwise.experts.good_limits import GoodLimit
 from faultwise.experts.image_replies import ImageReplies
 from faultwise.experts.memory_bank import MemoryBank, image_score
 from faultwise.experts.odd_patches import OddPatches, Parts
+from faultwise.experts.region_kinds import RegionKinds, patch_measures
 from faultwise.experts.resizing_choice import ASKED, chosen_resizing
 from faultwise.experts.simulated_lessons import decoder_on_defects, dialogues_on_defects
 from faultwise.experts.suspects import far_out, scores_among_others, suspects_note
@@ -41,7 +43,6 @@ _TURNED_UP_TO = 16  # good images: so few are also shown turned and mirrored
 _SHOWN_TO_DECODER = 200  # good images, and as many that defects are put into
 _ODD_PATCHES = 0.01  # of good images lie above the limit of regions; an image is judged by its score alone
 _LEAST_TO_TALK, _MOST_TO_TALK = 4, 600  # good images that dialogues are about
-_PEAK = 0.25  # of a map's range
 _TINY = 1e-6
 
 Picture = np.ndarray | str | Path
@@ -68,18 +69,21 @@ class Inspector:
         self.aside = np.empty(0)
         self.learnt = 0
         self.suspects: list[str] = []  # good images that lie far from all others, by name
+        self.kinds = RegionKinds(self.settings.seed, linear=True)
         self.resizing_note = ""
         self.voice: ImageReplies | None = None
 
-    def fit(self, good: Sequence[Picture], white: int | None = None) -> Inspector:
-        """Learn from good images: paths, or pixels (height, width, 3; uint8).
+    def fit(
+        self, good: Sequence[Picture], white: int | None = None, defects: Sequence[tuple[Picture, str]] = ()
+    ) -> Inspector:
+        """Learn from good images: paths, or pixels (height, width, 3; uint8); from `defects` only their kinds.
 
         Of images with more than eight bits `white` is the value that is white in all; None looks for it in the good
         ones. Raises UserError for no images, or images without structure.
         """
         if not len(good):
             raise UserError("There are no good images to learn from: give one at least.")
-        self._white = white or _white_of(good)
+        self._white = white or white_of([image for image in good if not isinstance(image, np.ndarray)])
         seed = self.settings.seed
         order = np.random.default_rng(seed).permutation(len(good))
         aside = max(1, round(self.settings.held_out * len(good))) if len(good) >= _SET_ASIDE_FROM else 0
@@ -88,17 +92,12 @@ class Inspector:
         few = len(learnt) <= _TURNED_UP_TO
         each = POSITIONS if few else 1
         shown = (image for picture in learnt for image in turns(self._pixels(picture), each))
-        patches, shapes, maps = list[Patches](), list[int](), list[np.ndarray]()
-        points, used = np.empty((0, 0), np.float32), 0
+        patches, gathered, maps = list[Patches](), Gathered(each * len(learnt)), list[np.ndarray]()
         for number, one in enumerate(self._watched(encoder.fit(shown), each * len(learnt), "good images")):
-            # One large array from the start: many small ones between a network's buffers tear the memory to pieces.
-            points = _with_room(points, used, one.flat, each * len(learnt))
-            points[used : used + len(one.flat)] = one.flat
-            used += len(one.flat)
-            shapes.append(len(one.flat))
+            gathered.add(one)
             maps += [one.maps.copy()] if number < _SHOWN_TO_DECODER else []  # a view holds its whole batch
             patches += [] if aside else [one]  # only few are compared with each other later
-        owners, points = np.repeat(np.arange(len(shapes)) // each, shapes), points[:used]
+        points, owners = gathered.points, gathered.owners(each)
         bank = MemoryBank(self.settings.bank).fit(points, seed, self.progress, owners)
         self.odd = OddPatches(bank, self._new_decoder(encoder, learnt, each, maps), few)
         self._encoder, self.learnt = encoder, len(learnt)
@@ -120,8 +119,25 @@ class Inspector:
         patchwise = np.concatenate([smoothed(one).ravel() for one in heats])
         self.region_limit = max(float(np.quantile(patchwise, 1 - _ODD_PATCHES)), _TINY)
         self.aside = np.sort(scores) if aside else np.empty(0)
+        if defects:
+            self.learn_kinds(defects)
         if self.settings.talk:
             self.teach([good[at] for at in order[:aside]])
+        return self
+
+    def learn_kinds(self, defects: Sequence[tuple[Picture, str]]) -> Inspector:
+        """Learn what kinds of defects look like, from images with the name of the kind: few of each are enough.
+
+        Of each image the strongest region is the example. Limits and scores stay as they are.
+        """
+        made = self._ready().patches(self._pixels(image) for image, _ in defects)
+        measures = []
+        for (image, _), one in zip(defects, self._watched(made, len(defects), "kinds"), strict=True):
+            pixels, values = self._pixels(image), self.odd.map(one)
+            shape = (pixels.shape[0], pixels.shape[1])
+            region = regions_or_peak(stretched(values, shape), self.region_limit, pixels)[0]
+            measures.append(patch_measures(one, values, region.box, region.contrast, shape))
+        self.kinds.fit(np.stack(measures), [kind for _, kind in defects])
         return self
 
     def teach(self, aside: Sequence[Picture]) -> Inspector:
@@ -165,7 +181,9 @@ class Inspector:
     @property
     def learnt_from(self) -> str:
         """What was learnt from, in words."""
-        return f"{self.learnt} good images"
+        kinds = sorted(set(self.kinds.kinds))
+        beside = f" and {len(self.kinds.kinds)} defects of {len(kinds)} kinds" if kinds else ""
+        return f"{self.learnt} good images{beside}"
 
     @property
     def map_words(self) -> str:
@@ -186,23 +204,26 @@ class Inspector:
 
     def inspect_all(self, images: Sequence[Picture]) -> Iterator[Inspection]:
         """Yield what is said of each image, in their order."""
-        for at, values in enumerate(self.maps(images)):
-            yield self._inspection(_named(images[at], at), self._pixels(images[at]), values)
+        made = self._ready().patches(self._pixels(image) for image in images)
+        for at, one in enumerate(self._watched(made, len(images), "inspecting")):
+            yield self._inspection(_named(images[at], at), self._pixels(images[at]), one, self.odd.map(one))
 
     def look(self, image: Picture) -> tuple[Inspection, np.ndarray]:
         """Return what is said of an image, and what the language model sees of it (`sight`), encoded once."""
         pixels = self._pixels(image)
         patches = next(self._ready().patches([pixels]))
         heat = self.odd.map(patches)
-        return self._inspection(_named(image, 0), pixels, heat), self.odd.sight(patches, heat)
+        return self._inspection(_named(image, 0), pixels, patches, heat), self.odd.sight(patches, heat)
 
-    def _inspection(self, name: str, pixels: np.ndarray, values: np.ndarray) -> Inspection:
-        heat = stretched(values, (pixels.shape[0], pixels.shape[1]))
+    def _inspection(self, name: str, pixels: np.ndarray, patches: Patches, values: np.ndarray) -> Inspection:
+        shape = (pixels.shape[0], pixels.shape[1])
+        heat = stretched(values, shape)
         score = image_score(values)
         defective = score > self.limit.value
-        found = regions(heat, self.region_limit, pixels) if defective else ()
-        if defective and not found:  # a peak that smoothing took below the limit is shown all the same
-            found = regions(heat, float(heat.max() - _PEAK * np.ptp(heat)), pixels, most=1)
+        found = regions_or_peak(heat, self.region_limit, pixels) if defective else ()
+        measures = [patch_measures(patches, values, one.box, one.contrast, shape) for one in found]
+        if named := self.kinds.named(np.array(measures)):
+            found = tuple(replace(one, kind=kind, sure=sure) for one, (kind, sure) in zip(found, named, strict=True))
         as_odd = float((self.aside >= score).mean()) if len(self.aside) else None
         return Inspection(name, score, self.limit, defective, as_odd, found, heat, self.region_limit, pixels)
 
@@ -218,6 +239,8 @@ class Inspector:
             assert encoder.directions is not None
             arrays = {"centre": encoder.centre, "directions": np.ascontiguousarray(encoder.directions)}
             save_file({**arrays, "aside": self.aside}, place / "encoder.safetensors")
+            if self.kinds.kinds:
+                self.kinds.save(place)
             if self.voice is not None:
                 self.voice.save(place)
 
@@ -243,6 +266,8 @@ class Inspector:
             raise RunFolderError(f"`{folder}` is a run on tables, not on images: use Diagnoser.load.")
         made = cls(ImageSettings(**manifest["settings"]), progress, backbone)
         made.odd = OddPatches.load(folder, MemoryBank(made.settings.bank))
+        if (folder / "kinds.safetensors").exists():
+            made.kinds.load(folder)
         arrays = load_file(folder / "encoder.safetensors")
         made._encoder = made._new_encoder(Resizing(**manifest["resizing"]))
         made._encoder.centre, made._encoder.directions = arrays["centre"], arrays["directions"]
@@ -317,22 +342,3 @@ def _named(image: Picture, at: int) -> str:
     if isinstance(image, np.ndarray):
         return f"image {at + 1}"
     return os.fsencode(image).decode("utf-8", "backslashreplace")
-
-
-def _white_of(good: Sequence[Picture]) -> int | None:
-    """Return the largest white among files with more than eight bits; None where the first has no more."""
-    files = [image for image in good if isinstance(image, str | Path)]
-    if not files or read_image(files[0]).white is None:
-        return None
-    return max((white for file in files if (white := read_image(file).white) is not None), default=None)
-
-
-def _with_room(points: np.ndarray, used: int, more: np.ndarray, images: int) -> np.ndarray:
-    """Return an array that holds `points` and has room for `more`: of the first, as for so many images alike."""
-    if used + len(more) <= len(points):
-        return points
-    rows = 2 * (used + len(more)) if used else len(more) * images
-    made = np.empty((rows, more.shape[1]), np.float32)
-    if used:
-        made[:used] = points[:used]
-    return made

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from faultwise.cli.flags import image_settings, refuse
-from faultwise.cli.out import plain, print_json, print_table, say, say_notes, watched
+from faultwise.cli.out import plain, print_json, print_table, say, say_by_kind, say_notes, watched
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -56,7 +56,9 @@ def fit_images(args: argparse.Namespace) -> int:
             f"`{args.source}` has nothing in `train/good`, so there are no good images to learn from: give a folder of "
             f"them, or the MVTec layout. {' '.join(images.notes)}"
         )
-    inspector = Inspector(settings, progress=watched(args)).fit([item.path for item in images.train], white)
+    inspector = Inspector(settings, progress=watched(args)).fit(
+        [item.path for item in images.train], white, [(item.path, item.label) for item in images.kinds]
+    )
     notes = [*images.notes, *inspector.notes]
     say_notes(notes)
     if args.out.exists():
@@ -128,7 +130,7 @@ def evaluate_images(args: argparse.Namespace) -> int:
     from faultwise.data.image_folders import GOOD
     from faultwise.errors import DataError
     from faultwise.evaluate.image_protocol import pixel_figures
-    from faultwise.evaluate.images import auroc_by_kind, image_figures
+    from faultwise.evaluate.images import auroc_by_kind, f1_by_kind, image_figures
     from faultwise.experts.memory_bank import image_score
 
     refuse(args, ("target", "lm_score_rows"), f"is for tables, and `{args.run_folder}` was made from images")
@@ -151,16 +153,18 @@ def evaluate_images(args: argparse.Namespace) -> int:
         **pixel_figures(items, maps),
         "by_kind": auroc_by_kind(scores, labels, GOOD),
     }
+    if known := set(inspector.kinds.kinds) & set(labels.tolist()):
+        shown = [item for item in items if item.label in known]
+        said = [str(one.kind) for one in inspector.inspect_all([item.path for item in shown])]
+        result["f1_by_kind"] = f1_by_kind([item.label for item in shown], said)
     if args.json:
         print_json(result)
         return 0
-    print_table([{key: value for key, value in result.items() if key != "by_kind"}])
-    say("Image AUROC by kind: " + ", ".join(f"{kind} {_figure(value)}" for kind, value in result["by_kind"].items()))
+    print_table([{key: value for key, value in result.items() if "by_kind" not in key}])
+    say_by_kind("Image AUROC", result["by_kind"])
+    if "f1_by_kind" in result:
+        say_by_kind("F1", result["f1_by_kind"])
     return 0
-
-
-def _figure(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"
 
 
 def _opened(args: argparse.Namespace) -> tuple[Inspector, ImageSet]:
@@ -195,6 +199,7 @@ def _write_table(out: Path, said: list[dict[str, Any]]) -> None:
             **{name: one[name] for name in ("image", "defective", "score", "limit", "as_odd")},
             "regions": len(one["regions"]),
             "place": one["regions"][0]["place"] if one["regions"] else "",
+            "kind": one["kind"] or "",
         }
         for one in said
     ]

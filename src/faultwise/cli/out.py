@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-__all__ = ["plain", "print_json", "print_json_line", "print_table", "say", "say_notes", "watched"]
+__all__ = ["plain", "print_json", "print_json_line", "print_table", "say", "say_by_kind", "say_notes", "watched"]
 
 
 def watched(args: Any) -> bool:
@@ -30,6 +30,11 @@ def say_notes(notes: Iterable[str]) -> None:
     """Print notes to stderr, indented."""
     for note in notes:
         say(f"  - {note}")
+
+
+def say_by_kind(what: str, figures: Mapping[str, float | None]) -> None:
+    """Say a figure of each kind of defect in one line."""
+    say(f"{what} by kind: " + ", ".join(f"{k} {'-' if v is None else f'{v:.3f}'}" for k, v in figures.items()))
 
 
 def print_json(value: Any) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from faultwise.cli.flags import refuse
-from faultwise.cli.out import print_json, print_table, say, say_notes, watched
+from faultwise.cli.out import print_json, print_table, say, say_by_kind, say_notes, watched
 
 if TYPE_CHECKING:
     from faultwise.data.image_folders import ImageSet
@@ -72,10 +72,9 @@ def pairs_of(images: ImageSet) -> list[Any]:
 
 def evaluate_pairs(args: argparse.Namespace) -> int:
     """Judge a run on pairs with marked boxes: defects hit, false regions, kinds."""
-    from sklearn.metrics import f1_score
-
     from faultwise.data.image_converting import boxes_beside
     from faultwise.errors import DataError
+    from faultwise.evaluate.images import f1_by_kind
     from faultwise.experts.templates import box_figures
     from faultwise.pair_inspector import kinds_said
 
@@ -88,14 +87,12 @@ def evaluate_pairs(args: argparse.Namespace) -> int:
     found = list(inspector.inspect_all(_pairs(images, marked)))
     regions = [np.array([region.box for region in one.regions], int).reshape(-1, 4) for one in found]
     result: dict[str, Any] = {"pairs": len(marked), **box_figures(regions, wanted)}
-    true, said = kinds_said(found, [boxes[at] or [] for at in marked])
-    kinds = sorted(set(true))
-    result["f1_by_kind"] = dict(zip(kinds, f1_score(true, said, labels=kinds, average=None).tolist(), strict=True))
+    result["f1_by_kind"] = f1_by_kind(*kinds_said(found, [boxes[at] or [] for at in marked]))
     if args.json:
         print_json(result)
         return 0
     print_table([{key: value for key, value in result.items() if key != "f1_by_kind"}])
-    say("F1 by kind: " + ", ".join(f"{kind} {value:.3f}" for kind, value in result["f1_by_kind"].items()))
+    say_by_kind("F1", result["f1_by_kind"])
     return 0
 
 

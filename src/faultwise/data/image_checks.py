@@ -53,7 +53,7 @@ def checked(
     """
     looked = _Looked(read)
     with tqdm(
-        total=len(images.train) + len(images.test),
+        total=len(images.train) + len(images.test) + len(images.kinds),
         desc="checking images",
         unit="image",
         disable=not progress,
@@ -63,10 +63,11 @@ def checked(
         train = [item for item in images.train if looked.at(item, bar.update)]
         learnt_white = looked.white
         test = [looked.masked(item) for item in images.test if looked.at(item, bar.update)]
+        kinds = [item for item in images.kinds if looked.at(item, bar.update)]
     if not train and not test:
         first = looked.broken[0] if looked.broken else f"`{images.source}` holds none"
         raise DataError(f"No image of `{images.source}` can be used: {first}")
-    copies = looked.copies([item.path for item in train], [item.path for item in test])
+    copies = looked.copies([item.path for item in (*train, *kinds)], [item.path for item in test])
     exact = {first for first, _, same in copies if same}
     notes = list(looked.notes())
     if exact:
@@ -94,7 +95,8 @@ def checked(
     kept = list(once.values())
     if doubled := len(train) - len(exact) - len(kept):
         notes.append(f"{doubled} training images are copies of others among them: one of each is kept.")
-    return images.with_items(kept, test, notes), report
+    unseen = tuple(item for item in kinds if item.path not in exact)
+    return replace(images.with_items(kept, test, notes), kinds=unseen), report
 
 
 class _Looked:

@@ -1,8 +1,9 @@
 """Folders of images: the MVTec layout, a plain folder of good images, or queries with their templates.
 
-MVTec: `train/good`, `test/good`, `test/KIND`, `ground_truth/KIND/NAME_mask.png`; a folder of such folders has several
-categories, of which one is taken. Pairs: files `NAME_test` beside `NAME_temp`, or folders `query` and `template` that
-hold the same names. Nothing is read here but names; `image_checks` looks inside.
+MVTec: `train/good`, `test/good`, `test/KIND`, `ground_truth/KIND/NAME_mask.png`, and `train/KIND`, examples whose kind
+is to be learnt; a folder of such folders has several categories, of which one is taken. Pairs: files `NAME_test` beside
+`NAME_temp`, or folders `query` and `template` that hold the same names. Nothing is read here but names;
+`image_checks` looks inside.
 """
 
 from __future__ import annotations
@@ -38,7 +39,8 @@ class ImageItem:
 
 @dataclass(frozen=True, slots=True)
 class ImageSet:
-    """The images of one category: `train` are to be learnt from (good ones), `test` to be judged."""
+    """The images of one category: `train` are to be learnt from (good ones), `test` to be judged, `kinds` are defects
+    whose kind is to be learnt."""
 
     source: str
     category: str
@@ -46,6 +48,7 @@ class ImageSet:
     train: tuple[ImageItem, ...]
     test: tuple[ImageItem, ...] = ()
     notes: tuple[str, ...] = ()
+    kinds: tuple[ImageItem, ...] = ()
 
     def with_items(self, train: Sequence[ImageItem], test: Sequence[ImageItem], notes: Sequence[str]) -> ImageSet:
         """Return the set with other images, and these notes after its own."""
@@ -134,10 +137,14 @@ def _mvtec(folder: Path) -> ImageSet:
     if masks_left:
         names = listing([mask.name for mask in masks_left], 4)
         notes.append(f"{len(masks_left)} masks have no image and are left aside: {names}.")
-    others = [child.name for child in (folder / "train").iterdir() if child.is_dir() and child.name != GOOD]
-    if others:
-        notes.append(f"`train` holds {listing(sorted(others), 4)} beside `good`: only good images are learnt from.")
-    return ImageSet(str(folder), folder.resolve().name, "mvtec", tuple(train), tuple(test), tuple(notes))
+    beside = sorted(child for child in (folder / "train").iterdir() if child.is_dir() and child.name != GOOD)
+    named = [ImageItem(image, child.name) for child in beside for image in _images(child)]
+    if named:
+        what = listing(dict.fromkeys(item.label for item in named), 4)
+        notes.append(
+            f"`train` holds {len(named)} images of {what} beside `good`: kinds of defects are learnt from them."
+        )
+    return ImageSet(str(folder), folder.resolve().name, "mvtec", tuple(train), tuple(test), tuple(notes), tuple(named))
 
 
 def _pairs(folder: Path, queries: Iterable[Path], templates: Iterable[Path]) -> ImageSet:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ import numpy as np
 
 from faultwise.errors import DataError
 
-__all__ = ["ENDINGS", "FEWEST_PIXELS", "MOST_PIXELS", "Image", "is_image_name", "read_image", "read_mask"]
+__all__ = ["ENDINGS", "FEWEST_PIXELS", "MOST_PIXELS", "Image", "is_image_name", "read_image", "read_mask", "white_of"]
 
 _FORMATS = ("BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
 ENDINGS = (".bmp", ".gif", ".jpeg", ".jpg", ".jp2", ".png", ".pgm", ".ppm", ".tif", ".tiff", ".webp")
@@ -185,3 +186,10 @@ def _too_large(path: Path, most_pixels: int) -> DataError:
 def _short(error: BaseException) -> str:
     text = (str(error).splitlines() or [""])[0]
     return (text or type(error).__name__)[:120]
+
+
+def white_of(files: Sequence[str | Path]) -> int | None:
+    """Return the largest white among files with more than eight bits; None where the first has no more."""
+    if not files or read_image(files[0]).white is None:
+        return None
+    return max((white for file in files if (white := read_image(file).white) is not None), default=None)

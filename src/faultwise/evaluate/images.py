@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import ndimage
 
-__all__ = ["aupro", "auroc_by_kind", "best_f1", "image_figures", "pixel_auroc"]
+__all__ = ["aupro", "auroc_by_kind", "best_f1", "f1_by_kind", "image_figures", "pixel_auroc"]
 
 _MOST_FALSE = 0.3
 _STEPS = 300  # limits that the curve is followed at
@@ -49,6 +49,18 @@ def auroc_by_kind(scores: np.ndarray, labels: np.ndarray, good: str) -> dict[str
         for kind in sorted(set(labels[~fine]))
         for at in [(labels == kind) | fine]
     }
+
+
+def f1_by_kind(true: Sequence[str], said: Sequence[str]) -> dict[str, float]:
+    """Return the F1 of each true kind of defect; what was said may be something else, such as "missed".
+
+    >>> f1_by_kind(["crack", "crack", "hole"], ["crack", "None", "hole"])
+    {'crack': 0.6666666666666666, 'hole': 1.0}
+    """
+    from sklearn.metrics import f1_score
+
+    kinds = sorted(set(true))
+    return dict(zip(kinds, f1_score(true, said, labels=kinds, average=None).tolist(), strict=True))
 
 
 def best_f1(scores: np.ndarray, bad: np.ndarray) -> float:

@@ -41,9 +41,15 @@ class Inspection:
             "score": self.score,
             "limit": self.limit.value,
             "as_odd": self.as_odd,
+            "kind": self.kind,
             "regions": [asdict(region) for region in self.regions],
             "words": self.words,
         }
+
+    @property
+    def kind(self) -> str | None:
+        """The kind of the strongest region, None where there is none or kinds were not learnt."""
+        return self.regions[0].kind if self.regions else None
 
     @property
     def words(self) -> str:
