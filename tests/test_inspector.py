@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image as Pillow
+from scipy.ndimage import gaussian_filter
 
 from faultwise import UserError
 from faultwise.encoders.backbones import Backbone
@@ -290,3 +292,30 @@ def test_kinds_of_defects_are_learnt_from_a_few_examples(edges: Backbone, tmp_pa
             assert again.inspect(picture).kind == kind
     fine = made.inspect(_good(7))
     assert fine.kind is None or fine.defective
+
+
+def _grained(seed: int, upright: bool = True) -> np.ndarray:
+    """Lines across, which the backbone sees as edges of one direction."""
+    rng = np.random.default_rng(seed)
+    lines = rng.normal(120, 25, (96, 1, 1)) + rng.normal(0, 3, (96, 96, 1))
+    made = np.clip(lines, 0, 255).astype(np.uint8).repeat(3, axis=2)
+    return made if upright else np.ascontiguousarray(np.rot90(made))
+
+
+def _cloud(seed: int) -> np.ndarray:
+    """Bright and dark as they please, the same in all directions."""
+    rng = np.random.default_rng(seed)
+    return 120 + 200 * gaussian_filter(rng.normal(size=(96, 96)), 5)
+
+
+def test_views_that_no_camera_shows_are_not_learnt(edges: Backbone) -> None:
+    settings = ImageSettings(side=96, simulated=0)
+    made = Inspector(settings, backbone=edges).fit([_grained(seed) for seed in range(6)])
+    assert "Good images are shown flipped" in made.notes[1]
+    turned = Inspector(replace(settings, augment="turned"), backbone=edges).fit([_grained(seed) for seed in range(6)])
+    wrong = [_grained(seed, upright=False) for seed in range(50, 55)]
+    assert made.scores(wrong).min() > 2 * made.limit.value > 0
+    assert np.median(turned.scores(wrong)) < turned.limit.value * 1.5
+    grain = [np.clip(_cloud(seed), 0, 255).astype(np.uint8)[:, :, None].repeat(3, axis=2) for seed in range(6)]
+    assert "shown turned" in Inspector(settings, backbone=edges).fit(grain).notes[1]
+    assert "too few to compare" in Inspector(settings, backbone=edges).fit(grain[:2]).notes[1]

@@ -19,6 +19,7 @@ from torch import nn
 from faultwise.encoders.patches import on_grid
 from faultwise.errors import UserError
 from faultwise.experts.memory_bank import TOP
+from faultwise.experts.odd_patches import WEIGHT
 from faultwise.inspector import Inspector
 
 __all__ = ["OnnxInspector", "export"]
@@ -38,7 +39,7 @@ class OnnxInspector(nn.Module):
     def __init__(self, inspector: Inspector) -> None:
         super().__init__()
         encoder, odd = inspector.encoder, inspector.odd
-        self.network, self.decoder, self.weight = encoder.backbone.network, odd.decoder, odd.weight
+        self.network, self.decoder = encoder.backbone.network, odd.decoder
         self.stages, self.grid = encoder.stages, encoder.grid
         self.register_buffer("centre", torch.from_numpy(np.asarray(encoder.centre, np.float32)))
         self.register_buffer("directions", torch.from_numpy(np.asarray(encoder.directions, np.float32)))
@@ -53,7 +54,7 @@ class OnnxInspector(nn.Module):
         heat = (squares.amin(dim=1).clamp_min(0).sqrt() - self.scale[0, 0]) / self.scale[0, 1]
         if self.decoder is not None:
             logits = self.decoder(maps)[0].flatten()
-            heat = heat + self.weight * (logits - self.scale[1, 0]) / self.scale[1, 1]
+            heat = heat + WEIGHT * (logits - self.scale[1, 0]) / self.scale[1, 1]
         top = max(1, round(TOP * heat.shape[0]))
         return heat.reshape(maps.shape[-2:]), heat.topk(top).values.mean()
 

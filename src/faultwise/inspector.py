@@ -12,12 +12,12 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from tqdm import tqdm
 
-from faultwise.data.augmentation import POSITIONS, turns, varied
+from faultwise.data.augmentation import RECIPES, varied, views
 from faultwise.data.images import read_image, white_of
 from faultwise.encoders.backbones import Backbone, load_backbone
 from faultwise.encoders.gathering import Gathered
@@ -25,6 +25,7 @@ from faultwise.encoders.patches import PatchEncoder, Patches, Resizing
 from faultwise.errors import RunFolderError, UserError
 from faultwise.evidence.inspection import Inspection
 from faultwise.evidence.regions import regions_or_peak, smoothed, stretched
+from faultwise.experts.augmentation_choice import chosen_views
 from faultwise.experts.good_limits import GoodLimit
 from faultwise.experts.image_replies import ImageReplies
 from faultwise.experts.memory_bank import MemoryBank, image_score
@@ -46,6 +47,7 @@ _LEAST_TO_TALK, _MOST_TO_TALK = 4, 600  # good images that dialogues are about
 _TINY = 1e-6
 
 Picture = np.ndarray | str | Path
+_Choice = TypeVar("_Choice", str, Resizing)
 
 
 class Inspector:
@@ -70,7 +72,7 @@ class Inspector:
         self.learnt = 0
         self.suspects: list[str] = []  # good images that lie far from all others, by name
         self.kinds = RegionKinds(self.settings.seed, linear=True)
-        self.resizing_note = ""
+        self.choices = list[str]()  # what the good images decided, in words
         self.voice: ImageReplies | None = None
 
     def fit(
@@ -84,14 +86,15 @@ class Inspector:
         if not len(good):
             raise UserError("There are no good images to learn from: give one at least.")
         self._white = white or white_of([image for image in good if not isinstance(image, np.ndarray)])
-        seed = self.settings.seed
+        self.choices, seed = [], self.settings.seed
         order = np.random.default_rng(seed).permutation(len(good))
         aside = max(1, round(self.settings.held_out * len(good))) if len(good) >= _SET_ASIDE_FROM else 0
         learnt = [good[at] for at in order[aside:]]
-        encoder = self._new_encoder(self._chosen(learnt[:ASKED]))
+        encoder = self._new_encoder(self._resizing(learnt[:ASKED]))
         few = len(learnt) <= _TURNED_UP_TO
-        each = POSITIONS if few else 1
-        shown = (image for picture in learnt for image in turns(self._pixels(picture), each))
+        recipe = self._recipe(learnt, encoder.resizing) if few else "none"
+        each = len(RECIPES[recipe])
+        shown = (image for picture in learnt for image in views(self._pixels(picture), recipe))
         patches, gathered, maps = list[Patches](), Gathered(each * len(learnt)), list[np.ndarray]()
         for number, one in enumerate(self._watched(encoder.fit(shown), each * len(learnt), "good images")):
             gathered.add(one)
@@ -99,7 +102,9 @@ class Inspector:
             patches += [] if aside else [one]  # only few are compared with each other later
         points, owners = gathered.points, gathered.owners(each)
         bank = MemoryBank(self.settings.bank).fit(points, seed, self.progress, owners)
-        self.odd = OddPatches(bank, self._new_decoder(encoder, learnt, each, maps), few)
+        # A decoder knows the images it learnt from: were limits taken from them, all others would look defective.
+        decoder = self._new_decoder(encoder, learnt, recipe, maps) if aside else None
+        self.odd = OddPatches(bank, decoder)
         self._encoder, self.learnt = encoder, len(learnt)
         if aside:
             parts = list(self._parts([good[at] for at in order[:aside]], "limits"))
@@ -107,11 +112,9 @@ class Inspector:
             parts = list(self._parts(varied(self._pixels(learnt[0])), "limits"))
         else:
             parts = [self.odd.parts(one, own) for own, one in enumerate(patches[::each])]
-        among = scores_among_others(bank, points, owners) if len(learnt) > 1 else {}
-        looked = {int(order[aside + at]): score for at, score in among.items()}
+        looked = {int(order[aside + at]): score for at, score in scores_among_others(bank, points, owners).items()}
         looked |= {int(at): image_score(one[0]) for at, one in zip(order[:aside], parts, strict=False)}
-        at = list(looked)
-        self.suspects = [_named(good[at[one]], at[one]) for one in far_out(np.array(list(looked.values())))]
+        self.suspects = [_named(good[at], at) for at in far_out(looked)]
         self.odd.settle(parts)
         heats = [self.odd.together(one) for one in parts]
         scores = np.array([image_score(one) for one in heats])
@@ -126,11 +129,8 @@ class Inspector:
         return self
 
     def learn_kinds(self, defects: Sequence[tuple[Picture, str]]) -> Inspector:
-        """Learn what kinds of defects look like, from images with the name of the kind: few of each are enough.
-
-        Of each image the strongest region is the example. Limits and scores stay as they are.
-        """
-        made = self._ready().patches(self._pixels(image) for image, _ in defects)
+        """Learn what kinds of defects look like: of each image (with its kind) the strongest region is the example."""
+        made = self.encoder.patches(self._pixels(image) for image, _ in defects)
         measures = []
         for (image, _), one in zip(defects, self._watched(made, len(defects), "kinds"), strict=True):
             pixels, values = self._pixels(image), self.odd.map(one)
@@ -151,7 +151,7 @@ class Inspector:
                 f"To speak of images the language model needs {_LEAST_TO_TALK} good ones set aside; there are "
                 f"{len(aside)}: give {_SET_ASIDE_FROM} good images or more, or leave --talk out."
             )
-        encoder = self._ready()
+        encoder = self.encoder
         good = [encoder.resized(self._pixels(image)) for image in aside[:_MOST_TO_TALK]]
         vectors, places = dialogues_on_defects(encoder, self.odd, good, self.settings.seed, self._watched)
         settings = self.settings
@@ -162,21 +162,19 @@ class Inspector:
 
     def resized(self, pixels: np.ndarray) -> np.ndarray:
         """Return an image (height, width, 3; uint8) of the size that the backbone is shown."""
-        return self._ready().resized(pixels)
+        return self.encoder.resized(pixels)
 
     def sight(self, images: Sequence[Picture]) -> np.ndarray:
         """Return what the language model sees of each image, (images, width)."""
-        made = self._ready().patches(self._pixels(image) for image in images)
+        made = self.encoder.patches(self._pixels(image) for image in images)
         return np.stack([self.odd.sight(one) for one in self._watched(made, len(images), "images")])
 
     @property
     def notes(self) -> list[str]:
         """What a person should know after a fit."""
-        made = [*([self.resizing_note] if self.resizing_note else []), self.limit.note]
-        if self.suspects:
-            names = [Path(one).name for one in self.suspects]
-            made.append(suspects_note(names, self.learnt + len(self.aside)))
-        return made if self.voice is None else [*made, self.voice.note]
+        names = [Path(one).name for one in self.suspects]
+        odd = [suspects_note(names, self.learnt + len(self.aside))] if names else []
+        return [*self.choices, self.limit.note, *odd, *([self.voice.note] if self.voice else [])]
 
     @property
     def learnt_from(self) -> str:
@@ -204,14 +202,14 @@ class Inspector:
 
     def inspect_all(self, images: Sequence[Picture]) -> Iterator[Inspection]:
         """Yield what is said of each image, in their order."""
-        made = self._ready().patches(self._pixels(image) for image in images)
+        made = self.encoder.patches(self._pixels(image) for image in images)
         for at, one in enumerate(self._watched(made, len(images), "inspecting")):
             yield self._inspection(_named(images[at], at), self._pixels(images[at]), one, self.odd.map(one))
 
     def look(self, image: Picture) -> tuple[Inspection, np.ndarray]:
         """Return what is said of an image, and what the language model sees of it (`sight`), encoded once."""
         pixels = self._pixels(image)
-        patches = next(self._ready().patches([pixels]))
+        patches = next(self.encoder.patches([pixels]))
         heat = self.odd.map(patches)
         return self._inspection(_named(image, 0), pixels, patches, heat), self.odd.sight(patches, heat)
 
@@ -229,7 +227,7 @@ class Inspector:
 
     def save(self, folder: str | Path) -> Path:
         """Write a run folder: manifest, bank and directions; the backbone is only named. Raises RunFolderError."""
-        encoder = self._ready()
+        encoder = self.encoder
 
         def write(place: Path) -> None:
             from safetensors.numpy import save_file
@@ -282,26 +280,28 @@ class Inspector:
     @property
     def encoder(self) -> PatchEncoder:
         """What turns images into patches. Raises UserError before a fit."""
-        return self._ready()
+        if self._encoder is None:
+            raise UserError("Nothing was learnt yet: call fit with good images, or load a run.")
+        return self._encoder
 
     def maps(self, images: Sequence[Picture]) -> Iterator[np.ndarray]:
         """Yield how odd each image's patches are, (rows, columns): in standard deviations above good ones."""
         return (self.odd.together(one) for one in self._parts(images, "inspecting"))
 
     def _parts(self, images: Sequence[Picture], words: str) -> Iterator[Parts]:
-        made = self._ready().patches(self._pixels(image) for image in images)
+        made = self.encoder.patches(self._pixels(image) for image in images)
         return (self.odd.parts(one) for one in self._watched(made, len(images), words))
 
     def _new_decoder(
-        self, encoder: PatchEncoder, learnt: Sequence[Picture], each: int, good: Sequence[np.ndarray]
+        self, encoder: PatchEncoder, learnt: Sequence[Picture], recipe: str, good: Sequence[np.ndarray]
     ) -> Any:
         """Return a decoder trained on defects simulated in the images learnt from, None where none can be made."""
         if not self.settings.simulated:
             return None
         pictures = [
-            encoder.resized(image)
-            for picture in learnt[: -(-_SHOWN_TO_DECODER // each)]
-            for image in turns(self._pixels(picture), each)
+            encoder.resized(view)
+            for one in learnt[: -(-_SHOWN_TO_DECODER // len(RECIPES[recipe]))]
+            for view in views(self._pixels(one), recipe)
         ]
         return decoder_on_defects(encoder, pictures, good, self.settings.simulated, self.settings.seed, self._watched)
 
@@ -316,11 +316,21 @@ class Inspector:
             return image
         return read_image(image, self._white).pixels
 
-    def _chosen(self, some: Sequence[Picture]) -> Resizing:
-        if self.settings.resizing != "auto":
-            return Resizing(self.settings.resizing, self.settings.side)
-        pixels = [self._pixels(image) for image in some]
-        made, self.resizing_note = chosen_resizing(pixels, self._seeing(), self.settings.side, self.settings.seed)
+    def _resizing(self, some: Sequence[Picture]) -> Resizing:
+        settings = self.settings
+        if settings.resizing != "auto":
+            return Resizing(settings.resizing, settings.side)
+        pixels = [self._pixels(one) for one in some]
+        return self._noted(*chosen_resizing(pixels, self._seeing(), settings.side, settings.seed))
+
+    def _recipe(self, few: Sequence[Picture], resizing: Resizing) -> str:
+        if self.settings.augment != "auto":
+            return self.settings.augment
+        pixels = [self._pixels(one) for one in few]
+        return self._noted(*chosen_views(pixels, self._seeing(), resizing, self.settings.seed))
+
+    def _noted(self, made: _Choice, why: str) -> _Choice:
+        self.choices.append(why)
         return made
 
     def _seeing(self) -> Backbone:
@@ -330,11 +340,6 @@ class Inspector:
 
     def _new_encoder(self, resizing: Resizing) -> PatchEncoder:
         return PatchEncoder(self._seeing(), resizing)
-
-    def _ready(self) -> PatchEncoder:
-        if self._encoder is None:
-            raise UserError("Nothing was learnt yet: call fit with good images, or load a run.")
-        return self._encoder
 
 
 def _named(image: Picture, at: int) -> str:

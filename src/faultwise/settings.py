@@ -23,6 +23,7 @@ TEXTS = ("tokens", "short", "statistics", "thesis")
 FORMS = ("context", "prompt", "lora", "qlora", "adapter", "partial", "full")
 JUDGES = ("score", "generate")
 DEVICES = ("auto", "cpu", "cuda")
+AUGMENTS = ("auto", "none", "mirrored", "flipped", "turned")
 RESIZINGS = ("auto", "square", "aspect", "tiles")
 DEFAULT_EXPERTS = (
     "extra-trees",
@@ -154,6 +155,9 @@ class ImageSettings:
         "auto", f"how images are resized: {', '.join(RESIZINGS)}; auto compares them on the good images", "WAY"
     )
     side: int = _flag(256, "images get as many pixels as a square of this side", "N")
+    augment: str = _flag(
+        "auto", f"views of 16 good images or fewer: {', '.join(AUGMENTS)}; auto takes what does not look odd", "RECIPE"
+    )
     bank: int = _flag(32_000, "patches of good images that are remembered at most", "N")
     simulated: int = _flag(120, "simulated defects of each kind that the decoder learns from; 0: no decoder", "N")
     held_out: float = _flag(0.2, "share of good images (20 or more) set aside for the limits", "SHARE")
@@ -171,6 +175,8 @@ class ImageSettings:
             errors.append(f"side is {self.side}, expected 64 to 1024")
         if self.resizing not in RESIZINGS:
             errors.append(f"resizing is `{self.resizing}`, expected one of {', '.join(RESIZINGS)}")
+        if self.augment not in AUGMENTS:
+            errors.append(f"augment is `{self.augment}`, expected one of {', '.join(AUGMENTS)}")
         if self.bank < 100:
             errors.append(f"bank is {self.bank}, expected 100 or more")
         if not 0 < self.lm_minutes < math.inf:

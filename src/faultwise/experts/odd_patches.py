@@ -1,8 +1,9 @@
 """How odd each patch of an image is: far from every good one (memory bank), like a simulated defect (decoder), or both.
 
 Each part is measured in standard deviations of good patches that it has not learnt from, then added. On simulated
-defects of kinds that the decoder had not seen, the sum ranks images better than the bank alone, most where good images
-are few: over five draws of 4 images the area under the curve rose from 0.826 to 0.844, so there it weighs more.
+defects of kinds that the decoder had not seen, the sum ranks images a little better than the bank alone (area under the
+curve 0.970, 0.968). Where no good images can be set aside there is no decoder: it knows the images it learnt from, and
+with limits taken from those it called 93% of other good images defective (4 of Magnetic Tile; the bank alone 7%).
 """
 
 from __future__ import annotations
@@ -17,20 +18,19 @@ from faultwise.encoders.patches import Patches
 from faultwise.errors import RunFolderError, UserError
 from faultwise.experts.memory_bank import MemoryBank
 
-__all__ = ["OddPatches"]
+__all__ = ["WEIGHT", "OddPatches"]
 
-_WEIGHT, _WEIGHT_OF_FEW = 0.25, 1.0  # of the decoder beside the bank: the best of 0.25, 0.5 and 1, and of 0.5, 1 and 2
+WEIGHT = 0.25  # of the decoder beside the bank: the best of 0.25, 0.5 and 1
 _SMALLEST = 1e-6
 
 Parts = tuple[np.ndarray, np.ndarray | None]
 
 
 class OddPatches:
-    """A memory bank, and a decoder or None; `few` says that they learnt from few good images."""
+    """A memory bank, and a decoder or None."""
 
-    def __init__(self, bank: MemoryBank, decoder: Any = None, few: bool = False) -> None:
+    def __init__(self, bank: MemoryBank, decoder: Any = None) -> None:
         self.bank, self.decoder = bank, decoder
-        self.weight = _WEIGHT_OF_FEW if few else _WEIGHT
         self.scale = np.array([[0.0, 1.0], [0.0, 1.0]])  # mean and standard deviation of good distances and logits
 
     def parts(self, patches: Patches, own: int | None = None) -> Parts:
@@ -50,7 +50,7 @@ class OddPatches:
         (mean, spread), (logit, logit_spread) = self.scale
         made = (parts[0] - mean) / spread
         if parts[1] is not None:
-            made = made + self.weight * (parts[1] - logit) / logit_spread
+            made = made + WEIGHT * (parts[1] - logit) / logit_spread
         return np.asarray(made, np.float32)
 
     def map(self, patches: Patches) -> np.ndarray:
@@ -78,7 +78,7 @@ class OddPatches:
         from safetensors.numpy import save_file
 
         self.bank.save(folder)
-        save_file({"scale": self.scale, "weight": np.array([self.weight])}, folder / "scale.safetensors")
+        save_file({"scale": self.scale}, folder / "scale.safetensors")
         if self.decoder is not None:
             self.decoder.save(folder)
 
@@ -95,8 +95,7 @@ class OddPatches:
             decoder = load_decoder(folder)
         made = cls(bank.load(folder), decoder)
         try:
-            held = load_file(folder / "scale.safetensors")
-            made.scale, made.weight = held["scale"], float(held["weight"][0])
+            made.scale = load_file(folder / "scale.safetensors")["scale"]
         except (OSError, KeyError, SafetensorError) as error:
             raise RunFolderError(f"`{folder}` holds no scale of its maps ({error}): fit again.") from error
         return made

@@ -7,7 +7,7 @@ It is kept: whether it is a defect or a rare good part is for people to say.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -26,24 +26,27 @@ def scores_among_others(bank: MemoryBank, points: np.ndarray, owners: np.ndarray
     """Return the scores of images by their numbers, each against the others' patches in the bank.
 
     `points` (patches, components) are all patches that the bank was fitted on, `owners` (patches,) says whose each is.
-    The cover takes what lies far from the rest, so of many images those are asked that gave it most.
+    Of fewer than eight images none is asked. The cover takes what lies far from the rest, so of many images those are
+    asked that gave it most.
     """
     numbers, given = np.unique(bank.owners, return_counts=True)
+    if len(numbers) < _LEAST:
+        return {}
     asked = numbers[np.argsort(-given, kind="stable")[:_MOST]]
     return {int(one): image_score(bank.distances(points[owners == one], int(one))) for one in asked}
 
 
-def far_out(scores: np.ndarray) -> np.ndarray:
-    """Return which scores (images,) lie far outside the others, as positions, the farthest first.
+def far_out(scores: Mapping[int, float]) -> list[int]:
+    """Return the images whose scores lie far outside the others, by their numbers, the farthest first.
 
-    >>> far_out(np.r_[np.linspace(1, 2, 20), 9.0, 30.0]).tolist()
+    >>> far_out({at: score for at, score in enumerate([*np.linspace(1, 2, 20), 9.0, 30.0])})
     [21, 20]
     """
     if len(scores) < _LEAST:
-        return np.empty(0, np.int64)
-    low, high = np.quantile(scores, (0.25, 0.75))
-    order = np.argsort(-scores, kind="stable")
-    return np.asarray(order[scores[order] > high + _FENCE * (high - low)])
+        return []
+    low, high = np.quantile(list(scores.values()), (0.25, 0.75))
+    odd = [at for at, score in scores.items() if score > high + _FENCE * (high - low)]
+    return sorted(odd, key=lambda at: -scores[at])
 
 
 def suspects_note(names: Sequence[str], count: int) -> str:
