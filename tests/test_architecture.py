@@ -54,6 +54,7 @@ RANKS = {
     "diagnoser": 10,
     "inspector": 10,
     "pair_inspector": 10,
+    "text_inspector": 10,
     "evaluate.faithfulness": 10,
     "evaluate.image_protocol": 11,
     "exporting": 11,

@@ -238,7 +238,7 @@ def test_bad_input(edges: Backbone, run_folder: Path, inspector: Inspector) -> N
         inspector.inspect(_good(0)[:, :, 0])
     with pytest.raises(UserError, match="There is no file"):
         inspector.inspect("none.png")
-    with pytest.raises(RunFolderError, match="is a run on tables"):
+    with pytest.raises(RunFolderError, match="its kind: tables"):
         Inspector.load(run_folder)
     with pytest.raises(UserError, match=r"side is 8, .*; held_out is 2, expected 0\.05 to 0\.8"):
         ImageSettings(side=8, held_out=2)

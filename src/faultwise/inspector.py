@@ -261,7 +261,7 @@ class Inspector:
         folder = located(Path(folder))
         manifest = read_manifest(folder)
         if manifest.get("kind") != "images":
-            raise RunFolderError(f"`{folder}` is a run on tables, not on images: use Diagnoser.load.")
+            raise RunFolderError(f"`{folder}` is no run on good images (its kind: {manifest.get('kind', 'tables')}).")
         made = cls(ImageSettings(**manifest["settings"]), progress, backbone)
         made.odd = OddPatches.load(folder, MemoryBank(made.settings.bank))
         if (folder / "kinds.safetensors").exists():

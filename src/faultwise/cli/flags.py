@@ -55,6 +55,9 @@ def add_image_flags(parser: argparse.ArgumentParser) -> None:
     """Add one flag per field of `ImageSettings` that is none of `FitSettings`, and the choice among categories."""
     group = parser.add_argument_group("images (where SOURCE is a folder of them)")
     group.add_argument("--category", metavar="NAME", help="which of several categories in the MVTec layout")
+    group.add_argument(
+        "--zero-shot", metavar="PART", help="no good images: judge by texts about this part (needs --backbone CLIP)"
+    )
     for field in dataclasses.fields(ImageSettings):
         if field.name not in _OF_TABLES:
             _add_flag(group, field, field.default)
@@ -81,7 +84,7 @@ def _add_flag(group: Any, field: Any, default: Any) -> None:
 def check_no_image_flags(args: argparse.Namespace) -> None:
     """Refuse flags that only images know. Raises UserError."""
     theirs = [name for name in _OF_IMAGES if name not in _OF_TABLES]
-    refuse(args, ["category", *theirs], f"is for images, and `{args.source}` holds tables")
+    refuse(args, ["category", "zero_shot", *theirs], f"is for images, and `{args.source}` holds tables")
 
 
 def refuse(args: argparse.Namespace, names: Collection[str], why: str) -> None:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from faultwise.evidence.inspection import Inspection
     from faultwise.inspector import Inspector
     from faultwise.pair_inspector import PairInspector
+    from faultwise.text_inspector import TextInspector
 
 __all__ = ["diagnose_images", "evaluate_images", "fit_images", "is_run_on_images"]
 
@@ -25,7 +26,7 @@ _SHOWN = 20
 
 def is_run_on_images(folder: Path) -> bool:
     """Whether a run folder was made from images, or pairs of them; False also for what is no run folder."""
-    return _kind(folder) in ("images", "pairs")
+    return _kind(folder) in ("images", "pairs", "texts")
 
 
 def _kind(folder: Path) -> object:
@@ -43,6 +44,8 @@ def _kind(folder: Path) -> object:
 def fit_images(args: argparse.Namespace) -> int:
     """Learn the good images of a folder and save the run."""
     settings = image_settings(args)
+    if args.zero_shot is not None:
+        return _fit_without_images(args, settings.backbone)
     from faultwise.errors import DataError
     from faultwise.inspector import Inspector
 
@@ -80,6 +83,20 @@ def fit_images(args: argparse.Namespace) -> int:
     return 0
 
 
+def _fit_without_images(args: argparse.Namespace, backbone: str) -> int:
+    """Save a run that judges by texts: no image of the source is learnt from."""
+    from faultwise.text_inspector import TextInspector, TextSettings
+
+    inspector = TextInspector(TextSettings(args.zero_shot, backbone))
+    say_notes(inspector.notes)
+    folder = inspector.save(args.out)
+    if args.json:
+        print_json({"run": str(folder), "limit": asdict(inspector.limit), "notes": list(inspector.notes)})
+        return 0
+    say(f"Run folder: {folder}")
+    return 0
+
+
 def diagnose_images(args: argparse.Namespace) -> int:
     """Inspect an image, or all images of a folder."""
     from faultwise.errors import UserError
@@ -112,7 +129,7 @@ def diagnose_images(args: argparse.Namespace) -> int:
     return 0
 
 
-def _inspections(args: argparse.Namespace) -> tuple[Inspector | PairInspector, Iterator[Inspection]]:
+def _inspections(args: argparse.Namespace) -> tuple[Inspector | PairInspector | TextInspector, Iterator[Inspection]]:
     """Return the run, and what it says of each image, or pair, of the source."""
     if _kind(args.run_folder) == "pairs":
         from faultwise.cli.pairs import opened_pairs, pairs_of
@@ -167,12 +184,14 @@ def evaluate_images(args: argparse.Namespace) -> int:
     return 0
 
 
-def _opened(args: argparse.Namespace) -> tuple[Inspector, ImageSet]:
+def _opened(args: argparse.Namespace) -> tuple[Inspector | TextInspector, ImageSet]:
     """Return the run, and the images of the source as a test: one file, the test part, or all of a plain folder."""
     from faultwise.data.image_folders import ImageItem, ImageSet
     from faultwise.inspector import Inspector
+    from faultwise.text_inspector import TextInspector
 
-    inspector = Inspector.load(args.run_folder, progress=watched(args))
+    made = TextInspector if _kind(args.run_folder) == "texts" else Inspector
+    inspector = made.load(args.run_folder, progress=watched(args))
     if Path(args.source).is_file():
         return inspector, ImageSet(args.source, "", "plain", (), (ImageItem(Path(args.source)),))
     images, _ = _read(args.source, args.category, watched(args))

@@ -13,7 +13,7 @@ from typing import Any
 from faultwise.errors import UserError
 from faultwise.hub import resolve
 
-__all__ = ["EMBEDDED", "Backbone", "load_backbone"]
+__all__ = ["EMBEDDED", "Backbone", "load_backbone", "normalisation"]
 
 EMBEDDED = "efficientnet-lite0"
 
@@ -54,7 +54,7 @@ def load_backbone(name: str = EMBEDDED, device: str = "cpu", deepest: int = 3) -
     folder = resolve(name)
     model, config = _vision_model(name, folder)
     patch = config.patch_size
-    mean, spread = _normalisation(folder)
+    mean, spread = normalisation(folder)
     network = TransformerMaps(model, patch, mean, spread).eval().requires_grad_(False).to(device)
     return Backbone(name, network, (patch,) * len(TAPS), (config.hidden_size,) * len(TAPS))
 
@@ -76,7 +76,7 @@ def _vision_model(name: str, folder: Path) -> tuple[Any, Any]:
     return model, config
 
 
-def _normalisation(folder: Path) -> tuple[list[float], list[float]]:
+def normalisation(folder: Path) -> tuple[list[float], list[float]]:
     """Return mean and standard deviation of the channels as the model's preprocessor has them, else halves."""
     file = folder / "preprocessor_config.json"
     known = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}

@@ -21,6 +21,7 @@ from faultwise.pair_inspector import PairInspector
 from faultwise.report import values
 from faultwise.report.pages import rendered
 from faultwise.report.save import write_atomic
+from faultwise.text_inspector import TextInspector
 
 __all__ = ["SUFFIXES", "ImagePage"]
 
@@ -38,7 +39,7 @@ _SMALL = 0.001  # of the image: below it a share is shown with another digit
 class ImagePage:
     """Gathers inspections one by one and keeps, made small, those with the highest scores."""
 
-    def __init__(self, inspector: Inspector | PairInspector) -> None:
+    def __init__(self, inspector: Inspector | PairInspector | TextInspector) -> None:
         self.inspector = inspector
         self.lines: list[dict[str, Any]] = []
         self._best: list[tuple[float, int, dict[str, Any]]] = []
