@@ -11,7 +11,7 @@ PUBLISHED_TILE = "DifferNet 0.977, PatchCore 0.979, PaDiM 0.987 (the last two re
 
 def images_lines() -> list[str]:
     """All that is known of images."""
-    made = [*_tile(), *_promises(), *_boards(), *_cells(), *_replies(), *_growth()]
+    made = [*_tile(), *_promises(), *_boards(), *_cells(), *_replies(), *_growth(), *_ablations()]
     return [
         "",
         "**Images**, embedded backbone, 2 cores, settings chosen on training images and simulated defects.",
@@ -128,4 +128,27 @@ def _growth() -> list[str]:
         "",
         f"*Growth* (`python bench/images_growth.py`, [chart](bench/results/images_growth.svg)): {points}. Fit grows as "
         f"images^{result['fit_exponent']:.2f}.",
+    ]
+
+
+def _ablations() -> list[str]:
+    result = _there("image_ablations")
+    if result is None:
+        return []
+    kinds = list(result["lines"][0]["by_kind"])
+    return [
+        "",
+        "*The decoder's variants* (`python bench/image_ablations.py`), alone, without the bank: taught on simulated "
+        f"defects in {result['config']['taught']} good images of Magnetic Tile, judged on others in "
+        f"{result['config']['judged']} unseen ones; image AUROC by kind, all within chance of each other but the slow "
+        "learning rate:",
+        "",
+        "| variant | image AUROC | pixel AUROC | " + " | ".join(kinds) + " |",
+        "|---|---|---|" + "---|" * len(kinds),
+        *(
+            f"| {line['variant']} | {line['image_auroc']:.3f} | {line['pixel_auroc']:.3f} | "
+            + " | ".join(f"{line['by_kind'][kind]:.3f}" for kind in kinds)
+            + " |"
+            for line in result["lines"]
+        ),
     ]

@@ -51,4 +51,5 @@ def run(args: argparse.Namespace) -> int:
         return 0
     print_table([*lines, *(means if len(found) > 1 else []), *published])
     say(f"Published figures are of {args.name}'s own images and larger backbones; ours are of `{args.source}`.")
+    say("Faultwise itself was not yet run on the original.")
     return 0
