@@ -91,14 +91,37 @@ def test_kinds_of_defects(cli: Callable[..., Any], parts: Path, run: Path, tmp_p
     flags = ("--side", "128", "--bank", "2000", "--simulated", "0")
     ran = cli("fit", folder, "--out", tmp_path / "run", *flags)
     assert ran.code == 0
-    assert "9 images of `burr`, `hole` beside `good`: kinds of defects are learnt from them" in ran.err
+    assert "8 images of `burr`, `hole` beside `good`: kinds of defects are learnt from them" in ran.err
     assert "1 training images are copies of test images" in ran.err
+    assert "copies of others among them" not in ran.err
+    # The copy is not an example: eight are left.
+    page = tmp_path / "r.html"
+    assert cli("diagnose", tmp_path / "run", folder, "--report", page).code == 0
+    assert "8 defects of 2 kinds" in page.read_text()
     judged = json.loads(cli("evaluate", tmp_path / "run", folder, "--json").out)
     assert min(judged["f1_by_kind"].values()) > 0.8
     ran = cli("evaluate", tmp_path / "run", folder)
     assert "F1 by kind: burr " in ran.err
     one = json.loads(cli("diagnose", tmp_path / "run", folder / "test/burr/kind6.png", "--json").out)
     assert one["images"][0]["kind"] == "burr"
+
+
+def test_kinds_that_cannot_be_learnt(cli: Callable[..., Any], parts: Path, tmp_path: Path) -> None:
+    """One kind alone is none; nor are files that cannot be read, hidden folders, or what is called good too."""
+    folder = tmp_path / "part"
+    shutil.copytree(parts, folder)
+    for kind in ("hole", "burr", ".cache"):
+        (folder / "train" / kind).mkdir()
+    shutil.copy(folder / "train/good/3.png", folder / "train/hole/x.png")
+    shutil.copy(folder / "train/good/4.png", folder / "train/.cache/y.png")
+    (folder / "train/burr/z.png").write_bytes(b"no image")
+    flags = ("--side", "128", "--bank", "2000", "--simulated", "0")
+    ran = cli("fit", folder, "--out", tmp_path / "run", *flags)
+    assert ran.code == 0
+    assert "`train` holds `burr`, `hole` beside `good`: no kinds are learnt" in ran.err
+    assert "1 good images are also among the examples of defects" in ran.err
+    assert "1 images were left out" in ran.err
+    assert "f1_by_kind" not in json.loads(cli("evaluate", tmp_path / "run", folder, "--json").out)
 
 
 def test_reports_as_json(cli: Callable[..., Any], parts: Path, run: Path, tmp_path: Path) -> None:

@@ -13,9 +13,11 @@ from scipy.ndimage import gaussian_filter
 
 from faultwise import UserError, hub
 from faultwise.data.simulated_defects import OBJECT, Defects, blended, ground_mask, simulated
+from faultwise.data.simulated_marks import simulated_set
 from faultwise.encoders.backbones import EMBEDDED, Backbone, load_backbone
 from faultwise.encoders.patches import PatchEncoder, Resizing
 from faultwise.errors import HubError, RunFolderError
+from faultwise.experts import resizing_choice
 from faultwise.experts.coreset import farthest_first, spread_out
 from faultwise.experts.memory_bank import MemoryBank, image_score
 from faultwise.experts.resizing_choice import chosen_resizing
@@ -217,16 +219,29 @@ def test_images_without_structure(tiny_backbone: Backbone) -> None:
         list(_encoder(tiny_backbone).fit([np.full((64, 64, 3), 90, np.uint8)] * 3))
 
 
-@given(high=st.integers(16, 5000), wide=st.integers(16, 5000), side=st.sampled_from([64, 256, 448]))
+@given(high=st.integers(16, 5000), wide=st.integers(16, 5000), side=st.integers(64, 512))
 def test_resizing(high: int, wide: int, side: int) -> None:
     for way in ("square", "aspect"):
         made = Resizing(way, side).size(high, wide)
         assert all(n % 32 == 0 and n > 0 for n in made)
+    side = 32 * round(side / 32)
     if max(high, wide) / min(high, wide) < 4:
         assert made[0] * made[1] == pytest.approx(side**2, rel=0.6)
     tiles = Resizing("tiles", side).tiles(high, wide)
     assert all(1 <= count <= 4 for count in tiles)
     assert Resizing("tiles", side).size(high, wide) == (tiles[0] * side, tiles[1] * side)
+
+
+@pytest.mark.parametrize("side", [70, 80, 100])
+def test_tiles_of_sides_that_are_no_multiple(tiny_backbone: Backbone, side: int) -> None:
+    encoder = PatchEncoder(tiny_backbone, Resizing("tiles", side), {0: 0.7, 1: 1.0}, grid=1, components=5)
+    (large,) = _images(1, 400, 230)
+    rows, columns = Resizing("tiles", side).tiles(400, 230)
+    each = 2 * round(side / 32)
+    assert next(encoder.fit([large])).maps.shape[:2] == (rows * each, columns * each)
+    # What was resized already stays as it is.
+    again = next(encoder.patches([encoder.resized(large)], sized=True))
+    np.testing.assert_array_equal(again.maps, next(encoder.patches([large])).maps)
 
 
 def test_each_tile_is_seen_as_an_image_of_its_own(tiny_backbone: Backbone) -> None:
@@ -253,16 +268,25 @@ def test_resizing_is_chosen_by_the_good_images(edges: Backbone) -> None:
     chosen, words = chosen_resizing([_cast(seed, 64, 70) for seed in range(9)], edges, 64)
     assert (chosen.way, "nearly square" in words) == ("square", True)
     chosen, words = chosen_resizing([_cast(seed, 64, 200) for seed in range(4)], edges, 64)
-    assert (chosen.way, "4 are too few" in words) == ("square", True)
+    assert (chosen.way, "4 good ones are too few" in words) == ("square", True)
     # Fine defects are lost where large images are made small.
     chosen, words = chosen_resizing([_cast(seed, 256, 256) for seed in range(16)], edges, 64)
     assert chosen.way == "tiles"
     assert "(AUROC) square 0." in words
 
 
-def test_large_images_become_smaller_before_defects_are_made_in_them(edges: Backbone) -> None:
-    chosen, words = chosen_resizing([_cast(seed, 60, 2_000) for seed in range(8)], edges, 64)
-    assert chosen.way in ("square", "aspect")
+def test_large_images_become_smaller_before_defects_are_made_in_them(
+    edges: Backbone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shapes = set()
+
+    def watched(pictures: list[np.ndarray], *rest: Any) -> Any:
+        shapes.update(one.shape for one in pictures)
+        return simulated_set(pictures, *rest)
+
+    monkeypatch.setattr(resizing_choice, "simulated_set", watched)
+    _, words = chosen_resizing((_cast(seed, 120, 2_000) for seed in range(8)), edges, 64)
+    assert shapes == {(61, 1_024, 3)}
     assert "aspect" in words
 
 

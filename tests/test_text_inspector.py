@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -54,7 +56,7 @@ def _picture() -> np.ndarray:
     return np.random.default_rng(0).integers(90, 110, (90, 60, 3), dtype=np.uint8)
 
 
-def test_texts_of_a_model_of_the_hub(model: Path) -> None:
+def test_texts_of_a_model_of_the_hub(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two sides of unit length, a likelihood for each picture that does not depend on what stands beside it."""
     judge = load_text_judge(str(model), "nut")
     np.testing.assert_allclose(judge.sides.norm(dim=1).numpy(), 1, rtol=1e-5)
@@ -63,6 +65,11 @@ def test_texts_of_a_model_of_the_hub(model: Path) -> None:
     assert both.shape == (2,)
     assert ((both > 0) & (both < 1)).all()
     np.testing.assert_allclose(judge.damaged(pictures[1:]), both[1:], rtol=1e-4)
+    # The side that a picture lies nearer to decides.
+    monkeypatch.setattr(judge.model, "get_image_features", lambda **_: SimpleNamespace(pooler_output=judge.sides))
+    fine, damaged = judge.damaged(pictures)
+    assert fine < 0.5 < damaged
+    monkeypatch.undo()
     assert not np.allclose(load_text_judge(str(model), "part").damaged(pictures), both)
 
 
@@ -88,7 +95,6 @@ def test_the_whole_way(cli: Callable[..., Any], model: Path, tmp_path: Path) -> 
         (tmp_path / "nuts/test" / kind).mkdir(parents=True)
         for n in range(3):
             Pillow.fromarray(_picture() // (n + 1)).save(tmp_path / f"nuts/test/{kind}/{n}.png")
-    (tmp_path / "nuts/train/good").mkdir(parents=True)
     run = tmp_path / "run"
     ran = cli("fit", tmp_path / "nuts", "--zero-shot", "nut", "--backbone", model, "--out", run)
     assert ran.code == 0
@@ -106,6 +112,10 @@ def test_the_whole_way(cli: Callable[..., Any], model: Path, tmp_path: Path) -> 
 def test_wrong_use(cli: Callable[..., Any], model: Path, tmp_path: Path, tiny_lm: Path, plant_csv: Path) -> None:
     with pytest.raises(UserError, match="does not know images and texts"):
         load_text_judge(str(tiny_lm), "nut")
+    deaf = tmp_path / "deaf"
+    shutil.copytree(model, deaf, ignore=shutil.ignore_patterns("tokenizer*"))
+    with pytest.raises(UserError, match=r"tokenizer|cannot be loaded"):
+        load_text_judge(str(deaf), "nut")
     with pytest.raises(UserError, match="it is empty"):
         TextSettings(" ", str(model))
     with pytest.raises(RunFolderError):
@@ -115,3 +125,18 @@ def test_wrong_use(cli: Callable[..., Any], model: Path, tmp_path: Path, tiny_lm
     Pillow.fromarray(_picture()).save(tmp_path / "a.png")
     ran = cli("fit", tmp_path, "--zero-shot", "nut", "--out", tmp_path / "run")
     assert (ran.code, "give --backbone a CLIP or SigLIP model" in ran.err) == (2, True)
+    ran = cli("fit", tmp_path, "--zero-shot", "nut", "--backbone", model, "--talk", "--out", tmp_path / "run")
+    assert (ran.code, "--talk changes nothing without good images" in ran.err) == (2, True)
+
+
+def test_deep_images_have_one_white(cli: Callable[..., Any], model: Path, tmp_path: Path) -> None:
+    """One bright pixel in one of them must not make the others' scores depend on their own brightest."""
+    (tmp_path / "deep").mkdir()
+    rows = np.random.default_rng(0).integers(8_000, 30_000, (40, 40), dtype=np.uint16)
+    hot = rows.copy()
+    hot[0, 0] = 65_000
+    for name, one in (("a", rows), ("b", hot)):
+        Pillow.fromarray(one).save(tmp_path / f"deep/{name}.png")
+    assert cli("fit", tmp_path / "deep", "--zero-shot", "nut", "--backbone", model, "--out", tmp_path / "run").code == 0
+    first, second = json.loads(cli("diagnose", tmp_path / "run", tmp_path / "deep", "--json").out)["images"]
+    assert first["score"] == pytest.approx(second["score"], abs=0.01)

@@ -7,7 +7,6 @@ images earned; no probability of a defect is claimed.
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, replace
@@ -18,7 +17,7 @@ import numpy as np
 from tqdm import tqdm
 
 from faultwise.data.augmentation import RECIPES, varied, views
-from faultwise.data.images import read_image, white_of
+from faultwise.data.images import named, read_image, white_of
 from faultwise.encoders.backbones import Backbone, load_backbone
 from faultwise.encoders.gathering import Gathered
 from faultwise.encoders.patches import PatchEncoder, Patches, Resizing
@@ -32,7 +31,7 @@ from faultwise.experts.memory_bank import MemoryBank, image_score
 from faultwise.experts.odd_patches import OddPatches, Parts
 from faultwise.experts.region_kinds import RegionKinds, patch_measures
 from faultwise.experts.resizing_choice import ASKED, chosen_resizing
-from faultwise.experts.simulated_lessons import decoder_on_defects, dialogues_on_defects
+from faultwise.experts.simulated_lessons import check_talk, decoder_on_defects, dialogues_on_defects
 from faultwise.experts.suspects import far_out, scores_among_others, suspects_note
 from faultwise.runs import located, read_manifest, write_run
 from faultwise.settings import ImageSettings
@@ -43,7 +42,7 @@ _SET_ASIDE_FROM = 20  # good images: fewer are all needed to learn from
 _TURNED_UP_TO = 16  # good images: so few are also shown turned and mirrored
 _SHOWN_TO_DECODER = 200  # good images, and as many that defects are put into
 _ODD_PATCHES = 0.01  # of good images lie above the limit of regions; an image is judged by its score alone
-_LEAST_TO_TALK, _MOST_TO_TALK = 4, 600  # good images that dialogues are about
+_MOST_TO_TALK = 600  # good images that dialogues are about
 _TINY = 1e-6
 
 Picture = np.ndarray | str | Path
@@ -89,17 +88,22 @@ class Inspector:
         self.choices, seed = [], self.settings.seed
         order = np.random.default_rng(seed).permutation(len(good))
         aside = max(1, round(self.settings.held_out * len(good))) if len(good) >= _SET_ASIDE_FROM else 0
+        if self.settings.talk:
+            check_talk(aside, len(good), _SET_ASIDE_FROM)
+        self.kinds, self.voice = RegionKinds(seed, linear=True), None
         learnt = [good[at] for at in order[aside:]]
         encoder = self._new_encoder(self._resizing(learnt[:ASKED]))
         few = len(learnt) <= _TURNED_UP_TO
         recipe = self._recipe(learnt, encoder.resizing) if few else "none"
+        if not few and self.settings.augment not in ("auto", "none"):
+            self.choices.append(f"Views are for {_TURNED_UP_TO} good images or fewer: --augment changes nothing here.")
         each = len(RECIPES[recipe])
         shown = (image for picture in learnt for image in views(self._pixels(picture), recipe))
         patches, gathered, maps = list[Patches](), Gathered(each * len(learnt)), list[np.ndarray]()
         for number, one in enumerate(self._watched(encoder.fit(shown), each * len(learnt), "good images")):
             gathered.add(one)
-            maps += [one.maps.copy()] if number < _SHOWN_TO_DECODER else []  # a view holds its whole batch
-            patches += [] if aside else [one]  # only few are compared with each other later
+            maps += [one.maps.copy()] if aside and number < _SHOWN_TO_DECODER else []  # a view holds its whole batch
+            patches += [one] if not aside and number % each == 0 else []  # only few are compared with each other later
         points, owners = gathered.points, gathered.owners(each)
         bank = MemoryBank(self.settings.bank).fit(points, seed, self.progress, owners)
         # A decoder knows the images it learnt from: were limits taken from them, all others would look defective.
@@ -111,10 +115,10 @@ class Inspector:
         elif len(learnt) == 1:
             parts = list(self._parts(varied(self._pixels(learnt[0])), "limits"))
         else:
-            parts = [self.odd.parts(one, own) for own, one in enumerate(patches[::each])]
+            parts = [self.odd.parts(one, own) for own, one in enumerate(patches)]
         looked = {int(order[aside + at]): score for at, score in scores_among_others(bank, points, owners).items()}
         looked |= {int(at): image_score(one[0]) for at, one in zip(order[:aside], parts, strict=False)}
-        self.suspects = [_named(good[at], at) for at in far_out(looked)]
+        self.suspects = [named(good[at], at) for at in far_out(looked)]
         self.odd.settle(parts)
         heats = [self.odd.together(one) for one in parts]
         scores = np.array([image_score(one) for one in heats])
@@ -131,13 +135,14 @@ class Inspector:
     def learn_kinds(self, defects: Sequence[tuple[Picture, str]]) -> Inspector:
         """Learn what kinds of defects look like: of each image (with its kind) the strongest region is the example."""
         made = self.encoder.patches(self._pixels(image) for image, _ in defects)
-        measures = []
-        for (image, _), one in zip(defects, self._watched(made, len(defects), "kinds"), strict=True):
+        measures, kinds = list[np.ndarray](), list[str]()
+        for (image, kind), one in zip(defects, self._watched(made, len(defects), "kinds"), strict=True):
             pixels, values = self._pixels(image), self.odd.map(one)
             shape = (pixels.shape[0], pixels.shape[1])
-            region = regions_or_peak(stretched(values, shape), self.region_limit, pixels)[0]
-            measures.append(patch_measures(one, values, region.box, region.contrast, shape))
-        self.kinds.fit(np.stack(measures), [kind for _, kind in defects])
+            for region in regions_or_peak(stretched(values, shape), self.region_limit, pixels)[:1]:
+                measures.append(patch_measures(one, values, region.box, region.contrast, shape))
+                kinds.append(kind)
+        self.kinds.fit(np.array(measures), kinds)
         return self
 
     def teach(self, aside: Sequence[Picture]) -> Inspector:
@@ -146,11 +151,7 @@ class Inspector:
         They are shown as they are and with simulated defects. Raises UserError for fewer than four good ones: those
         learnt from look better than any others.
         """
-        if len(aside) < _LEAST_TO_TALK:
-            raise UserError(
-                f"To speak of images the language model needs {_LEAST_TO_TALK} good ones set aside; there are "
-                f"{len(aside)}: give {_SET_ASIDE_FROM} good images or more, or leave --talk out."
-            )
+        check_talk(len(aside), len(aside) + self.learnt, _SET_ASIDE_FROM)
         encoder = self.encoder
         good = [encoder.resized(self._pixels(image)) for image in aside[:_MOST_TO_TALK]]
         vectors, places = dialogues_on_defects(encoder, self.odd, good, self.settings.seed, self._watched)
@@ -204,14 +205,14 @@ class Inspector:
         """Yield what is said of each image, in their order."""
         made = self.encoder.patches(self._pixels(image) for image in images)
         for at, one in enumerate(self._watched(made, len(images), "inspecting")):
-            yield self._inspection(_named(images[at], at), self._pixels(images[at]), one, self.odd.map(one))
+            yield self._inspection(named(images[at], at), self._pixels(images[at]), one, self.odd.map(one))
 
     def look(self, image: Picture) -> tuple[Inspection, np.ndarray]:
         """Return what is said of an image, and what the language model sees of it (`sight`), encoded once."""
         pixels = self._pixels(image)
         patches = next(self.encoder.patches([pixels]))
         heat = self.odd.map(patches)
-        return self._inspection(_named(image, 0), pixels, patches, heat), self.odd.sight(patches, heat)
+        return self._inspection(named(image, 0), pixels, patches, heat), self.odd.sight(patches, heat)
 
     def _inspection(self, name: str, pixels: np.ndarray, patches: Patches, values: np.ndarray) -> Inspection:
         shape = (pixels.shape[0], pixels.shape[1])
@@ -320,7 +321,7 @@ class Inspector:
         settings = self.settings
         if settings.resizing != "auto":
             return Resizing(settings.resizing, settings.side)
-        pixels = [self._pixels(one) for one in some]
+        pixels = (self._pixels(one) for one in some)
         return self._noted(*chosen_resizing(pixels, self._seeing(), settings.side, settings.seed))
 
     def _recipe(self, few: Sequence[Picture], resizing: Resizing) -> str:
@@ -340,10 +341,3 @@ class Inspector:
 
     def _new_encoder(self, resizing: Resizing) -> PatchEncoder:
         return PatchEncoder(self._seeing(), resizing)
-
-
-def _named(image: Picture, at: int) -> str:
-    """Return a path as text that can be written anywhere, also where its bytes are no UTF-8; else the number."""
-    if isinstance(image, np.ndarray):
-        return f"image {at + 1}"
-    return os.fsencode(image).decode("utf-8", "backslashreplace")

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from faultwise.data.images import read_image
+from faultwise.data.images import named, read_image
 from faultwise.encoders.text_judge import TextJudge, load_text_judge
 from faultwise.errors import RunFolderError, UserError
 from faultwise.evidence.inspection import Inspection
@@ -59,6 +59,7 @@ class TextInspector:
         self.judge: TextJudge = load_text_judge(settings.backbone, settings.part)
         self.limit = GoodLimit(_EVEN, 0.0, None, 0.0, 0, _NOTE)
         self.kinds = RegionKinds()
+        self.white: int | None = None  # of images with more than eight bits; None: each has its own
 
     @property
     def learnt_from(self) -> str:
@@ -76,17 +77,19 @@ class TextInspector:
         """Yield how likely each place of an image is damaged, (12, 12)."""
         hide = not self.progress or len(images) < 2
         for image in tqdm(images, desc="inspecting", unit="image", disable=hide, leave=False, file=sys.stderr):
-            yield self._map(_pixels(image))
+            yield self._map(self._pixels(image))
 
     def inspect_all(self, images: Sequence[np.ndarray | str | Path]) -> Iterator[Inspection]:
         """Yield what is said of each image, in their order."""
         for at, (image, values) in enumerate(zip(images, self.maps(images), strict=True)):
-            pixels = _pixels(image)
+            pixels = self._pixels(image)
             heat = stretched(values, (pixels.shape[0], pixels.shape[1]))
             score = image_score(values)
             found = regions_or_peak(heat, _EVEN, pixels) if score > _EVEN else ()
-            name = f"image {at + 1}" if isinstance(image, np.ndarray) else str(image)
-            yield Inspection(name, score, self.limit, score > _EVEN, None, found, heat, _EVEN, pixels)
+            yield Inspection(named(image, at), score, self.limit, score > _EVEN, None, found, heat, _EVEN, pixels)
+
+    def _pixels(self, image: np.ndarray | str | Path) -> np.ndarray:
+        return image if isinstance(image, np.ndarray) else read_image(image, self.white).pixels
 
     def _map(self, pixels: np.ndarray) -> np.ndarray:
         high, wide = pixels.shape[:2]
@@ -121,7 +124,3 @@ class TextInspector:
         if manifest.get("kind") != "texts":
             raise RunFolderError(f"`{folder}` is no run without good images.")
         return cls(TextSettings(**manifest["settings"]), progress)
-
-
-def _pixels(image: np.ndarray | str | Path) -> np.ndarray:
-    return image if isinstance(image, np.ndarray) else read_image(image).pixels

@@ -45,6 +45,8 @@ def fit_images(args: argparse.Namespace) -> int:
     """Learn the good images of a folder and save the run."""
     settings = image_settings(args)
     if args.zero_shot is not None:
+        unused = [*(field for field in asdict(settings) if field != "backbone"), "category"]
+        refuse(args, unused, "changes nothing without good images (--zero-shot)")
         return _fit_without_images(args, settings.backbone)
     from faultwise.errors import DataError
     from faultwise.inspector import Inspector
@@ -89,6 +91,8 @@ def _fit_without_images(args: argparse.Namespace, backbone: str) -> int:
 
     inspector = TextInspector(TextSettings(args.zero_shot, backbone))
     say_notes(inspector.notes)
+    if args.out.exists():
+        say(f"The run in {args.out} is replaced.")
     folder = inspector.save(args.out)
     if args.json:
         print_json({"run": str(folder), "limit": asdict(inspector.limit), "notes": list(inspector.notes)})
@@ -187,6 +191,7 @@ def evaluate_images(args: argparse.Namespace) -> int:
 def _opened(args: argparse.Namespace) -> tuple[Inspector | TextInspector, ImageSet]:
     """Return the run, and the images of the source as a test: one file, the test part, or all of a plain folder."""
     from faultwise.data.image_folders import ImageItem, ImageSet
+    from faultwise.data.images import white_of
     from faultwise.inspector import Inspector
     from faultwise.text_inspector import TextInspector
 
@@ -195,6 +200,8 @@ def _opened(args: argparse.Namespace) -> tuple[Inspector | TextInspector, ImageS
     if Path(args.source).is_file():
         return inspector, ImageSet(args.source, "", "plain", (), (ImageItem(Path(args.source)),))
     images, _ = _read(args.source, args.category, watched(args))
+    if isinstance(inspector, TextInspector):  # no good images have said what is white
+        inspector.white = white_of([item.path for item in images.test or images.train])
     # That images of a plain folder are good is for a fit to assume.
     say_notes(images.notes[images.layout == "plain" :])
     return inspector, images if images.test else images.with_items((), images.train, ())

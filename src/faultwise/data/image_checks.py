@@ -92,11 +92,22 @@ def checked(
     for item in train:
         if item.path not in exact:
             once.setdefault(looked.prints[item.path], item)
-    kept = list(once.values())
-    if doubled := len(train) - len(exact) - len(kept):
+    if doubled := sum(item.path not in exact for item in train) - len(once):
         notes.append(f"{doubled} training images are copies of others among them: one of each is kept.")
-    unseen = tuple(item for item in kinds if item.path not in exact)
-    return replace(images.with_items(kept, test, notes), kinds=unseen), report
+    named = tuple(item for item in kinds if item.path not in exact)
+    marked = {looked.prints[item.path] for item in named}
+    kept = [item for seen, item in once.items() if seen not in marked]
+    if both := len(once) - len(kept):
+        notes.append(f"{both} good images are also among the examples of defects and are not learnt as good.")
+    if images.kinds:
+        named = named if len({item.label for item in named}) > 1 else ()
+        what = listing(dict.fromkeys(item.label for item in images.kinds), _SHOWN)
+        notes.append(
+            f"`train` holds {len(named)} images of {what} beside `good`: kinds of defects are learnt from them."
+            if named
+            else f"`train` holds {what} beside `good`: no kinds are learnt, which takes images of two kinds at least."
+        )
+    return replace(images.with_items(kept, test, notes), kinds=named), report
 
 
 class _Looked:

@@ -116,8 +116,7 @@ def read_image_set(source: str | Path, category: str | None = None) -> ImageSet:
 def _mvtec(folder: Path) -> ImageSet:
     train = [ImageItem(image) for image in _images(folder / "train" / GOOD)]
     tests = folder / "test"
-    folders = [child for child in tests.iterdir() if child.is_dir()] if tests.is_dir() else []
-    kinds = sorted(child.name for child in folders if not child.name.startswith("."))
+    kinds = [child.name for child in _kinds_in(tests)]
     test, notes, masks_left = list[ImageItem](), list[str](), list[Path]()
     for kind in kinds:
         masks = {mask.stem: mask for mask in _images(folder / "ground_truth" / kind)}
@@ -137,13 +136,12 @@ def _mvtec(folder: Path) -> ImageSet:
     if masks_left:
         names = listing([mask.name for mask in masks_left], 4)
         notes.append(f"{len(masks_left)} masks have no image and are left aside: {names}.")
-    beside = sorted(child for child in (folder / "train").iterdir() if child.is_dir() and child.name != GOOD)
-    named = [ImageItem(image, child.name) for child in beside for image in _images(child)]
-    if named:
-        what = listing(dict.fromkeys(item.label for item in named), 4)
-        notes.append(
-            f"`train` holds {len(named)} images of {what} beside `good`: kinds of defects are learnt from them."
-        )
+    named = [
+        ImageItem(image, child.name)
+        for child in _kinds_in(folder / "train")
+        if child.name.lower() != GOOD
+        for image in _images(child)
+    ]
     return ImageSet(str(folder), folder.resolve().name, "mvtec", tuple(train), tuple(test), tuple(notes), tuple(named))
 
 
@@ -186,7 +184,17 @@ def _chosen(folder: Path, found: list[str], category: str | None) -> str:
 
 
 def _is_category(folder: Path) -> bool:
-    return (folder / "train" / GOOD).is_dir()
+    if (folder / "train" / GOOD).is_dir():
+        return True
+    tests = folder / "test"  # without good images to learn from there is still something to judge
+    return tests.is_dir() and not _images(folder) and any(_images(kind) for kind in _kinds_in(tests))
+
+
+def _kinds_in(folder: Path) -> list[Path]:
+    """Return the folders in `folder` that name kinds, in order; [] where there is none."""
+    if not folder.is_dir():
+        return []
+    return sorted(child for child in folder.iterdir() if child.is_dir() and not child.name.startswith("."))
 
 
 def _has_folders_of_pairs(folder: Path) -> bool:

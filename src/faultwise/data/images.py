@@ -7,6 +7,7 @@ done: no resizing, no normalisation, no vector formats (Pillow would start other
 from __future__ import annotations
 
 import contextlib
+import os
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +18,17 @@ import numpy as np
 
 from faultwise.errors import DataError
 
-__all__ = ["ENDINGS", "FEWEST_PIXELS", "MOST_PIXELS", "Image", "is_image_name", "read_image", "read_mask", "white_of"]
+__all__ = [
+    "ENDINGS",
+    "FEWEST_PIXELS",
+    "MOST_PIXELS",
+    "Image",
+    "is_image_name",
+    "named",
+    "read_image",
+    "read_mask",
+    "white_of",
+]
 
 _FORMATS = ("BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
 ENDINGS = (".bmp", ".gif", ".jpeg", ".jpg", ".jp2", ".png", ".pgm", ".ppm", ".tif", ".tiff", ".webp")
@@ -193,3 +204,10 @@ def white_of(files: Sequence[str | Path]) -> int | None:
     if not files or read_image(files[0]).white is None:
         return None
     return max((white for file in files if (white := read_image(file).white) is not None), default=None)
+
+
+def named(image: np.ndarray | str | Path, at: int) -> str:
+    """Return a path as text that can be written anywhere, also where its bytes are no UTF-8; of pixels the number."""
+    if isinstance(image, np.ndarray):
+        return f"image {at + 1}"
+    return os.fsencode(image).decode("utf-8", "backslashreplace")

@@ -9,12 +9,16 @@ from faultwise.encoders.patches import Patches
 
 __all__ = ["Gathered"]
 
+_MOST = 2_000_000  # patches of all images together
+_ALWAYS = 256  # of an image, whatever the others have
+
 
 class Gathered:
     """Takes the patches of `images` images one by one."""
 
     def __init__(self, images: int) -> None:
-        self.images = images
+        self.images, self.each = images, max(_ALWAYS, _MOST // images)
+        self.rng = np.random.default_rng(0)
         self.counts = list[int]()
         self._room = np.empty((0, 0), np.float32)
 
@@ -30,6 +34,8 @@ class Gathered:
     def add(self, one: Patches) -> None:
         """Take one image's patches: there is room for as many of the others as the first has."""
         used, more = sum(self.counts), one.flat
+        if len(more) > self.each:
+            more = more[np.sort(self.rng.choice(len(more), self.each, replace=False))]
         if used + len(more) > len(self._room):
             rows = 2 * (used + len(more)) if used else len(more) * self.images
             larger = np.empty((rows, more.shape[1]), np.float32)

@@ -105,9 +105,9 @@ class PatchEncoder:
         for one in raw:
             yield self._turned(one)
 
-    def patches(self, images: Iterable[np.ndarray]) -> Iterator[Patches]:
-        """Yield the patches of images (height, width, 3; uint8), in their order."""
-        for one in self._raw(images):
+    def patches(self, images: Iterable[np.ndarray], sized: bool = False) -> Iterator[Patches]:
+        """Yield the patches of images (height, width, 3; uint8), in their order; `sized` ones are `resized` already."""
+        for one in self._raw(images, sized):
             yield self._turned(one)
 
     def resized(self, image: np.ndarray) -> np.ndarray:
@@ -131,26 +131,28 @@ class PatchEncoder:
         assert self.directions is not None, "fit first"
         return Patches((raw - self.centre) @ self.directions, raw)
 
-    def _raw(self, images: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    def _raw(self, images: Iterable[np.ndarray], sized: bool = False) -> Iterator[np.ndarray]:
         """Yield the stages' maps on one grid, (rows, columns, channels), an image at a time."""
         import torch
 
-        small = (self.resized(image) for image in images)
+        small = iter(images) if sized else (self.resized(image) for image in images)
         while resized := list(islice(small, _BATCH)):
             made: list[np.ndarray | None] = [None] * len(resized)
             for shape in {one.shape for one in resized}:
                 at = [place for place, one in enumerate(resized) if one.shape == shape]
                 pixels = torch.from_numpy(np.stack([resized[place] for place in at])).permute(0, 3, 1, 2)
-                maps = self._stitched(pixels, self.resizing.tiles(*shape[:2])).permute(0, 2, 3, 1)
+                maps = self._stitched(pixels).permute(0, 2, 3, 1)
                 for place, one in zip(at, maps.contiguous().numpy(), strict=True):
                     made[place] = one
             yield from (one for one in made if one is not None)
 
-    def _stitched(self, pixels: Any, tiles: tuple[int, int]) -> Any:
+    def _stitched(self, pixels: Any) -> Any:
         """Return the maps (images, channels, rows, columns) of pixels that the backbone sees tile by tile."""
         import torch
 
-        (rows, columns), (count, _, high, wide) = tiles, pixels.shape
+        count, _, high, wide = pixels.shape
+        tiled, side = self.resizing.way == "tiles", _near(self.resizing.side, max(self.backbone.strides))
+        rows, columns = (high // side, wide // side) if tiled else (1, 1)
         cut = pixels.reshape(count, 3, rows, high // rows, columns, wide // columns).permute(0, 2, 4, 1, 3, 5)
         seen = cut.reshape(-1, 3, high // rows, wide // columns)
         maps = torch.cat([on_grid(self.backbone.maps(some), self.stages, self.grid) for some in seen.split(_BATCH)])

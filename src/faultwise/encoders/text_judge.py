@@ -26,8 +26,10 @@ FINE = (
     "{} without damage",
 )
 DAMAGED = ("damaged {}", "broken {}", "{} with flaw", "{} with defect", "{} with damage")
+MODELS = ("clip", "siglip", "siglip2")
 TEMPLATES = ("a photo of a {}.", "a photo of the {}.")
 _BATCH = 16
+_SAME = 1 - 1e-6  # cosine of the two sides
 
 
 class TextJudge:
@@ -42,6 +44,11 @@ class TextJudge:
         with torch.inference_mode():
             self.sides = torch.stack([self._side(tokenizer, states, part) for states in (FINE, DAMAGED)])
             self.scale = float(model.logit_scale.exp())
+        if float(self.sides[0] @ self.sides[1]) > _SAME:
+            raise UserError(
+                "The model hears no difference between texts about flawless and damaged parts: check that its folder "
+                "holds the tokenizer's files."
+            )
 
     def _side(self, tokenizer: Any, states: tuple[str, ...], part: str) -> Any:
         from torch.nn import functional
@@ -76,7 +83,7 @@ def load_text_judge(name: str, part: str) -> TextJudge:
     folder = resolve(name)
     try:
         known = None if name == EMBEDDED else AutoConfig.from_pretrained(folder, local_files_only=True)
-        seeing = hasattr(known, "text_config") and hasattr(known, "vision_config")
+        seeing = known is not None and known.model_type in MODELS
         if seeing:
             model = AutoModel.from_pretrained(folder, local_files_only=True, use_safetensors=True).eval()
             tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)

@@ -26,7 +26,7 @@ def chosen_views(
 ) -> tuple[str, str]:
     """Return the widest recipe that the good images (height, width, 3; uint8) allow, and why, in a sentence."""
     if len(pictures) < _LEAST:
-        return "turned", f"Views are turned and mirrored: {len(pictures)} good images are too few to compare them."
+        return "turned", f"Views are turned and mirrored: with fewer than {_LEAST} good images nothing can be compared."
     places = RECIPES["turned"]
     shown = (view for one in pictures for view in views(one))
     made = [one.flat for one in PatchEncoder(backbone, resizing).fit(shown)]

@@ -7,7 +7,6 @@ scores are the same before and after saving. What counts as too far is not decid
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -60,13 +59,18 @@ class MemoryBank:
         import torch
 
         asked = torch.from_numpy(np.ascontiguousarray(patches, np.float32))
-        parts, made = self._parts, []
-        if own is not None:
-            parts = [(part[kept], square[kept]) for part, square, kept in self._others(own)]
+        mine = self.owners == own if own is not None else np.zeros(len(self.points), bool)
+        if mine.all():  # the others are copies of this image, or the bank is too small to hold any of them
+            mine[:] = False
+        left_out = torch.split(torch.from_numpy(mine), _COLUMNS)
+        made = []
         for rows in torch.split(asked, _ROWS):
             nearest = torch.full((len(rows),), torch.inf)
-            for part, square in parts:
-                nearest = torch.minimum(nearest, torch.addmm(square, rows, part.T, alpha=-2).amin(dim=1))
+            for (part, square), out in zip(self._parts, left_out, strict=True):
+                apart = torch.addmm(square, rows, part.T, alpha=-2)
+                if own is not None:
+                    apart[:, out] = torch.inf
+                nearest = torch.minimum(nearest, apart.amin(dim=1))
             made.append((nearest + (rows * rows).sum(dim=1)).clamp_min(0).sqrt())
         return np.asarray(torch.cat(made).numpy()) if made else np.empty(0, np.float32)
 
@@ -87,12 +91,6 @@ class MemoryBank:
             raise RunFolderError(f"`{folder}` holds no memory bank that can be read ({error}): fit again.") from error
         self._keep(points)
         return self
-
-    def _others(self, own: int) -> Iterator[tuple[Any, Any, Any]]:
-        import torch
-
-        kept = torch.from_numpy(self.owners != own)
-        yield from ((*part, mask) for part, mask in zip(self._parts, torch.split(kept, _COLUMNS), strict=True))
 
     def _keep(self, points: np.ndarray) -> None:
         import torch

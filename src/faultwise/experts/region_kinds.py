@@ -8,6 +8,7 @@ contrast. The examples are few, so they are what is kept, and the model is fitte
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -60,7 +61,7 @@ class RegionKinds:
         return ExtraTreesClassifier(_TREES, max_features=0.3, class_weight="balanced", n_jobs=1, random_state=self.seed)
 
     def named(self, measures: np.ndarray) -> list[tuple[str, float]] | None:
-        """Return the likeliest kind of each region and its share of the trees; None where no kinds were learnt."""
+        """Return the likeliest kind of each region and how sure the model is; None where no kinds were learnt."""
         if self._model is None:
             return None
         if not len(measures):
@@ -74,7 +75,9 @@ class RegionKinds:
 
         names = sorted(set(self.kinds))
         codes = np.array([names.index(kind) for kind in self.kinds], np.int64)
-        save_file({"measures": self.measures, "codes": codes}, folder / "kinds.safetensors", {"|".join(names): ""})
+        save_file(
+            {"measures": self.measures, "codes": codes}, folder / "kinds.safetensors", {"kinds": json.dumps(names)}
+        )
 
     def load(self, folder: Path) -> RegionKinds:
         """Read what `save` wrote. Raises RunFolderError for anything else."""
@@ -82,9 +85,9 @@ class RegionKinds:
 
         try:
             with safe_open(folder / "kinds.safetensors", "numpy") as file:
-                names = next(iter(file.metadata())).split("|")
+                names = json.loads(file.metadata()["kinds"])
                 measures, codes = file.get_tensor("measures"), file.get_tensor("codes")
-        except (OSError, SafetensorError, StopIteration) as error:
+        except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
             raise RunFolderError(
                 f"`{folder}` holds no kinds of defects that can be read ({error}): fit again."
             ) from error

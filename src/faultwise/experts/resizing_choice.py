@@ -7,7 +7,7 @@ are told apart; a dearer way is taken where it does so clearly better.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import chain
 
 import numpy as np
@@ -45,15 +45,18 @@ def ways_for(shapes: Sequence[tuple[int, ...]], side: int) -> list[str]:
 
 
 def chosen_resizing(
-    pictures: Sequence[np.ndarray], backbone: Backbone, side: int = 256, seed: int = 0
+    pictures: Iterable[np.ndarray], backbone: Backbone, side: int = 256, seed: int = 0
 ) -> tuple[Resizing, str]:
-    """Return the way of resizing for good images (height, width, 3; uint8), and why, in a sentence."""
-    ways = ways_for([one.shape for one in pictures], side)
-    if len(ways) == 1:
-        few = len(pictures) < _LEAST
-        why = f"{len(pictures)} are too few to compare ways" if few else "they are nearly square and not large"
-        return Resizing("square", side), f"Images are squeezed to {side} x {side} pixels: {why}."
+    """Return the way of resizing for good images (height, width, 3; uint8), and why, in a sentence.
+
+    Images are taken one at a time and kept with 1,024 pixels along the longer side at most.
+    """
     smaller = [_bounded(one) for one in pictures]
+    ways = ways_for([one.shape for one in smaller], side)
+    if len(ways) == 1:
+        few = len(smaller) < _LEAST
+        why = f"{len(smaller)} good ones are too few to compare ways" if few else "they are nearly square and not large"
+        return Resizing("square", side), f"Images are squeezed to {side} x {side} pixels: {why}."
     taught, judged = smaller[: len(smaller) // 2], smaller[len(smaller) // 2 :]
     bad = [made for made, _, _ in simulated_set(judged, len(judged), seed)]
     told = {way: _told_apart(PatchEncoder(backbone, Resizing(way, side)), taught, judged, bad, seed) for way in ways}

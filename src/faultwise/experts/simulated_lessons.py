@@ -13,9 +13,12 @@ import numpy as np
 from faultwise.data.dialogues import shares_of_places
 from faultwise.data.simulated_marks import KINDS, simulated_set
 from faultwise.encoders.patches import PatchEncoder, Patches
+from faultwise.errors import UserError
 from faultwise.experts.odd_patches import OddPatches
 
-__all__ = ["Watch", "decoder_on_defects", "dialogues_on_defects"]
+__all__ = ["Watch", "check_talk", "decoder_on_defects", "dialogues_on_defects"]
+
+_LEAST_IN_DIALOGUES = 4  # good images
 
 _MOST_IN_DIALOGUES = 600  # defects
 _DEFECTS_EACH = 4  # good image that dialogues are about
@@ -42,7 +45,7 @@ def decoder_on_defects(
             labels.append(label)
             yield picture
 
-    bad = [one.maps for one in watch(encoder.patches(defects()), each * len(KINDS), "simulated defects")]
+    bad = [one.maps for one in watch(encoder.patches(defects(), sized=True), each * len(KINDS), "simulated defects")]
     return trained([*good, *bad], [*[None] * len(good), *labels], seed=seed) if bad else None
 
 
@@ -61,4 +64,16 @@ def dialogues_on_defects(
             places.append(where)
         if len(shown) == most:
             break
-    return np.stack([odd.sight(one) for one in watch(encoder.patches(iter(shown)), len(shown), "dialogues")]), places
+    return np.stack(
+        [odd.sight(one) for one in watch(encoder.patches(iter(shown), sized=True), len(shown), "dialogues")]
+    ), places
+
+
+def check_talk(aside: int, good: int, enough: int) -> None:
+    """Raise UserError where too few of the good images are set aside for dialogues; from `enough` on some are."""
+    if aside < _LEAST_IN_DIALOGUES:
+        more = "set more aside (--held-out)" if good >= enough else f"give {enough} good images or more"
+        raise UserError(
+            f"To speak of images the language model needs {_LEAST_IN_DIALOGUES} good ones set aside; of {good} there "
+            f"are {aside}: {more}, or leave --talk out."
+        )

@@ -51,8 +51,8 @@ def far_out(scores: Mapping[int, float]) -> list[int]:
 
 def suspects_note(names: Sequence[str], count: int) -> str:
     """Return the sentence that names suspects among `count` good images."""
-    what, they = ("image is", "it shows a defect") if len(names) == 1 else ("images are", "they show defects")
+    are, they = ("is", "it shows a defect") if len(names) == 1 else ("are", "they show defects")
     return (
-        f"{len(names)} of the {count} good {what} far odder than the others ({listing(list(names), _SHOWN)}): look "
-        f"whether {they}, for what was learnt as good is overlooked later."
+        f"{len(names)} of the {count} good images {are} far odder than the others ({listing(list(names), _SHOWN)}): "
+        f"look whether {they}, for what was learnt as good is overlooked later."
     )
