@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import random
+import shutil
 import struct
 import zlib
 from collections.abc import Callable
@@ -282,6 +283,13 @@ def test_what_holds_no_images(tmp_path: Path) -> None:
     assert not holds_images(tmp_path / "a.csv")
     _saved(tmp_path / "plot.png")
     assert not holds_images(tmp_path)  # a plot beside tables
+    (tmp_path / "plot.png").unlink()
+    plot = _saved(tmp_path / "test" / "plots" / "x.png")
+    assert not holds_images(tmp_path)  # nor below them
+    (tmp_path / "a.csv").unlink()
+    assert holds_images(tmp_path)  # images to judge, none to learn from
+    assert [item.path for item in read_image_set(tmp_path).test] == [plot]
+    shutil.rmtree(tmp_path / "test")
     assert holds_images(_saved(tmp_path / "b" / "x.png"))
     assert holds_images(tmp_path / "b")
 

@@ -77,7 +77,7 @@ def holds_images(source: str | Path) -> bool:
 def categories(folder: str | Path) -> list[str]:
     """Return the names of the categories in a folder that has the MVTec layout below it, in order; [] for others."""
     folder = Path(folder)
-    if _is_category(folder):
+    if _is_category(folder) or _is_test_alone(folder):
         return [folder.resolve().name]
     return sorted(child.name for child in folder.iterdir() if child.is_dir() and _is_category(child))
 
@@ -92,7 +92,8 @@ def read_image_set(source: str | Path, category: str | None = None) -> ImageSet:
         raise DataError(f"There is no folder `{source}`: give a folder of images.")
     found = categories(folder)
     if found:
-        return _mvtec(folder if _is_category(folder) else folder / _chosen(folder, found, category))
+        itself = _is_category(folder) or _is_test_alone(folder)
+        return _mvtec(folder if itself else folder / _chosen(folder, found, category))
     images = _images(folder)
     if _has_folders_of_pairs(folder):
         return _pairs(folder, *(_images(folder / name) for name in _FOLDERS_OF_PAIRS))
@@ -184,10 +185,13 @@ def _chosen(folder: Path, found: list[str], category: str | None) -> str:
 
 
 def _is_category(folder: Path) -> bool:
-    if (folder / "train" / GOOD).is_dir():
-        return True
-    tests = folder / "test"  # without good images to learn from there is still something to judge
-    return tests.is_dir() and not _images(folder) and any(_images(kind) for kind in _kinds_in(tests))
+    return (folder / "train" / GOOD).is_dir()
+
+
+def _is_test_alone(folder: Path) -> bool:
+    """Whether there are images to judge and none to learn from; plots in a folder of tables are not such images."""
+    beside = [child.name for child in folder.iterdir()]
+    return not _images(folder) and not tables_among(folder, beside) and any(map(_images, _kinds_in(folder / "test")))
 
 
 def _kinds_in(folder: Path) -> list[Path]:
