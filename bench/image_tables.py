@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from recipe import RESULTS, read_result
@@ -11,7 +12,15 @@ PUBLISHED_TILE = "DifferNet 0.977, PatchCore 0.979, PaDiM 0.987 (the last two re
 
 def images_lines() -> list[str]:
     """All that is known of images."""
-    made = [*_tile(), *_promises(), *_boards(), *_cells(), *_replies(), *_growth(), *_ablations()]
+    made = [
+        *_from("images_magnetic_tile", _tile),
+        *_promises(),
+        *_from("images_pcb", _boards),
+        *_from("images_elpv", _cells),
+        *_from("image_replies", _replies),
+        *_from("images_growth", _growth),
+        *_from("image_ablations", _ablations),
+    ]
     return [
         "",
         "**Images**, embedded backbone, 2 cores, settings chosen on training images and simulated defects.",
@@ -23,10 +32,12 @@ def _there(name: str) -> dict[str, Any] | None:
     return read_result(name) if (RESULTS / f"{name}.json").exists() else None
 
 
-def _tile() -> list[str]:
-    result = _there("images_magnetic_tile")
-    if result is None:
-        return []
+def _from(name: str, lines: Callable[[dict[str, Any]], list[str]]) -> list[str]:
+    result = _there(name)
+    return [] if result is None else lines(result)
+
+
+def _tile(result: dict[str, Any]) -> list[str]:
     runs = result["runs"]
     mean = {key: sum(run[key] for run in runs) / len(runs) for key in runs[0] if isinstance(runs[0][key], float)}
     shots = next(run["shots"] for run in runs if "shots" in run)
@@ -66,10 +77,7 @@ def _promises() -> list[str]:
     ]
 
 
-def _boards() -> list[str]:
-    result = _there("images_pcb")
-    if result is None:
-        return []
+def _boards(result: dict[str, Any]) -> list[str]:
     ours, plain = result["judged"], result["differencing"]
     return [
         "",
@@ -81,10 +89,7 @@ def _boards() -> list[str]:
     ]
 
 
-def _cells() -> list[str]:
-    result = _there("images_elpv")
-    if result is None:
-        return []
+def _cells(result: dict[str, Any]) -> list[str]:
     named = [(key, result[key]) for key in ("4 shots", "8 shots", "32 shots", "full")]
     said = ", ".join(
         f"{key} {mean:.3f} [{low:.3f}, {high:.3f}]"
@@ -99,10 +104,7 @@ def _cells() -> list[str]:
     ]
 
 
-def _replies() -> list[str]:
-    result = _there("image_replies")
-    if result is None:
-        return []
+def _replies(result: dict[str, Any]) -> list[str]:
     of, beside, tile = result["simulated"], result["beside"], result["magnetic_tile"]
     return [
         "",
@@ -115,10 +117,7 @@ def _replies() -> list[str]:
     ]
 
 
-def _growth() -> list[str]:
-    result = _there("images_growth")
-    if result is None:
-        return []
+def _growth(result: dict[str, Any]) -> list[str]:
     points = "; ".join(
         f"{point['images']:,} images {point['fit_s']:.0f} s, {point['peak_gb']:.1f} GB, {point['image_ms']:.0f} ms an "
         "image"
@@ -131,10 +130,7 @@ def _growth() -> list[str]:
     ]
 
 
-def _ablations() -> list[str]:
-    result = _there("image_ablations")
-    if result is None:
-        return []
+def _ablations(result: dict[str, Any]) -> list[str]:
     kinds = list(result["lines"][0]["by_kind"])
     return [
         "",

@@ -1,5 +1,8 @@
 """Patches of many images in one large array from the start: many small arrays between a network's buffers tear the
-memory to pieces."""
+memory to pieces.
+
+Of images with many patches (tiles) some are drawn, so that the array stays bounded.
+"""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ import numpy as np
 from faultwise.encoders.backbones import Backbone
 from faultwise.errors import UserError
 
-__all__ = ["PatchEncoder", "Patches", "Resizing", "on_grid"]
+__all__ = ["PatchEncoder", "Patches", "Resizing", "on_grid", "resized_to"]
 
 _BATCH = 8
 _LEARNT_FROM = 200  # images, that the components are learnt from: few directions, many patches
@@ -112,7 +112,7 @@ class PatchEncoder:
 
     def resized(self, image: np.ndarray) -> np.ndarray:
         """Return an image (height, width, 3; uint8) of the size that the backbone is shown."""
-        return _resized(image, self.resizing.size(image.shape[0], image.shape[1], max(self.backbone.strides)))
+        return resized_to(image, self.resizing.size(image.shape[0], image.shape[1], max(self.backbone.strides)))
 
     def _learn(self, rows: np.ndarray) -> None:
         self.centre = rows.mean(axis=0)
@@ -180,7 +180,8 @@ def on_grid(maps: Sequence[Any], stages: Mapping[int, float], grid: int) -> Any:
     return torch.cat(parts, dim=1)
 
 
-def _resized(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+def resized_to(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Return an image (height, width, 3; uint8) of another size (height, width); itself where it has that size."""
     from PIL import Image as Pillow
 
     if image.shape[:2] == size:

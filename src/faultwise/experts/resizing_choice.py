@@ -14,7 +14,7 @@ import numpy as np
 
 from faultwise.data.simulated_marks import simulated_set
 from faultwise.encoders.backbones import Backbone
-from faultwise.encoders.patches import PatchEncoder, Resizing
+from faultwise.encoders.patches import PatchEncoder, Resizing, resized_to
 from faultwise.experts.memory_bank import MemoryBank, image_score
 
 __all__ = ["ASKED", "chosen_resizing", "ways_for"]
@@ -84,11 +84,5 @@ def _told_apart(
 
 
 def _bounded(picture: np.ndarray) -> np.ndarray:
-    from PIL import Image as Pillow
-
-    high, wide = picture.shape[:2]
-    if max(high, wide) <= _MOST_PIXELS:
-        return picture
-    scale = _MOST_PIXELS / max(high, wide)
-    size = max(1, round(wide * scale)), max(1, round(high * scale))
-    return np.asarray(Pillow.fromarray(picture).resize(size, Pillow.Resampling.BICUBIC, reducing_gap=2.0))
+    scale = min(1.0, _MOST_PIXELS / max(picture.shape[:2]))
+    return resized_to(picture, (max(1, round(picture.shape[0] * scale)), max(1, round(picture.shape[1] * scale))))

@@ -19,7 +19,6 @@ from faultwise.experts.odd_patches import OddPatches
 __all__ = ["Watch", "check_talk", "decoder_on_defects", "dialogues_on_defects"]
 
 _LEAST_IN_DIALOGUES = 4  # good images
-
 _MOST_IN_DIALOGUES = 600  # defects
 _DEFECTS_EACH = 4  # good image that dialogues are about
 
