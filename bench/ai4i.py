@@ -18,14 +18,14 @@ import numpy as np
 import pandas as pd
 from sklearn.model_selection import StratifiedKFold
 
-from faultwise.data.answers import answer_columns, without_answers
-from faultwise.data.readers import read_source
-from faultwise.data.table import Table
-from faultwise.encoders.columns import ColumnEncoder
 from faultwise.evaluate.metrics import metrics
 from faultwise.evaluate.summary import interval
-from faultwise.experts.registry import LANGUAGE_MODEL, ExpertContext, make
-from faultwise.settings import DEFAULT_EXPERTS
+from faultwise.tables.checks.target_leakage import answer_columns, without_answers
+from faultwise.tables.fit.features.columns import ColumnEncoder
+from faultwise.tables.fit.settings import DEFAULT_EXPERTS
+from faultwise.tables.reading.readers import read_source
+from faultwise.tables.reading.table import Table
+from faultwise.verdicts.registry import LANGUAGE_MODEL, ExpertContext, make
 from recipe import data_folder, write_result
 
 KEYS = ("macro_f1", "pr_auc")

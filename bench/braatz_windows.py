@@ -14,12 +14,12 @@ import time
 
 import numpy as np
 
-from faultwise.data.readers import read_source
-from faultwise.diagnosis import contributions_of
-from faultwise.evaluate.protocol import evaluate_table
-from faultwise.judging import judge
-from faultwise.settings import DEFAULT_EXPERTS, FitSettings
-from faultwise.training import Fitted, fit_table
+from faultwise.tables.evaluate.protocol import evaluate_table
+from faultwise.tables.fit.diagnosis import contributions_of
+from faultwise.tables.fit.predicting import judge
+from faultwise.tables.fit.settings import DEFAULT_EXPERTS, FitSettings
+from faultwise.tables.fit.training import Fitted, fit_table
+from faultwise.tables.reading.readers import read_source
 from recipe import data_folder, write_result
 
 EXPECTED = {"4": "XMV(10)", "5": "XMV(11)"}

@@ -23,7 +23,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from faultwise.data.samples import sample_path
+from faultwise.tables.reading.benchmarks.samples import sample_path
 from recipe import RESULTS, write_result
 
 PIECE = 200_000

@@ -22,12 +22,12 @@ import numpy as np
 
 from faultwise import Diagnoser
 from faultwise.cli.out import print_table
-from faultwise.data.readers import read_source
-from faultwise.data.simulate import simulate
-from faultwise.data.table import Table
-from faultwise.errors import RunFolderError
-from faultwise.evaluate.faithfulness import faithfulness
+from faultwise.contracts.errors import RunFolderError
 from faultwise.report.faithfulness import faithfulness_figure, said
+from faultwise.tables.evaluate.faithfulness import faithfulness
+from faultwise.tables.reading.benchmarks.simulate import simulate
+from faultwise.tables.reading.readers import read_source
+from faultwise.tables.reading.table import Table
 from recipe import RESULTS, write_result
 
 SEEDS = {"dev": 51, "judge": 52}

@@ -14,15 +14,15 @@ from typing import Any
 
 import numpy as np
 
-from faultwise.data.image_folders import GOOD
-from faultwise.data.images import read_image
-from faultwise.data.simulated_marks import KINDS, simulated_set
-from faultwise.encoders.backbones import load_backbone
-from faultwise.encoders.patches import PatchEncoder
-from faultwise.evaluate.images import pixel_auroc
-from faultwise.evidence.regions import stretched
-from faultwise.experts.decoder import DecoderSettings, trained
-from faultwise.experts.memory_bank import image_score
+from faultwise.images.data.image_folders import GOOD
+from faultwise.images.data.images import read_image
+from faultwise.images.data.simulated_marks import KINDS, simulated_set
+from faultwise.images.detection.backbones import load_backbone
+from faultwise.images.detection.decoder import DecoderSettings, trained
+from faultwise.images.detection.memory_bank import image_score
+from faultwise.images.detection.patches import PatchEncoder
+from faultwise.images.detection.regions import stretched
+from faultwise.images.metrics import pixel_auroc
 from recipe import data_folder, write_result
 from remembered import auroc
 

@@ -24,8 +24,8 @@ from typing import Any
 import numpy as np
 from PIL import Image as Pillow
 
-from faultwise.data.images import read_image, read_mask
-from faultwise.errors import DataError
+from faultwise.contracts.errors import DataError
+from faultwise.images.data.images import read_image, read_mask
 from recipe import write_result
 
 SECONDS, MEGABYTES = 10, 1_200  # a file may take, and a process hold (NumPy and Pillow themselves take 100)

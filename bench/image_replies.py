@@ -18,13 +18,13 @@ from typing import Any
 
 import numpy as np
 
-from faultwise.data.dialogues import QUESTIONS, Reply, read_reply, shares_of_places
-from faultwise.data.image_converting import convert
-from faultwise.data.image_folders import GOOD, read_image_set
-from faultwise.data.images import read_image
-from faultwise.data.simulated_defects import simulated
-from faultwise.inspector import Inspector
-from faultwise.settings import ImageSettings
+from faultwise.images.data.image_converting import convert
+from faultwise.images.data.image_folders import GOOD, read_image_set
+from faultwise.images.data.images import read_image
+from faultwise.images.data.simulated_defects import simulated
+from faultwise.images.dialogue.dialogues import QUESTIONS, Reply, read_reply, shares_of_places
+from faultwise.images.inspector import Inspector
+from faultwise.images.settings import ImageSettings
 from recipe import data_folder, write_result
 
 ASKED = QUESTIONS["whether"][0]

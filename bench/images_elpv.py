@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from faultwise.inspector import Inspector
-from faultwise.settings import ImageSettings
+from faultwise.images.inspector import Inspector
+from faultwise.images.settings import ImageSettings
 from recipe import write_result
 from remembered import auroc, good_and_bad, interval, remembering
 

@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 from PIL import Image as Pillow
 
-from faultwise.inspector import Inspector
-from faultwise.settings import ImageSettings
+from faultwise.images.inspector import Inspector
+from faultwise.images.settings import ImageSettings
 from recipe import RESULTS, write_result
 
 SIDE = 256

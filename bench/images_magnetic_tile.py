@@ -16,13 +16,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from faultwise.data.image_converting import convert
-from faultwise.data.image_folders import GOOD, read_image_set
-from faultwise.evaluate.image_protocol import pixel_figures
-from faultwise.evaluate.images import auroc_by_kind, image_figures
-from faultwise.experts.memory_bank import image_score
-from faultwise.inspector import Inspector
-from faultwise.settings import ImageSettings
+from faultwise.images.data.image_converting import convert
+from faultwise.images.data.image_folders import GOOD, read_image_set
+from faultwise.images.detection.memory_bank import image_score
+from faultwise.images.few_shot import pixel_figures
+from faultwise.images.inspector import Inspector
+from faultwise.images.metrics import auroc_by_kind, image_figures
+from faultwise.images.settings import ImageSettings
 from recipe import data_folder, write_result
 
 SHOTS = 4

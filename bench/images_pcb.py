@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 from sklearn.metrics import f1_score
 
-from faultwise.data.image_converting import read_boxes
-from faultwise.data.images import read_image
-from faultwise.experts.templates import Comparison, PairRule, box_figures, found_boxes, learnt_rule
-from faultwise.pair_inspector import Pair, PairInspector, kinds_said
+from faultwise.images.data.image_converting import read_boxes
+from faultwise.images.data.images import read_image
+from faultwise.images.detection.templates import Comparison, PairRule, box_figures, found_boxes, learnt_rule
+from faultwise.images.pair_inspector import Pair, PairInspector, kinds_said
 from recipe import data_folder, write_result
 
 LEARNT, JUDGED = "00041", "12000"

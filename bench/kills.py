@@ -26,9 +26,9 @@ import pandas as pd
 from tqdm import tqdm
 
 from faultwise import Diagnoser
-from faultwise.data.samples import sample_path
-from faultwise.errors import RunFolderError
-from faultwise.runs import read_manifest
+from faultwise.contracts.errors import RunFolderError
+from faultwise.runs.folders import read_manifest
+from faultwise.tables.reading.benchmarks.samples import sample_path
 from recipe import RESULTS, write_result
 
 FLAGS = ["--target", "fault", "--group", "run", "--experts", "logistic-regression", "--most-rows", "3000"]

@@ -34,19 +34,19 @@ from scipy.stats import t
 from sklearn.metrics import f1_score
 from sklearn.model_selection import StratifiedKFold
 
-from faultwise.data.answers import without_answers
-from faultwise.data.drawing import draw_evenly
-from faultwise.data.readers import read_source
-from faultwise.data.splits import row_hashes
-from faultwise.data.stretches import stretches
-from faultwise.encoders.columns import ColumnEncoder
-from faultwise.encoders.windows import WindowEncoder
-from faultwise.evaluate.thesis import ROWS, draw, read_parts
-from faultwise.experts.language import LanguageExpert
-from faultwise.experts.registry import LANGUAGE_MODEL, ExpertContext, make
-from faultwise.experts.settings import LanguageSettings
-from faultwise.llm.row_encoder import variables
-from faultwise.settings import DEFAULT_EXPERTS
+from faultwise.language.classifier.expert import LanguageExpert
+from faultwise.language.classifier.row_encoder import variables
+from faultwise.language.settings import LanguageSettings
+from faultwise.tables.checks.overlap import row_hashes
+from faultwise.tables.checks.target_leakage import without_answers
+from faultwise.tables.evaluate.thesis import ROWS, draw, read_parts
+from faultwise.tables.fit.features.columns import ColumnEncoder
+from faultwise.tables.fit.features.windows import WindowEncoder
+from faultwise.tables.fit.settings import DEFAULT_EXPERTS
+from faultwise.tables.reading.readers import read_source
+from faultwise.verdicts.drawing import draw_evenly
+from faultwise.verdicts.registry import LANGUAGE_MODEL, ExpertContext, make
+from faultwise.verdicts.stretches import stretches
 from promises import pool, some_runs, table
 from recipe import data_folder, write_result
 

@@ -27,9 +27,9 @@ from typing import Any
 
 import numpy as np
 
-from faultwise.experts.language import LanguageExpert
-from faultwise.experts.settings import LanguageSettings
-from faultwise.experts.text_way import TextWay
+from faultwise.language.classifier.expert import LanguageExpert
+from faultwise.language.classifier.text_input import TextWay
+from faultwise.language.settings import LanguageSettings
 from language_studies import rows
 from recipe import write_result
 
@@ -45,10 +45,10 @@ class Recipe:
     def __init__(self, cache: Path) -> None:
         import torch
 
-        from faultwise.llm.forms import FormConfig, attach
-        from faultwise.llm.generating import Writing
-        from faultwise.llm.loading import load
-        from faultwise.llm.prompts import PromptBuilder
+        from faultwise.language.adapters import FormConfig, attach
+        from faultwise.language.generating import Writing
+        from faultwise.language.loading import load
+        from faultwise.language.prompts import PromptBuilder
 
         X, y, X_held, y_held = rows(ROWS, SEED, HELD, ROWS)
         classes, codes = np.unique(y, return_inverse=True)

@@ -23,16 +23,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from faultwise.encoders.sentence import Sentence
-from faultwise.encoders.text import ShortText
-from faultwise.experts.settings import LanguageSettings
-from faultwise.experts.token_way import TokenWay
-from faultwise.llm.forms import FormConfig, attach
-from faultwise.llm.labels import LabelTree
-from faultwise.llm.loading import fast_dtype, load
-from faultwise.llm.prompts import PromptBuilder
-from faultwise.llm.questions import TextQuestions
-from faultwise.llm.scoring import score
+from faultwise.language.adapters import FormConfig, attach
+from faultwise.language.classifier.sentence import Sentence
+from faultwise.language.classifier.text import ShortText
+from faultwise.language.classifier.token_input import TokenWay
+from faultwise.language.labels import LabelTree
+from faultwise.language.loading import fast_dtype, load
+from faultwise.language.prompts import PromptBuilder
+from faultwise.language.questions import TextQuestions
+from faultwise.language.scoring import score
+from faultwise.language.settings import LanguageSettings
 from recipe import RESULTS, write_result
 
 MODEL, ROWS, BATCH, VARIABLES, CLASSES = "smollm2-135m-instruct", 512, 32, 52, 4
@@ -83,7 +83,7 @@ class Sides:
         self, rows: int = ROWS, variables: int = VARIABLES, classes: int = CLASSES, k: int = 2
     ) -> tuple[float, int]:
         """Rows per second from features to probabilities, and tokens per row."""
-        from faultwise.llm.row_encoder import RowEncoder, RowScale
+        from faultwise.language.classifier.row_encoder import RowEncoder, RowScale
 
         X, codes = table(rows, variables, classes)
         way = TokenWay(LanguageSettings(tokens=k))

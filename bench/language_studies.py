@@ -28,13 +28,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from faultwise.encoders.text import ShortText
-from faultwise.encoders.windows import WindowEncoder
-from faultwise.evaluate.thesis import read_parts
-from faultwise.experts.language import LanguageExpert
-from faultwise.experts.registry import LANGUAGE_MODEL, ExpertContext, make
-from faultwise.experts.settings import LanguageSettings
-from faultwise.settings import DEFAULT_EXPERTS
+from faultwise.language.classifier.expert import LanguageExpert
+from faultwise.language.classifier.text import ShortText
+from faultwise.language.settings import LanguageSettings
+from faultwise.tables.evaluate.thesis import read_parts
+from faultwise.tables.fit.features.windows import WindowEncoder
+from faultwise.tables.fit.settings import DEFAULT_EXPERTS
+from faultwise.verdicts.registry import LANGUAGE_MODEL, ExpertContext, make
 from language_level import hidden
 from recipe import data_folder, write_result
 

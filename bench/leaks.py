@@ -20,12 +20,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from faultwise.data.answers import answer_columns
-from faultwise.data.leaks import LeakReport, find_leaks
-from faultwise.data.readers import read_source
-from faultwise.data.samples import sample_path
-from faultwise.data.table import Roles, Table
-from faultwise.evaluate.leakage import side_by_side
+from faultwise.tables.checks.leaks import LeakReport, find_leaks
+from faultwise.tables.checks.target_leakage import answer_columns
+from faultwise.tables.evaluate.leakage import side_by_side
+from faultwise.tables.reading.benchmarks.samples import sample_path
+from faultwise.tables.reading.readers import read_source
+from faultwise.tables.reading.table import Roles, Table
 from make_hst import make_hst
 from recipe import data_folder, write_result
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from faultwise.data.simulate import VARIABLES, simulate
+from faultwise.tables.reading.benchmarks.simulate import VARIABLES, simulate
 
 SEED = 20261121
 # Reactor temperature and the pressures move by less than two units of their fourth digit in normal operation.

@@ -20,8 +20,8 @@ import numpy as np
 import pandas as pd
 
 from faultwise import Diagnoser
-from faultwise.data.readers import read_source
-from faultwise.data.simulate import simulate
+from faultwise.tables.reading.benchmarks.simulate import simulate
+from faultwise.tables.reading.readers import read_source
 from recipe import data_folder, write_result
 
 EASY = (1, 2, 6, 7, 8, 12, 13, 14, 17, 18)

@@ -41,11 +41,11 @@ os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
 import numpy as np
 import pandas as pd
 
-from faultwise.data.about import read_about
-from faultwise.data.delimited import read_delimited
-from faultwise.data.delimited_batches import read_delimited_batches
-from faultwise.data.readers import read_source
-from faultwise.errors import UserError
+from faultwise.contracts.errors import UserError
+from faultwise.evidence.about import read_about
+from faultwise.tables.reading.readers import read_source
+from faultwise.tables.reading.text.delimited import read_delimited
+from faultwise.tables.reading.text.delimited_batches import read_delimited_batches
 
 SECONDS = 10
 BYTES = 2 << 30
@@ -147,9 +147,9 @@ def bases() -> tuple[Base, ...]:
         Base("d01.dat", upright.getvalue().encode(), "braatz"),
         Base("about.yaml", ABOUT.encode(), "about"),
     ]
-    if importlib.util.find_spec("faultwise.data.rules"):
+    if importlib.util.find_spec("faultwise.tables.checks.rules"):
         found.append(Base("rules.yaml", RULES.encode(), "rules"))
-    if importlib.util.find_spec("faultwise.data.r_data") and importlib.util.find_spec("rdata"):
+    if importlib.util.find_spec("faultwise.tables.reading.r_data") and importlib.util.find_spec("rdata"):
         import rdata
 
         with tempfile.TemporaryDirectory() as folder:
@@ -301,7 +301,7 @@ def read(base: Base, path: Path, rng: random.Random) -> None:
     elif base.reader == "about":
         read_about(path)
     elif base.reader == "rules":
-        from faultwise.data.rules import read_rules
+        from faultwise.tables.checks.rules import read_rules
 
         read_rules(path)
     else:

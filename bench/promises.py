@@ -28,11 +28,11 @@ import numpy as np
 import pandas as pd
 
 from faultwise import Diagnoser
-from faultwise.data.simulate import simulate
-from faultwise.data.stretches import stretches
-from faultwise.data.table import Roles, Table
 from faultwise.evaluate.alarms import Debounce, detection, predicted_false_alarms
-from faultwise.experts.calibration import standings
+from faultwise.tables.reading.benchmarks.simulate import simulate
+from faultwise.tables.reading.table import Roles, Table
+from faultwise.verdicts.calibration import standings
+from faultwise.verdicts.stretches import stretches
 from recipe import write_result
 
 TWICE = ("1", "2", "7", "8", "13", "17")

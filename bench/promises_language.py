@@ -21,18 +21,18 @@ import numpy as np
 import pandas as pd
 
 from faultwise import Diagnoser
-from faultwise.data.drawing import draw_evenly
-from faultwise.data.folds import folds
-from faultwise.data.stretches import stretches
-from faultwise.evaluate.faithfulness import cited_variables, faithfulness
-from faultwise.experts.calibration import calibrate
-from faultwise.experts.detection import Detector
-from faultwise.experts.ensemble import Ensemble, Labelled
-from faultwise.experts.fusion import Fusion
-from faultwise.experts.language import LanguageExpert
-from faultwise.experts.novelty import Novelty
-from faultwise.experts.settings import LanguageSettings
-from faultwise.training import Fitted
+from faultwise.language.classifier.expert import LanguageExpert
+from faultwise.language.settings import LanguageSettings
+from faultwise.tables.evaluate.faithfulness import cited_variables, faithfulness
+from faultwise.tables.fit.training import Fitted
+from faultwise.verdicts.calibration import calibrate
+from faultwise.verdicts.detection import Detector
+from faultwise.verdicts.drawing import draw_evenly
+from faultwise.verdicts.ensemble import Ensemble, Labelled
+from faultwise.verdicts.folds import folds
+from faultwise.verdicts.fusion import Fusion
+from faultwise.verdicts.novelty import Novelty
+from faultwise.verdicts.stretches import stretches
 from promises import CLASSES, COVERAGES, FIT, NORMAL, RATES, pool, shares, some_runs, standing_shares, table
 from recipe import write_result
 

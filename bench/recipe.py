@@ -10,7 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from faultwise.runs import commit
+from faultwise.runs.folders import commit
 
 __all__ = ["RESULTS", "data_folder", "read_result", "write_result"]
 

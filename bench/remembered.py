@@ -11,11 +11,11 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from faultwise.data.image_converting import KINDS
-from faultwise.data.image_folders import GOOD
-from faultwise.data.images import read_image
-from faultwise.encoders.backbones import Backbone, load_backbone
-from faultwise.encoders.patches import PatchEncoder
+from faultwise.images.data.image_converting import KINDS
+from faultwise.images.data.image_folders import GOOD
+from faultwise.images.data.images import read_image
+from faultwise.images.detection.backbones import Backbone, load_backbone
+from faultwise.images.detection.patches import PatchEncoder
 from recipe import data_folder
 
 

@@ -26,8 +26,8 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from faultwise.data.simulate import VARIABLES, simulate
-from faultwise.evidence.sensors import SensorCheck
+from faultwise.tables.checks.sensors import SensorCheck
+from faultwise.tables.reading.benchmarks.simulate import VARIABLES, simulate
 from recipe import write_result
 
 SETS: dict[str, dict[str, Any]] = {

@@ -20,9 +20,9 @@ import numpy as np
 import pandas as pd
 
 from faultwise import Diagnoser
-from faultwise.data.readers import read_source
-from faultwise.data.samples import companion_path, sample_path
-from faultwise.follow import Follower
+from faultwise.tables.fit.follow import Follower
+from faultwise.tables.reading.benchmarks.samples import companion_path, sample_path
+from faultwise.tables.reading.readers import read_source
 from recipe import write_result
 
 EXPERTS = ("gradient-boosting", "logistic-regression")

@@ -15,9 +15,9 @@ import pandas as pd
 from charts import verdict_chart
 from drawing import places, save
 from faultwise import Diagnoser
-from faultwise.data.readers import read_source
 from faultwise.report.save import save_report
 from faultwise.report.words import headline
+from faultwise.tables.reading.readers import read_source
 from pump import SENSORS, UNITS, pump_run, pump_runs
 
 

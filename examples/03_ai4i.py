@@ -20,7 +20,7 @@ from sklearn.metrics import average_precision_score
 from charts import precision_chart
 from drawing import places, save
 from faultwise import Diagnoser
-from faultwise.data.readers import read_source
+from faultwise.tables.reading.readers import read_source
 
 FLAGS = ("TWF", "HDF", "PWF", "OSF")
 

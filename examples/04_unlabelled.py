@@ -13,8 +13,8 @@ import pandas as pd
 from charts import monitor_chart
 from drawing import places, save
 from faultwise import Diagnoser
-from faultwise.data.table import Roles, Table
 from faultwise.report.words import headline
+from faultwise.tables.reading.table import Roles, Table
 from pump import SENSORS, pump_run
 
 RULES = """

@@ -17,8 +17,8 @@ import pandas as pd
 from charts import stream_chart
 from drawing import places, save
 from faultwise import Diagnoser
-from faultwise.data.table import Roles, Table
-from faultwise.follow import Follower
+from faultwise.tables.fit.follow import Follower
+from faultwise.tables.reading.table import Roles, Table
 from pump import SENSORS, pump_run, pump_runs
 
 ONSET = 70

@@ -15,9 +15,9 @@ from pathlib import Path
 from charts import expert_chart
 from drawing import places, save
 from faultwise import Diagnoser
-from faultwise.data.table import Roles, Table
-from faultwise.evaluate.protocol import evaluate_table
-from faultwise.experts.registry import available
+from faultwise.tables.evaluate.protocol import evaluate_table
+from faultwise.tables.reading.table import Roles, Table
+from faultwise.verdicts.registry import available
 from pump import SENSORS, pump_runs
 
 PACKAGE = Path(__file__).parent / "own_expert"

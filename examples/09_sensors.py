@@ -13,7 +13,7 @@ import pandas as pd
 
 from charts import sensors_chart
 from drawing import places, save
-from faultwise.evidence.sensors import SensorCheck
+from faultwise.tables.checks.sensors import SensorCheck
 from pump import SENSORS, pump_run, pump_runs
 
 AT = 90

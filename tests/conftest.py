@@ -100,7 +100,8 @@ CHATML = (
 @pytest.fixture(scope="session")
 def short_encoder() -> Iterator[None]:
     """Train the encoder of rows for a second at most: one teacher, few lessons, few steps. The way is the same."""
-    from faultwise.experts import distilling, token_way
+    from faultwise.language.classifier import distilling
+    from faultwise.language.classifier import token_input as token_way
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(distilling, "TEACHERS", ("logistic-regression",))
@@ -150,7 +151,7 @@ def edges() -> Any:
     import torch
     from torch.nn import functional
 
-    from faultwise.encoders.backbones import Backbone
+    from faultwise.images.detection.backbones import Backbone
 
     class Edges(torch.nn.Module):
         def __init__(self) -> None:

@@ -18,10 +18,10 @@ from sklearn.base import clone, is_classifier
 from sklearn.model_selection import cross_val_score
 
 from faultwise import Diagnoser, UserError
-from faultwise.contracts import Case, Finding
-from faultwise.data.about import About, Variable
-from faultwise.data.folds import folds
-from faultwise.errors import DataError
+from faultwise.contracts.errors import DataError
+from faultwise.contracts.records import Case, Finding
+from faultwise.evidence.about import About, Variable
+from faultwise.verdicts.folds import folds
 
 GOLDEN = Path(__file__).parent / "golden" / "diagnosis.json"
 X_COLUMNS = ["flow", "level", "temp"]
@@ -158,7 +158,7 @@ def test_held_out_rows_are_never_trained_on(plant: Any, kind: str) -> None:
 
 def test_experts_are_judged_on_runs_they_have_not_seen(plant: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Seen through the expert itself: every held-out prediction is of rows that this fit was not given."""
-    from faultwise.experts.classical import ClassicalExpert
+    from faultwise.tables.fit.experts.classical import ClassicalExpert
 
     fit, predict = ClassicalExpert.fit, ClassicalExpert.predict_proba
     judged = []

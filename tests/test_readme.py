@@ -13,8 +13,8 @@ import pytest
 
 import faultwise
 from faultwise.cli.main import build_parser
-from faultwise.contracts import Expert
-from faultwise.experts.registry import ExpertContext
+from faultwise.contracts.records import Expert
+from faultwise.verdicts.registry import ExpertContext
 
 PACKAGE = Path(faultwise.__file__).parent
 ROOT = Path(__file__).parents[1]

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from faultwise.experts.registry import ExpertContext
+from faultwise.verdicts.registry import ExpertContext
 
 __all__ = ["PumpBalance", "balances", "pump_balance"]
 
@@ -30,7 +30,7 @@ def balances(X: pd.DataFrame) -> np.ndarray:
 
 
 class PumpBalance:
-    """Keeps the contract of `faultwise.contracts.Expert`; it need not inherit from anything."""
+    """Keeps the contract of `faultwise.contracts.records.Expert`; it need not inherit from anything."""
 
     def __init__(self) -> None:
         self.name = "pump-balance"  # the name of the entry point

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from faultwise.errors import UserError
+from faultwise.contracts.errors import UserError
 
 if TYPE_CHECKING:
     from faultwise.diagnoser import Diagnoser

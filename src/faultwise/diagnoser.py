@@ -15,28 +15,28 @@ import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator, ClassifierMixin
 
-from faultwise.calibrating import recalibrated
-from faultwise.contracts import Diagnosis
-from faultwise.data.about import About, read_about
-from faultwise.data.answers import without_answers
-from faultwise.data.batches import is_large, rows_up_to
-from faultwise.data.frames import as_frame, unused_name
-from faultwise.data.readers import read_source
-from faultwise.data.rules import Rules, read_rules
-from faultwise.data.stretches import stretches
-from faultwise.data.table import Roles, Table, label_text
-from faultwise.diagnosis import diagnose_table
-from faultwise.encoders.windows import Features
-from faultwise.errors import DataError, RunFolderError, UserError, closest
-from faultwise.experts.registry import ExpertContext
-from faultwise.judging import asked, completed, encoded, judge, judged_lines, spread
-from faultwise.llm import curves
-from faultwise.monitoring import fit_normal
-from faultwise.runs import located, read_manifest, write_run
-from faultwise.settings import FitSettings, from_mapping
-from faultwise.storing import read_fitted, write_fitted
-from faultwise.stream import RowStream
-from faultwise.training import Fitted, fit_table, language_settings, normal_label
+from faultwise.contracts.errors import DataError, RunFolderError, UserError, closest
+from faultwise.contracts.records import Diagnosis
+from faultwise.evidence.about import About, read_about
+from faultwise.language import curves
+from faultwise.runs.folders import located, read_manifest, write_run
+from faultwise.tables.checks.rules import Rules, read_rules
+from faultwise.tables.checks.target_leakage import without_answers
+from faultwise.tables.fit.diagnosis import diagnose_table
+from faultwise.tables.fit.features.windows import Features
+from faultwise.tables.fit.monitoring import fit_normal
+from faultwise.tables.fit.predicting import asked, completed, encoded, judge, judged_lines, spread
+from faultwise.tables.fit.recalibration import recalibrated
+from faultwise.tables.fit.settings import FitSettings, from_mapping
+from faultwise.tables.fit.storage import read_fitted, write_fitted
+from faultwise.tables.fit.stream import RowStream
+from faultwise.tables.fit.training import Fitted, fit_table, language_settings, normal_label
+from faultwise.tables.reading.batches import is_large, rows_up_to
+from faultwise.tables.reading.frames import as_frame, unused_name
+from faultwise.tables.reading.readers import read_source
+from faultwise.tables.reading.table import Roles, Table, label_text
+from faultwise.verdicts.registry import ExpertContext
+from faultwise.verdicts.stretches import stretches
 
 __all__ = ["Diagnoser"]
 
@@ -244,7 +244,7 @@ class Diagnoser(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         from importlib.metadata import version
 
         from faultwise import __version__
-        from faultwise.runs import commit
+        from faultwise.runs.folders import commit
 
         packages = ("numpy", "pandas", "scikit-learn", "torch", "transformers")
         record = self.fitted_.record

@@ -56,10 +56,10 @@ def run(args: argparse.Namespace) -> int:
 
 def _check(args: argparse.Namespace) -> None:
     """Refuse what cannot be done before anything is loaded. Raises UserError."""
-    from faultwise.errors import UserError
+    from faultwise.contracts.errors import UserError
     from faultwise.evaluate.alarms import Debounce
     from faultwise.report.alarms import ENDINGS
-    from faultwise.report.save import check_place
+    from faultwise.runs.files import check_place
 
     if args.debounce is not None:
         Debounce.read(args.debounce)
@@ -72,7 +72,7 @@ def _check(args: argparse.Namespace) -> None:
 
 
 def _check_detects(folder: Path, ensemble: Any) -> None:
-    from faultwise.errors import UserError
+    from faultwise.contracts.errors import UserError
 
     if ensemble.detector.normal is None:
         raise UserError(
@@ -86,9 +86,9 @@ def _check_detects(folder: Path, ensemble: Any) -> None:
 def _result(args: argparse.Namespace, diagnoser: Any) -> dict[str, Any]:
     """Judge the source as in operation, and return all figures."""
     from faultwise.evaluate.alarms import DEFAULT, Debounce
-    from faultwise.evaluate.in_time import in_time
-    from faultwise.evaluate.protocol import normal_in, seen_again
-    from faultwise.judging import completed
+    from faultwise.tables.evaluate.alarm_figures import in_time
+    from faultwise.tables.evaluate.protocol import normal_in, seen_again
+    from faultwise.tables.fit.predicting import completed
 
     fitted = diagnoser.fitted_
     table = diagnoser.read(args.source, target=args.target)

@@ -25,9 +25,9 @@ def add(commands: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run every class and print one table."""
-    from faultwise.data.image_folders import categories, read_image_set
-    from faultwise.errors import DataError, UserError
-    from faultwise.evaluate.image_protocol import PUBLISHED, few_shot, macro
+    from faultwise.contracts.errors import DataError, UserError
+    from faultwise.images.data.image_folders import categories, read_image_set
+    from faultwise.images.few_shot import PUBLISHED, few_shot, macro
 
     try:
         shots = [int(one) for one in args.shots.split(",")]

@@ -34,7 +34,7 @@ def add(commands: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Calibrate and save."""
     from faultwise.diagnoser import Diagnoser
-    from faultwise.runs import check_target
+    from faultwise.runs.folders import check_target
 
     out = args.out or args.run_folder
     if args.out:

@@ -26,9 +26,9 @@ def add(commands: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Say the verdict, then answer: the image is looked at once, whatever is asked."""
-    from faultwise.data.dialogues import QUESTIONS, read_reply
-    from faultwise.errors import UserError
-    from faultwise.inspector import Inspector
+    from faultwise.contracts.errors import UserError
+    from faultwise.images.dialogue.dialogues import QUESTIONS, read_reply
+    from faultwise.images.inspector import Inspector
 
     inspector = Inspector.load(args.run_folder, progress=watched(args))
     if inspector.voice is None:

@@ -9,7 +9,7 @@ from faultwise.cli.flags import add_role_flags
 from faultwise.cli.out import plain, print_json, print_table, say, say_notes
 
 if TYPE_CHECKING:
-    from faultwise.data.table import Table
+    from faultwise.tables.reading.table import Table
 
 __all__ = ["add_check", "run_check"]
 
@@ -31,11 +31,11 @@ def add_check(actions: Any) -> argparse.ArgumentParser:
 
 def run_check(args: argparse.Namespace) -> int:
     """Find leaks, measure scores, print."""
-    from faultwise.data.leaks import find_leaks
-    from faultwise.data.readers import read_source
-    from faultwise.data.table import label_text
-    from faultwise.settings import FitSettings
-    from faultwise.training import normal_label
+    from faultwise.tables.checks.leaks import find_leaks
+    from faultwise.tables.fit.settings import FitSettings
+    from faultwise.tables.fit.training import normal_label
+    from faultwise.tables.reading.readers import read_source
+    from faultwise.tables.reading.table import label_text
 
     ignored = tuple(name.strip() for name in (args.ignore or "").split(",") if name.strip())
     roles: dict[str, Any] = {"target": args.target, "group": args.group, "time": args.time, "ignore": ignored}
@@ -48,7 +48,7 @@ def run_check(args: argparse.Namespace) -> int:
     report = find_leaks(table, against, normal)
     scores: dict[str, Any] | None = None
     if args.scores:
-        from faultwise.evaluate.leakage import side_by_side
+        from faultwise.tables.evaluate.leakage import side_by_side
 
         scores = side_by_side(table, report, against)
     if args.json:
@@ -63,8 +63,8 @@ def run_check(args: argparse.Namespace) -> int:
 
 def _other(args: argparse.Namespace, table: Table) -> Table:
     """Read the other source, with those of the roles that it has columns for: it may be without labels."""
-    from faultwise.data.readers import in_roles, read_source
-    from faultwise.data.table import Roles
+    from faultwise.tables.reading.readers import in_roles, read_source
+    from faultwise.tables.reading.table import Roles
 
     roles = table.roles
     # A source that holds both parts of a known set is taken in its test part.

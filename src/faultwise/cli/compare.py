@@ -81,10 +81,10 @@ def run(args: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from faultwise.evaluate.record import LANGUAGE_KEYS, read_record
-    from faultwise.experts.registry import LANGUAGE_MODEL
     from faultwise.report.comparison import save_comparison, shown
-    from faultwise.runs import commit
-    from faultwise.training import language_settings
+    from faultwise.runs.folders import commit
+    from faultwise.tables.fit.training import language_settings
+    from faultwise.verdicts.registry import LANGUAGE_MODEL
 
     experts = tuple(dict.fromkeys(settings.experts))
     protocol: Protocol = getattr(protocols, args.protocol)(args, settings, experts)
@@ -153,9 +153,9 @@ def _light(record: dict[str, Any]) -> dict[str, Any]:
 
 def _check(args: argparse.Namespace, settings: Any) -> None:
     """Refuse what the protocol does not know, before anything is read. Raises UserError."""
-    from faultwise.errors import UserError, closest
+    from faultwise.contracts.errors import UserError, closest
     from faultwise.report.comparison import ENDINGS
-    from faultwise.report.save import check_place
+    from faultwise.runs.files import check_place
 
     if args.protocol not in PROTOCOLS:
         near = closest(args.protocol, PROTOCOLS)

@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
     if args.action == "convert":
         return _convert(args)
     if args.action == "list":
-        from faultwise.data import samples
+        from faultwise.tables.reading.benchmarks import samples
 
         known = samples.available()
         if args.json:
@@ -59,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
                 print(f"\n{one['name']}: {one['provenance']}.")
         return 0
     if args.action == "get":
-        from faultwise.data import samples
+        from faultwise.tables.reading.benchmarks import samples
 
         paths = [str(path) for path in samples.get(args.name, args.out)]
         print_json({"files": paths}) if args.json else print("\n".join(paths))
@@ -68,8 +68,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _convert(args: argparse.Namespace) -> int:
-    from faultwise.data.image_converting import convert
-    from faultwise.errors import UserError
+    from faultwise.contracts.errors import UserError
+    from faultwise.images.data.image_converting import convert
 
     if not 0 < args.share < 1:
         raise UserError(f"--share is {args.share:g}: choose a share of the good images between 0 and 1.")
@@ -82,9 +82,9 @@ def _convert(args: argparse.Namespace) -> int:
 
 
 def _simulate(args: argparse.Namespace) -> int:
-    from faultwise.data.simulate import simulate
-    from faultwise.errors import UserError
-    from faultwise.report.tables import write_table
+    from faultwise.contracts.errors import UserError
+    from faultwise.runs.tables import write_table
+    from faultwise.tables.reading.benchmarks.simulate import simulate
 
     if args.out.suffix not in (".parquet", ".csv"):
         raise UserError(f"`{args.out}` ends in `{args.out.suffix}`: choose .parquet or .csv.")
@@ -112,7 +112,7 @@ def numbers(text: str) -> list[int]:
     >>> numbers("0,4-6")
     [0, 4, 5, 6]
     """
-    from faultwise.errors import UserError
+    from faultwise.contracts.errors import UserError
 
     found: list[int] = []
     for part in text.split(","):

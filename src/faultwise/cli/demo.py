@@ -37,10 +37,10 @@ def run(args: argparse.Namespace) -> int:
     from dataclasses import asdict, replace
 
     from faultwise.diagnoser import Diagnoser
-    from faultwise.evaluate.protocol import evaluate_table, leaderboard
     from faultwise.report.save import save_report
     from faultwise.report.text import render_text
-    from faultwise.runs import check_target
+    from faultwise.runs.folders import check_target
+    from faultwise.tables.evaluate.protocol import evaluate_table, leaderboard
 
     started = time.monotonic()
     run_folder, report = args.out / "run", args.out / "report.html"
@@ -75,11 +75,11 @@ def _parts(folder: str | None) -> tuple[Any, Any]:
     """Return training and test tables; of the shipped sample every third run of a fault is the test."""
     import numpy as np
 
-    from faultwise.data.readers import read_source
+    from faultwise.tables.reading.readers import read_source
 
     if folder is not None:
         return read_source(folder, part="train"), read_source(folder, part="test")
-    from faultwise.data.samples import companion_path, sample_path
+    from faultwise.tables.reading.benchmarks.samples import companion_path, sample_path
 
     table = read_source(
         sample_path("tep-sample"),

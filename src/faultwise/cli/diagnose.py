@@ -78,8 +78,9 @@ def run(args: argparse.Namespace) -> int:
 
 def _check(args: argparse.Namespace) -> None:
     """Refuse what cannot be done before anything is loaded. Raises UserError."""
-    from faultwise.errors import UserError
-    from faultwise.report.save import SUFFIXES, check_place
+    from faultwise.contracts.errors import UserError
+    from faultwise.report.save import SUFFIXES
+    from faultwise.runs.files import check_place
 
     if args.report:
         check_place(args.report, SUFFIXES)
@@ -100,7 +101,7 @@ def _check(args: argparse.Namespace) -> None:
 
 
 def _bulk(args: argparse.Namespace, diagnoser: Any) -> int:
-    from faultwise.bulk import diagnose_file
+    from faultwise.tables.fit.bulk import diagnose_file
 
     told = diagnose_file(diagnoser, args.source, args.out, every=not args.labels_only, progress=watched(args))
     say_notes(told["notes"])
@@ -118,7 +119,7 @@ def _bulk(args: argparse.Namespace, diagnoser: Any) -> int:
 
 
 def _follow(args: argparse.Namespace, diagnoser: Any) -> int:
-    from faultwise.follow import Follower
+    from faultwise.tables.fit.follow import Follower
 
     follower = Follower(diagnoser, args.source, state=args.state, out=args.out, poll=args.poll, idle=args.idle)
     there = "" if Path(args.source).exists() else " (not there yet: waiting)"

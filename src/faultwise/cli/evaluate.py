@@ -28,7 +28,7 @@ def run(args: argparse.Namespace) -> int:
     if is_run_on_images(args.run_folder):
         return evaluate_images(args)
     from faultwise.diagnoser import Diagnoser
-    from faultwise.evaluate.protocol import evaluate_table, leaderboard
+    from faultwise.tables.evaluate.protocol import evaluate_table, leaderboard
 
     check_score_rows(args)
     diagnoser = Diagnoser.load(args.run_folder, progress=watched(args))

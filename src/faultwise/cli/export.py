@@ -22,8 +22,8 @@ def add(commands: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Export and say how far file and run are apart."""
-    from faultwise.exporting import export
-    from faultwise.inspector import Inspector
+    from faultwise.images.exporting import export
+    from faultwise.images.inspector import Inspector
 
     figures = export(Inspector.load(args.run_folder, progress=watched(args)), args.out)
     if args.json:

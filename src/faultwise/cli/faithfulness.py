@@ -32,11 +32,11 @@ def add(commands: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Test, print, and write what was asked for."""
+    from faultwise.contracts.errors import UserError
     from faultwise.diagnoser import Diagnoser
-    from faultwise.errors import UserError
-    from faultwise.evaluate.faithfulness import faithfulness
     from faultwise.report.faithfulness import ENDINGS, said, save_faithfulness
-    from faultwise.report.save import check_place
+    from faultwise.runs.files import check_place
+    from faultwise.tables.evaluate.faithfulness import faithfulness
 
     if args.out:
         check_place(args.out, ENDINGS)

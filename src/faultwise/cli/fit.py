@@ -30,8 +30,8 @@ def add(commands: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Fit and save."""
-    from faultwise.data.image_folders import holds_images
-    from faultwise.runs import check_target
+    from faultwise.images.data.image_folders import holds_images
+    from faultwise.runs.folders import check_target
 
     check_target(args.out)
     if holds_images(args.source):
@@ -40,11 +40,11 @@ def run(args: argparse.Namespace) -> int:
         return fit_images(args)
     check_no_image_flags(args)
     settings = fit_settings(args)
-    from faultwise.data.batches import is_large
-    from faultwise.data.readers import read_source
-    from faultwise.data.sampling import read_sample
+    from faultwise.contracts.errors import DataError, listing
     from faultwise.diagnoser import Diagnoser
-    from faultwise.errors import DataError, listing
+    from faultwise.tables.reading.batches import is_large
+    from faultwise.tables.reading.readers import read_source
+    from faultwise.tables.reading.sampling import read_sample
 
     ignored = tuple(name.strip() for name in (args.ignore or "").split(",") if name.strip())
     roles = {"target": args.target, "group": args.group, "time": args.time, "ignore": ignored}
@@ -72,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print_json({"run": str(folder), **fitted.record, "notes": fitted.notes})
         return 0
-    from faultwise.evaluate.protocol import leaderboard
+    from faultwise.tables.evaluate.protocol import leaderboard
 
     if settings.normal_only:
         print("On normal rows that the monitor was not fitted on:")

@@ -8,8 +8,10 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from faultwise.errors import UserError
-from faultwise.settings import FitSettings, ImageSettings, built, from_mapping, read_settings
+from faultwise.contracts.errors import UserError
+from faultwise.contracts.settings import built, read_settings
+from faultwise.images.settings import ImageSettings
+from faultwise.tables.fit.settings import FitSettings, from_mapping
 
 __all__ = [
     "add_fit_flags",

@@ -13,11 +13,11 @@ from faultwise.cli.out import plain, print_json, print_table, say, say_by_kind, 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from faultwise.data.image_folders import ImageSet
-    from faultwise.evidence.inspection import Inspection
-    from faultwise.inspector import Inspector
-    from faultwise.pair_inspector import PairInspector
-    from faultwise.text_inspector import TextInspector
+    from faultwise.images.data.image_folders import ImageSet
+    from faultwise.images.inspection import Inspection
+    from faultwise.images.inspector import Inspector
+    from faultwise.images.pair_inspector import PairInspector
+    from faultwise.images.text_inspector import TextInspector
 
 __all__ = ["diagnose_images", "evaluate_images", "fit_images", "is_run_on_images"]
 
@@ -32,7 +32,7 @@ def is_run_on_images(folder: Path) -> bool:
 def _kind(folder: Path) -> object:
     import json
 
-    from faultwise.runs import located
+    from faultwise.runs.folders import located
 
     try:
         manifest = json.loads((located(folder) / "manifest.json").read_text(encoding="utf-8"))
@@ -48,8 +48,8 @@ def fit_images(args: argparse.Namespace) -> int:
         unused = [*(field for field in asdict(settings) if field != "backbone"), "category"]
         refuse(args, unused, "changes nothing without good images (--zero-shot)")
         return _fit_without_images(args, settings.backbone)
-    from faultwise.errors import DataError
-    from faultwise.inspector import Inspector
+    from faultwise.contracts.errors import DataError
+    from faultwise.images.inspector import Inspector
 
     images, white = _read(args.source, args.category, watched(args))
     if images.layout == "pairs":
@@ -87,7 +87,7 @@ def fit_images(args: argparse.Namespace) -> int:
 
 def _fit_without_images(args: argparse.Namespace, backbone: str) -> int:
     """Save a run that judges by texts: no image of the source is learnt from."""
-    from faultwise.text_inspector import TextInspector, TextSettings
+    from faultwise.images.text_inspector import TextInspector, TextSettings
 
     inspector = TextInspector(TextSettings(args.zero_shot, backbone))
     say_notes(inspector.notes)
@@ -103,7 +103,7 @@ def _fit_without_images(args: argparse.Namespace, backbone: str) -> int:
 
 def diagnose_images(args: argparse.Namespace) -> int:
     """Inspect an image, or all images of a folder."""
-    from faultwise.errors import UserError
+    from faultwise.contracts.errors import UserError
     from faultwise.report.images import SUFFIXES, ImagePage
 
     unused = ("row", "lm_score_rows", "expert", "follow", "labels_only", "state", "idle")
@@ -148,11 +148,11 @@ def evaluate_images(args: argparse.Namespace) -> int:
     """Judge a run on labelled images: the test part of the MVTec layout."""
     import numpy as np
 
-    from faultwise.data.image_folders import GOOD
-    from faultwise.errors import DataError
-    from faultwise.evaluate.image_protocol import pixel_figures
-    from faultwise.evaluate.images import auroc_by_kind, f1_by_kind, image_figures
-    from faultwise.experts.memory_bank import image_score
+    from faultwise.contracts.errors import DataError
+    from faultwise.images.data.image_folders import GOOD
+    from faultwise.images.detection.memory_bank import image_score
+    from faultwise.images.few_shot import pixel_figures
+    from faultwise.images.metrics import auroc_by_kind, f1_by_kind, image_figures
 
     refuse(args, ("target", "lm_score_rows"), f"is for tables, and `{args.run_folder}` was made from images")
     if _kind(args.run_folder) == "pairs":
@@ -190,10 +190,10 @@ def evaluate_images(args: argparse.Namespace) -> int:
 
 def _opened(args: argparse.Namespace) -> tuple[Inspector | TextInspector, ImageSet]:
     """Return the run, and the images of the source as a test: one file, the test part, or all of a plain folder."""
-    from faultwise.data.image_folders import ImageItem, ImageSet
-    from faultwise.data.images import white_of
-    from faultwise.inspector import Inspector
-    from faultwise.text_inspector import TextInspector
+    from faultwise.images.data.image_folders import ImageItem, ImageSet
+    from faultwise.images.data.images import white_of
+    from faultwise.images.inspector import Inspector
+    from faultwise.images.text_inspector import TextInspector
 
     made = TextInspector if _kind(args.run_folder) == "texts" else Inspector
     inspector = made.load(args.run_folder, progress=watched(args))
@@ -208,8 +208,8 @@ def _opened(args: argparse.Namespace) -> tuple[Inspector | TextInspector, ImageS
 
 
 def _read(source: str, category: str | None, progress: bool) -> tuple[ImageSet, int | None]:
-    from faultwise.data.image_checks import checked
-    from faultwise.data.image_folders import read_image_set
+    from faultwise.images.data.image_checks import checked
+    from faultwise.images.data.image_folders import read_image_set
 
     images, report = checked(read_image_set(source, category), progress=progress)
     return images, report.white
@@ -218,7 +218,7 @@ def _read(source: str, category: str | None, progress: bool) -> tuple[ImageSet, 
 def _write_table(out: Path, said: list[dict[str, Any]]) -> None:
     import pandas as pd
 
-    from faultwise.report.tables import write_table
+    from faultwise.runs.tables import write_table
 
     lines = [
         {

@@ -29,7 +29,7 @@ from faultwise.cli import (
     tune,
 )
 from faultwise.cli.out import say
-from faultwise.errors import UserError
+from faultwise.contracts.errors import UserError
 
 __all__ = ["build_parser", "main"]
 

@@ -12,8 +12,8 @@ from faultwise.cli.flags import refuse
 from faultwise.cli.out import print_json, print_table, say, say_by_kind, say_notes, watched
 
 if TYPE_CHECKING:
-    from faultwise.data.image_folders import ImageSet
-    from faultwise.pair_inspector import PairInspector
+    from faultwise.images.data.image_folders import ImageSet
+    from faultwise.images.pair_inspector import PairInspector
 
 __all__ = ["evaluate_pairs", "fit_pairs", "opened_pairs"]
 
@@ -22,8 +22,8 @@ _OF_SINGLE_IMAGES = ("side", "bank", "backbone", "resizing", "simulated", "held_
 
 def fit_pairs(args: argparse.Namespace, images: ImageSet) -> int:
     """Choose the rule for marked boxes and learn their kinds; without boxes, keep the plain rule."""
-    from faultwise.data.image_converting import boxes_beside
-    from faultwise.pair_inspector import PairInspector
+    from faultwise.images.data.image_converting import boxes_beside
+    from faultwise.images.pair_inspector import PairInspector
 
     refuse(args, _OF_SINGLE_IMAGES, f"is for single images, and `{args.source}` holds pairs with templates")
     inspector = PairInspector(progress=watched(args), seed=args.seed or 0)
@@ -50,9 +50,9 @@ def fit_pairs(args: argparse.Namespace, images: ImageSet) -> int:
 
 def opened_pairs(args: argparse.Namespace) -> tuple[PairInspector, ImageSet]:
     """Return the run and the pairs of the source. Raises UserError for a source without templates."""
-    from faultwise.data.image_folders import read_image_set
-    from faultwise.errors import DataError
-    from faultwise.pair_inspector import PairInspector
+    from faultwise.contracts.errors import DataError
+    from faultwise.images.data.image_folders import read_image_set
+    from faultwise.images.pair_inspector import PairInspector
 
     inspector = PairInspector.load(args.run_folder, progress=watched(args))
     images = read_image_set(args.source)
@@ -72,11 +72,11 @@ def pairs_of(images: ImageSet) -> list[Any]:
 
 def evaluate_pairs(args: argparse.Namespace) -> int:
     """Judge a run on pairs with marked boxes: defects hit, false regions, kinds."""
-    from faultwise.data.image_converting import boxes_beside
-    from faultwise.errors import DataError
-    from faultwise.evaluate.images import f1_by_kind
-    from faultwise.experts.templates import box_figures
-    from faultwise.pair_inspector import kinds_said
+    from faultwise.contracts.errors import DataError
+    from faultwise.images.data.image_converting import boxes_beside
+    from faultwise.images.detection.templates import box_figures
+    from faultwise.images.metrics import f1_by_kind
+    from faultwise.images.pair_inspector import kinds_said
 
     inspector, images = opened_pairs(args)
     boxes = [boxes_beside(item.path) for item in images.test]

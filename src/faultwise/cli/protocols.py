@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from faultwise.cli.out import watched
-from faultwise.settings import FitSettings
+from faultwise.tables.fit.settings import FitSettings
 
 __all__ = ["PROTOCOLS", "Protocol", "labelled", "runs", "thesis"]
 
@@ -42,10 +42,10 @@ class Protocol:
 
 def thesis(args: argparse.Namespace, settings: FitSettings, experts: Sequence[str]) -> Protocol:
     """A few rows of every class, drawn anew for each seed, as `evaluate.thesis` does."""
-    from faultwise.evaluate import thesis as study
     from faultwise.evaluate.record import is_result_of_thesis
     from faultwise.evaluate.summary import caveats, summary
-    from faultwise.training import language_settings
+    from faultwise.tables.evaluate import thesis as study
+    from faultwise.tables.fit.training import language_settings
 
     parts = study.read_parts(args.source, **_roles(args), keep=settings.keep)
     default = study.ROWS[parts.kind]
@@ -80,9 +80,9 @@ def runs(args: argparse.Namespace, settings: FitSettings, experts: Sequence[str]
     import os
     import platform
 
-    from faultwise.evaluate.comparison import check_results, compared, plan
     from faultwise.evaluate.record import is_result_of_runs
-    from faultwise.evaluate.standing import RANKED_BY, caveats, confusion, curves, remarks, standing
+    from faultwise.tables.evaluate.comparison import check_results, compared, plan
+    from faultwise.tables.evaluate.ranking import RANKED_BY, caveats, confusion, curves, remarks, standing
 
     made = plan(labelled(args, settings), settings, 5 if args.repeats is None else args.repeats)
 
@@ -124,10 +124,10 @@ def _roles(args: argparse.Namespace) -> dict[str, Any]:
 
 def labelled(args: argparse.Namespace, settings: FitSettings) -> Any:
     """Read the rows as a fit does: a source too large to be read at once is sampled. Raises DataError."""
-    from faultwise.data.batches import is_large
-    from faultwise.data.readers import read_source
-    from faultwise.data.sampling import read_sample
-    from faultwise.errors import DataError, listing
+    from faultwise.contracts.errors import DataError, listing
+    from faultwise.tables.reading.batches import is_large
+    from faultwise.tables.reading.readers import read_source
+    from faultwise.tables.reading.sampling import read_sample
 
     given: dict[str, Any] = {**_roles(args), "part": "train", "keep": settings.keep}
     if is_large(args.source):

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from faultwise.cli.flags import add_fit_flags, add_role_flags, fit_settings
 from faultwise.cli.out import print_json, print_table, say, say_notes, watched
 from faultwise.cli.protocols import labelled
-from faultwise.settings import FitSettings
+from faultwise.tables.fit.settings import FitSettings
 
 if TYPE_CHECKING:
     from faultwise.evaluate.search import Job, Search, Trial
@@ -80,7 +80,7 @@ def run(args: argparse.Namespace) -> int:
     preset = _preset(args.preset)
     settings = fit_settings(args, folds=preset.folds, **preset.settings)
     space, notes = _space(args, preset)
-    from faultwise.errors import UserError
+    from faultwise.contracts.errors import UserError
     from faultwise.evaluate.search_store import check_sampler
 
     check_sampler(args.sampler, space)
@@ -101,12 +101,12 @@ def _searched(
     from tqdm import tqdm
 
     from faultwise import hub
-    from faultwise.errors import UserError
+    from faultwise.contracts.errors import UserError
     from faultwise.evaluate.search import Job, looking, standing
-    from faultwise.evaluate.search_folds import LanguageBuild, folded
     from faultwise.evaluate.search_workers import search_with
     from faultwise.report.search import BEST, REPORT, save_search, shown
-    from faultwise.training import language_settings
+    from faultwise.tables.evaluate.search_folds import LanguageBuild, folded
+    from faultwise.tables.fit.training import language_settings
 
     language = language_settings(settings)
     build = LanguageBuild(language, settings.seed)
@@ -170,8 +170,8 @@ def _record(args: argparse.Namespace, settings: FitSettings, job: Job, found: Se
     from importlib.metadata import version
 
     from faultwise.evaluate.search_space import told
-    from faultwise.experts.registry import LANGUAGE_MODEL
-    from faultwise.runs import commit
+    from faultwise.runs.folders import commit
+    from faultwise.verdicts.registry import LANGUAGE_MODEL
 
     best = found.best
     # What a fit needs to be told again: what differs from its defaults, and what was found.
@@ -211,7 +211,7 @@ def _default(name: str) -> Any:
 
 
 def _preset(name: str) -> Preset:
-    from faultwise.errors import UserError, closest
+    from faultwise.contracts.errors import UserError, closest
     from faultwise.evaluate.search_space import PRESETS
 
     if name not in PRESETS:
@@ -223,7 +223,7 @@ def _preset(name: str) -> Preset:
 
 def _space(args: argparse.Namespace, preset: Preset) -> tuple[Space, list[str]]:
     """Return what is searched, without what a flag fixes, and a note on that. Raises UserError."""
-    from faultwise.errors import UserError
+    from faultwise.contracts.errors import UserError
     from faultwise.evaluate.search_space import read_space
 
     space = read_space(args.space) if args.space else preset.space

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from faultwise.errors import UserError
+from faultwise.contracts.errors import UserError
 from faultwise.evaluate.alarms import DEFAULT, MINUTES_A_DAY, Debounce, exposure, predicted_false_alarms
 
 __all__ = ["ACCEPTABLE_A_DAY", "FLOOD", "FLOOD_SHARE", "INTERVAL", "MANAGEABLE_A_DAY", "alarm_load"]

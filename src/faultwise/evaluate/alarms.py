@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from faultwise.data.stretches import stretches
-from faultwise.errors import DataError, UserError
+from faultwise.contracts.errors import DataError, UserError
+from faultwise.verdicts.stretches import stretches
 
 __all__ = [
     "DEFAULT",

@@ -12,8 +12,8 @@ from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, S
 from pathlib import Path
 from typing import Any, TypeVar
 
-from faultwise.errors import UserError
-from faultwise.experts.registry import LANGUAGE_MODEL
+from faultwise.contracts.errors import UserError
+from faultwise.verdicts.registry import LANGUAGE_MODEL
 
 __all__ = ["LANGUAGE_KEYS", "is_result_of_runs", "is_result_of_thesis", "read_record", "unfinished"]
 

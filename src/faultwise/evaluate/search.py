@@ -30,12 +30,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from faultwise.contracts import Expert
-from faultwise.errors import DataError, HubError, UserError
+from faultwise.contracts.errors import DataError, HubError, UserError
+from faultwise.contracts.records import Expert
 from faultwise.evaluate.search_space import Space
 from faultwise.evaluate.search_space import told as space_told
 from faultwise.evaluate.search_store import Store, grid_size, opened
-from faultwise.experts.ensemble import aligned
+from faultwise.verdicts.ensemble import aligned
 
 if TYPE_CHECKING:
     import optuna

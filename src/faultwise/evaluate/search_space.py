@@ -12,8 +12,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from faultwise.errors import UserError, closest
-from faultwise.settings import FORMS, JUDGES, TEXTS, read_settings
+from faultwise.contracts.errors import UserError, closest
+from faultwise.contracts.settings import read_settings
+from faultwise.language.settings import FORMS, JUDGES, TEXTS
 
 __all__ = ["KEYS", "PRESETS", "Choice", "Dimension", "Preset", "Range", "Space", "points", "read_space", "told"]
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from faultwise.errors import UserError, closest
+from faultwise.contracts.errors import UserError, closest
 from faultwise.evaluate.search_space import KEYS, Choice, Dimension, Space, points
 
 if TYPE_CHECKING:

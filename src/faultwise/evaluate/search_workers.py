@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import Connection
 from typing import Any
 
-from faultwise.errors import UserError
+from faultwise.contracts.errors import UserError
 from faultwise.evaluate.search import Job, Search, Trial, end_with_parent, looking, search, standing
 
 __all__ = ["search_with"]

@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from faultwise.contracts import Direction, Finding, Interval, Measure
-from faultwise.data.about import About, Variable
+from faultwise.contracts.records import Direction, Finding, Interval, Measure
+from faultwise.evidence.about import About, Variable
 from faultwise.evidence.normal import NormalBand
 
 __all__ = ["variable_findings"]

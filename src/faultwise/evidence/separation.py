@@ -11,9 +11,9 @@ from itertools import combinations
 
 import numpy as np
 
-from faultwise.contracts import Measure, TellApart
-from faultwise.data.about import About, Variable
-from faultwise.experts.novelty import Novelty
+from faultwise.contracts.records import Measure, TellApart
+from faultwise.evidence.about import About, Variable
+from faultwise.verdicts.novelty import Novelty
 
 __all__ = ["tell_apart"]
 

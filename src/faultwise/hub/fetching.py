@@ -15,7 +15,7 @@ import zipfile
 from pathlib import Path
 from typing import IO
 
-from faultwise.errors import HubError
+from faultwise.contracts.errors import HubError
 from faultwise.hub.huggingface import from_hub
 from faultwise.hub.registry import Artifact
 from faultwise.hub.verified import copy_checked, sha256, size_of

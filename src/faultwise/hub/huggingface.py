@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from faultwise.errors import HubError
+from faultwise.contracts.errors import HubError
 from faultwise.hub.registry import Artifact
 from faultwise.hub.verified import copy_checked
 

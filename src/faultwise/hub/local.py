@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from faultwise.errors import HubError, closest, listing
+from faultwise.contracts.errors import HubError, closest, listing
 from faultwise.hub.fetching import fetch
 from faultwise.hub.huggingface import snapshot
 from faultwise.hub.registry import REGISTRY, Artifact, known

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from faultwise.errors import HubError, closest, listing
+from faultwise.contracts.errors import HubError, closest, listing
 
 __all__ = ["REGISTRY", "Artifact", "known"]
 

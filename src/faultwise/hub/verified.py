@@ -12,7 +12,7 @@ import os
 from pathlib import Path
 from typing import IO
 
-from faultwise.errors import HubError
+from faultwise.contracts.errors import HubError
 from faultwise.hub.registry import Artifact
 
 __all__ = ["copy_checked", "is_right", "sha256", "size_of", "write_stamp"]

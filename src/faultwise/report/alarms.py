@@ -11,11 +11,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from faultwise.errors import UserError
+from faultwise.contracts.errors import UserError
 from faultwise.evaluate.alarm_load import ACCEPTABLE_A_DAY, FLOOD, FLOOD_SHARE, MANAGEABLE_A_DAY
 from faultwise.report.pages import rendered
-from faultwise.report.save import check_place, write_atomic
 from faultwise.report.values import DASH, clean, number, percent
+from faultwise.runs.files import check_place, write_atomic
 
 __all__ = ["ENDINGS", "choices", "faults", "render_alarms", "save_alarms", "sentences"]
 

@@ -14,8 +14,8 @@ import pandas as pd
 
 from faultwise.report import values
 from faultwise.report.markdown import escape
-from faultwise.report.save import check_place, write_atomic
-from faultwise.report.tables import write_csv
+from faultwise.runs.files import check_place, write_atomic
+from faultwise.runs.tables import write_csv
 
 __all__ = ["COSTS", "ENDINGS", "cost", "save_comparison", "shown"]
 

@@ -14,7 +14,7 @@ from faultwise.report import values
 from faultwise.report.comparison import COSTS, cost, shown
 from faultwise.report.comparison_plots import DASHES, SERIES, risk_svg, standing_svg
 from faultwise.report.pages import rendered
-from faultwise.report.save import write_atomic
+from faultwise.runs.files import write_atomic
 
 __all__ = ["render_page", "save_page"]
 

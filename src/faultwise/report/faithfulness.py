@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from faultwise.report.pages import rendered
 from faultwise.report.plots import COLOURS, drawn_png, drawn_svg, plain_axes
-from faultwise.report.save import check_place, write_atomic
 from faultwise.report.values import clean, number, percent
+from faultwise.runs.files import check_place, write_atomic
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from faultwise.contracts import Case, Diagnosis, Finding
+from faultwise.contracts.records import Case, Diagnosis, Finding
 from faultwise.report import values, words
 from faultwise.report.curve_plot import curve_svgs, drawable
 from faultwise.report.pages import rendered

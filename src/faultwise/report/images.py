@@ -15,13 +15,13 @@ from typing import Any
 
 import numpy as np
 
-from faultwise.evidence.inspection import Inspection
-from faultwise.inspector import Inspector
-from faultwise.pair_inspector import PairInspector
+from faultwise.images.inspection import Inspection
+from faultwise.images.inspector import Inspector
+from faultwise.images.pair_inspector import PairInspector
+from faultwise.images.text_inspector import TextInspector
 from faultwise.report import values
 from faultwise.report.pages import rendered
-from faultwise.report.save import write_atomic
-from faultwise.text_inspector import TextInspector
+from faultwise.runs.files import write_atomic
 
 __all__ = ["SUFFIXES", "ImagePage"]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from faultwise.contracts import Case, Diagnosis
+from faultwise.contracts.records import Case, Diagnosis
 from faultwise.report import values, words
 
 __all__ = ["escape", "render_markdown"]

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from faultwise.contracts import Interval, Series
+from faultwise.contracts.records import Interval, Series
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -13,8 +13,8 @@ from typing import Any
 
 from faultwise.report import values
 from faultwise.report.pages import rendered
-from faultwise.report.save import write_atomic
 from faultwise.report.search_plots import importance_svg, progress_svg, slices_svg
+from faultwise.runs.files import write_atomic
 
 __all__ = ["BEST", "RECORD", "REPORT", "best_yaml", "render_page", "save_search", "shown"]
 

@@ -9,7 +9,7 @@ import textwrap
 import unicodedata
 from collections.abc import Sequence
 
-from faultwise.contracts import Case, Diagnosis
+from faultwise.contracts.records import Case, Diagnosis
 from faultwise.report.values import clean, number, percent
 from faultwise.report.words import (
     decisive,

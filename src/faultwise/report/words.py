@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 
-from faultwise.contracts import Diagnosis, Finding, Interval, RunSummary, Verdict
+from faultwise.contracts.records import Diagnosis, Finding, Interval, RunSummary, Verdict
 from faultwise.report.values import DASH, clean, number, percent
 
 __all__ = [

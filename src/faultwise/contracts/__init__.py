@@ -1,0 +1,1 @@
+"""What every room shares: records of findings and verdicts, protocols, errors, and how settings are read."""

@@ -1,1 +1,0 @@
-"""Data: readers, roles, checks, splits, samples and simulation."""

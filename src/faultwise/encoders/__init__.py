@@ -1,1 +1,0 @@
-"""Encoders: table columns and windows as named numbers, rows as short text."""

@@ -1,1 +1,0 @@
-"""Experts: classifiers behind one plug-in door, their fusion, and detection."""

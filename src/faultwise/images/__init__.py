@@ -1,0 +1,1 @@
+"""Inspection images: good ones are learnt, defects are found and named."""

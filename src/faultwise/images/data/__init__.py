@@ -1,0 +1,1 @@
+"""Reading images: files, folders, published layouts, simulated defects."""

@@ -1,0 +1,1 @@
+"""Anomaly detection on images: backbone, memory bank, decoder, thresholds, regions."""

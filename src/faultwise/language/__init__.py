@@ -1,0 +1,1 @@
+"""The language model: loading, adapters, training, scoring, writing. It knows no modality."""

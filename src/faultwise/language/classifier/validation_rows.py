@@ -1,0 +1,49 @@
+"""Rows that the language model stops on: held out of its own training rows, whole runs where there are several."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from faultwise.contracts.errors import UserError
+from faultwise.verdicts.drawing import draw_evenly
+
+__all__ = ["FEWEST_HELD", "MOST_HELD", "fewer", "held_out"]
+
+MOST_HELD = 200
+_HELD = 0.1  # share of the rows
+FEWEST_HELD = 24
+_HELD_TOKENS = 12_000  # long prompts: stopping must not cost more than training
+
+
+def held_out(y: np.ndarray, groups: np.ndarray, seed: int) -> np.ndarray:
+    """Return a mask (rows,) of rows to stop on: whole runs where every class has several, else rows."""
+    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+
+    held = np.zeros(len(y), bool)
+    counts = np.unique(y, return_counts=True)[1]
+    if counts.max() < 2:
+        raise UserError(
+            f"The language model needs two training rows of one class at least, one to learn from and one to stop on; "
+            f"there are {len(y)} rows of {len(counts)} classes: give more rows, or leave it out with --no-lm."
+        )
+    runs = pd.DataFrame({"y": y, "g": groups}).drop_duplicates().groupby("y").size()
+    folds = max(2, min(round(1 / _HELD), int(counts.min())))
+    whole = runs.min() >= 2 and len(np.unique(groups)) < len(y)
+    if whole:
+        folds = max(2, min(folds, int(runs.min())))
+        parts = StratifiedGroupKFold(folds, shuffle=True, random_state=seed).split(y, y, groups)
+    else:
+        parts = StratifiedKFold(folds, shuffle=True, random_state=seed).split(y, y)
+    held[next(iter(parts))[1]] = True
+    lost = np.setdiff1d(y, y[~held])  # whose only runs, or only row, were held out: nobody could learn them
+    held[np.isin(y, lost)] = False
+    if not held.any():
+        held[np.flatnonzero(y == pd.Series(y).value_counts().index[0])[0]] = True
+    return held
+
+
+def fewer(codes: np.ndarray, tokens: int, seed: int) -> np.ndarray:
+    """Return positions of so many held-out rows, evenly over the classes, as an evaluation can afford."""
+    most = min(MOST_HELD, max(FEWEST_HELD, _HELD_TOKENS // tokens))
+    return draw_evenly(codes, np.arange(len(codes)), most, seed)

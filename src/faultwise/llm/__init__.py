@@ -1,1 +1,0 @@
-"""Language models: loading, prompts, label scoring, tuning."""

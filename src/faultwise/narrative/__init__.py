@@ -1,1 +1,0 @@
-"""Narrative: sentences made from findings, each pointing to them."""

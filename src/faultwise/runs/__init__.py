@@ -1,0 +1,1 @@
+"""Run folders and single files, written whole or not at all."""

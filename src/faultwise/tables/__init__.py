@@ -1,0 +1,1 @@
+"""Sensor tables: rows of variables in time, labelled or not."""

@@ -1,0 +1,1 @@
+"""Checks of tables: leaks, duplicates, an engineer's own rules, sensors, drift."""

@@ -1,0 +1,1 @@
+"""Judging runs on tables: protocols, comparison of experts, search of settings, alarms, faithfulness."""

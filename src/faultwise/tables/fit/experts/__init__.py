@@ -1,0 +1,1 @@
+"""Experts on features of tables: classical classifiers and the monitor of normal rows."""

@@ -1,0 +1,1 @@
+"""Features of rows: numeric columns, statistics of windows."""

@@ -1,0 +1,1 @@
+"""Reading tables: any common file or folder into a table with roles."""

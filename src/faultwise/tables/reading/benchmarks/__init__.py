@@ -1,0 +1,1 @@
+"""Published data sets of tables: recognised, shipped, simulated."""

@@ -1,0 +1,255 @@
+"""The one door for tables: recognise a file or a folder, read it, give it its roles, say what was done.
+
+It reads tables only (images have their own reader), follows no links into the network, and never opens a
+format that can run code (pickle, spreadsheets with macros).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from faultwise.contracts.errors import DataError, closest, listing
+from faultwise.evidence.about import About, Variable, read_about, units_from_headers
+from faultwise.tables.reading.benchmarks.benchmarks import arrange, recognise
+from faultwise.tables.reading.benchmarks.braatz import braatz_fault, read_braatz, read_braatz_file
+from faultwise.tables.reading.benchmarks.rieth import rieth_files
+from faultwise.tables.reading.cleaning import clean
+from faultwise.tables.reading.folders import (
+    PARQUET,
+    R_DATA,
+    TABLES,
+    TEXT,
+    ending,
+    free_name,
+    run_names,
+    same_columns,
+    tables_among,
+)
+from faultwise.tables.reading.parquet import read_parquet
+from faultwise.tables.reading.r_data import read_r_data
+from faultwise.tables.reading.table import Roles, Table, label_text, require_columns
+from faultwise.tables.reading.text.delimited import read_delimited
+
+__all__ = ["in_roles", "read_source"]
+
+_IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
+_READ = "CSV, TSV, text, gzipped text, Parquet, RData, the .dat files of Braatz, or a folder of these"
+
+
+def read_source(
+    source: str | Path,
+    *,
+    target: str | None = None,
+    group: str | None = None,
+    time: str | None = None,
+    ignore: Sequence[str] = (),
+    about: str | Path | About | None = None,
+    part: str = "",
+    faults: Iterable[int] | None = None,
+    keep: Sequence[str] = (),
+    as_text: Collection[str] = (),
+) -> Table:
+    """Read a table from a file or folder, with its roles; its kind is recognised and told in the notes.
+
+    `target`, `group`, `time` and `ignore` name columns; target and group are read as text labels. `about` is
+    a companion (or its path) laid over what headers state. `part` ("train", "test") and `faults` choose among
+    the Tennessee Eastman files of Braatz and Rieth. Known data sets (`benchmarks`) bring their roles along; the
+    roles named here win, and columns in `keep` are not ignored; those in `as_text` are not turned into numbers. In a
+    folder of tables each file is a run. Raises
+    DataError when nothing is there, the kind is unknown, the content is broken, or a named column does not exist.
+    """
+    path = Path(source)
+    if part not in ("", "train", "test"):
+        raise DataError(f"`{part}` is no part of a source; expected train or test.")
+    companion = read_about(about) if isinstance(about, str | Path) else about
+    labels = [*(name for name in (target, group) if name is not None), *as_text]
+    chosen = None if faults is None else list(faults)
+    table, file = _recognised(path, labels, group, part, chosen)
+    if table.roles.target is None:  # the files of Braatz come with their roles
+        wished = Roles(target, group, time, tuple(ignore))
+        table, wished, keep = arrange(table, file, wished, keep, part, chosen)
+        target, group, time, ignore = wished.target, wished.group, wished.time, wished.ignored
+    return in_roles(table, Roles(target, group, time, tuple(ignore)), keep, companion)
+
+
+def in_roles(table: Table, wished: Roles, keep: Sequence[str] = (), companion: About | None = None) -> Table:
+    """Return a freshly read table with the roles that the user names laid over its own. Raises DataError."""
+    target, group, time, ignore = wished.target, wished.group, wished.time, wished.ignored
+    frame, path = table.frame, table.source
+    named = [("--target", target), ("--group", group), ("--time", time)]
+    require_columns(
+        frame, [*named, *(("--ignore", name) for name in ignore), *(("--keep", name) for name in keep)], path
+    )
+    both = [name for name in keep if name in ignore]
+    if both:
+        raise DataError(f"`{both[0]}` is named by --keep and by --ignore; expected one of them: drop the other.")
+    twice = [name for name in (target, group, time) if name is not None and name in ignore]
+    if target is not None and target in (group, time):
+        twice.append(target)
+    if twice:
+        raise DataError(
+            f"`{twice[0]}` was given two roles; expected one role per column among --target, "
+            "--group, --time and --ignore (one column may be both run and time): drop one of the flags."
+        )
+    roles = Roles(
+        target=target or table.roles.target,
+        group=group or table.roles.group,
+        time=time or table.roles.time,
+        ignored=tuple(dict.fromkeys([*ignore, *table.roles.ignored])),
+    )
+    roles = _without(roles, ignore)
+    texts = {name: label_text(frame[name]) for name in (roles.target, roles.group) if name is not None}
+    notes = list(table.notes)
+    known, said = _about(table, companion)
+    # Another target asks for another split than the file's own one run per class.
+    split = table.split if roles.target == table.roles.target and roles.group == table.roles.group else ""
+    return replace(
+        table,
+        frame=frame.assign(**texts),
+        roles=roles,
+        notes=tuple(notes + said),
+        about=known,
+        split=split,
+    )
+
+
+def _without(roles: Roles, ignore: Collection[str]) -> Roles:
+    """Ignoring a column that the format itself gave a role takes that role away."""
+    return replace(
+        roles,
+        target=None if roles.target in ignore else roles.target,
+        group=None if roles.group in ignore else roles.group,
+        time=None if roles.time in ignore else roles.time,
+    )
+
+
+def _recognised(
+    path: Path, labels: list[str], group: str | None, part: str, faults: list[int] | None
+) -> tuple[Table, str]:
+    """Return the table and the name of the file that stands for it."""
+    names: list[str] = []
+    folder = _is_dir(path)
+    if folder:
+        names = sorted(entry.name for entry in path.iterdir() if not entry.name.startswith("."))
+        if any(braatz_fault(name) for name in names):
+            return read_braatz(path, part or "train", faults), path.name
+        # Where editions lie side by side, the one that is read fastest.
+        readable = [name for end in (PARQUET, TEXT, R_DATA) for name in names if ending(name, end)]
+        files = rieth_files(readable, part, faults)
+        whole = _put_together(path, files, labels) if files else None
+        if whole is not None:
+            return whole, files[0]
+    elif braatz_fault(path.name):
+        return _with_part(read_braatz_file(path), path, part), path.name
+    return _folder(path, names, labels, group) if folder else _file(path, labels), path.name
+
+
+def _is_dir(path: Path) -> bool:
+    try:
+        if path.is_dir():
+            os.listdir(path)
+            return True
+        if path.exists():
+            return False
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise DataError(f"`{str(path)[:200]}` cannot be opened ({reason}): check path and rights.") from None
+    folder = path.parent
+    near = closest(path.name, (entry.name for entry in folder.iterdir())) if folder.is_dir() else None
+    hint = f"did you mean `{folder / near}`?" if near else "check the path."
+    where = "" if folder.is_dir() else f" (nor a folder `{folder}`)"
+    raise DataError(f"There is no file or folder `{path}`{where}; expected {_READ}: {hint}")
+
+
+def _with_part(table: Table, path: Path, part: str) -> Table:
+    stated = braatz_fault(path.name)
+    if part and stated and stated[1] != part:
+        other = f"The {part} part was asked for, but this one file is of the {stated[1]} part: it was read."
+        return replace(table, notes=(*table.notes, other))
+    return table
+
+
+def _read(path: Path, labels: Collection[str]) -> tuple[pd.DataFrame, list[str]]:
+    if ending(path.name, PARQUET):
+        return read_parquet(path, as_text=labels)
+    if ending(path.name, R_DATA):
+        return read_r_data(path, as_text=labels)
+    return read_delimited(path, as_text=labels)
+
+
+def _file(path: Path, labels: list[str]) -> Table:
+    if not ending(path.name, (*TABLES, ".dat")):
+        hint = "export it as CSV" if path.suffix.lower().startswith(".xls") else "convert it, or rename it"
+        raise DataError(
+            f"`{path}` is of a kind (`{path.suffix or 'no ending'}`) that is not read; expected {_READ}: {hint}."
+        )
+    frame, notes = _read(path, labels)
+    return Table(frame=frame, source=str(path), notes=tuple(notes))
+
+
+def _folder(path: Path, names: list[str], labels: list[str], group: str | None) -> Table:
+    """Read every table of the folder, each as a run, in natural order (run2 before run10)."""
+    tables = tables_among(path, names)
+    if not tables:
+        images = any(ending(name, _IMAGES) for name in names)
+        what = "images" if images else f"{listing(names, 5)}" if names else "nothing"
+        raise DataError(f"The folder `{path}` holds no tables but {what}; expected {_READ}: check the path.")
+    frames: list[pd.DataFrame] = []
+    said: dict[str, list[str]] = {}
+    for name in tables:
+        frame, notes = _read(path / name, labels)
+        if frames:
+            same_columns(path, tables[0], frames[0].columns, name, frame.columns)
+        frames.append(frame)
+        for note in notes:
+            said.setdefault(note, []).append(name)
+    runs = run_names(tables)
+    whole, mixed = clean(pd.concat(frames, ignore_index=True), as_text=labels)
+    skipped = [name for name in names if name not in tables]
+    notes = [f"A folder of {len(tables)} tables with the same columns."]
+    notes += [text if len(of) == len(tables) else f"{text} (in {listing(of, 3)})" for text, of in said.items()]
+    notes += mixed + ([f"Not read: {listing(skipped, 5)}."] if skipped else [])
+    known = recognise(whole.columns)
+    if group is not None or (known is not None and known.roles.group is not None):
+        return Table(frame=whole, source=str(path), notes=tuple(notes))
+    free = free_name(whole.columns)
+    names_of_rows = np.repeat(np.array(runs, dtype=object), [len(frame) for frame in frames])
+    whole.insert(0, free, pd.Series(names_of_rows, dtype="str"))
+    notes.append(f"Each file is a run: its name is in the new column `{free}`.")
+    return Table(frame=whole, roles=Roles(group=free), source=str(path), notes=tuple(notes))
+
+
+def _put_together(path: Path, files: list[str], labels: list[str]) -> Table | None:
+    """Read files that are pieces of one known data set, None when their columns tell that they are not."""
+    frames: list[pd.DataFrame] = []
+    notes = [f"Put together: {listing(files)}."]
+    for name in files:
+        frame, said = _read(path / name, labels)
+        layout = recognise(frame.columns, name)
+        if layout is None and not frames:
+            return None
+        frame = frame if layout is None else frame.drop(columns=list(layout.dropped))
+        if frames:
+            same_columns(path, files[0], frames[0].columns, name, frame.columns)
+        frames.append(frame)
+        notes += [note for note in said if note not in notes]
+    return Table(frame=pd.concat(frames, ignore_index=True), source=str(path), notes=tuple(notes))
+
+
+def _about(table: Table, companion: About | None) -> tuple[About, list[str]]:
+    """Lay the companion over the format's own knowledge, and that over units from the headers."""
+    columns = [str(name) for name in table.frame.columns]
+    known = table.about.merged(companion) if companion else table.about
+    variables = dict(known.variables)
+    for column, header in units_from_headers(columns).items():
+        told = variables.get(column, Variable())
+        variables[column] = replace(told, name=told.name or header.name, unit=told.unit or header.unit)
+    lost = [name for name in (companion.variables if companion else ()) if name not in columns]
+    note = f"The companion names columns that the table lacks: {listing(lost)}."
+    return replace(known, variables=variables), [note] if lost else []

@@ -1,0 +1,71 @@
+"""How much time passes from one row to the next, read off a column of times: minutes, or nothing where it is unsure.
+
+Time stamps tell by themselves. Numbers tell only with a unit, from the companion, the header (`time [s]`) or the
+column's name (`hour`, `time_s`): a sample's number is no time, and is not taken for one.
+"""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pandas as pd
+
+from faultwise.tables.reading.table import Table
+from faultwise.verdicts.stretches import stretches
+
+__all__ = ["minutes_per_row"]
+
+_UNITS = {
+    "ms": 1 / 60_000,
+    **dict.fromkeys(("s", "sec", "secs", "second", "seconds"), 1 / 60),
+    **dict.fromkeys(("min", "mins", "minute", "minutes"), 1.0),
+    **dict.fromkeys(("h", "hr", "hrs", "hour", "hours"), 60.0),
+    **dict.fromkeys(("d", "day", "days"), 1440.0),
+}
+
+
+def minutes_per_row(table: Table) -> tuple[float | None, list[str]]:
+    """Return the median step of the time column within runs, in minutes, and notes; None where it cannot be told.
+
+    >>> frame = pd.DataFrame({"run": [1, 1, 1, 2, 2], "hour": [0.0, 0.05, 0.10, 7.0, 7.05], "flow": 1.0})
+    >>> from faultwise.tables.reading.table import Roles
+    >>> made = minutes_per_row(Table(frame, Roles(group="run", time="hour")))
+    >>> round(made[0], 6), made[1]
+    (3.0, [])
+    """
+    name = table.roles.time
+    if name is None:
+        return None, ["No time column is known to this run."]
+    values, unit = table.frame[name], _unit(table, name)
+    numbers = pd.to_numeric(values, errors="coerce")
+    if pd.api.types.is_datetime64_any_dtype(values.dtype) or numbers.isna().mean() > 0.5:
+        # One format for the whole column is not demanded: what cannot be read leaves a gap.
+        stamps = pd.to_datetime(values, errors="coerce", format="mixed", utc=True)
+        numbers = (stamps - stamps.min()) / pd.Timedelta(minutes=1)
+        unit = 1.0
+    elif unit is None:
+        return None, [f"The numbers in `{name[:60]}` have no unit of time that is known (h, min, s, ...)."]
+    ids = stretches(table.runs)
+    order = np.argsort(ids, kind="stable")
+    steps = np.diff(numbers.to_numpy(float)[order])[np.diff(ids[order]) == 0]
+    steps = steps[np.isfinite(steps) & (steps > 0)]
+    if not len(steps):
+        return None, [f"The times in `{name[:60]}` do not rise within any run."]
+    step = float(np.median(steps))
+    odd = float((np.abs(steps - step) > 0.01 * step).mean())
+    notes = []
+    if odd > 0.05:
+        notes.append(
+            f"{odd:.0%} of the steps in `{name[:60]}` are not the usual {step * (unit or 1):g} min: times are counted "
+            "in rows of that length."
+        )
+    return step * (unit or 1.0), notes
+
+
+def _unit(table: Table, name: str) -> float | None:
+    """Return the minutes of a column's unit: what is stated of it, else the last word of its name."""
+    known = table.about.variables.get(name)
+    stated = (known.unit or "").strip().lower() if known else ""
+    words = re.findall(r"[a-z]+", name.lower())
+    return _UNITS.get(stated, _UNITS.get(words[-1]) if words else None)

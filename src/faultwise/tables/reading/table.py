@@ -1,0 +1,174 @@
+"""A table with roles: which column is the target, the group (run), the time, which are ignored.
+
+The table does not change values: reading is `readers`, numbers are `encoders`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from faultwise.contracts.errors import DataError, closest, listing
+from faultwise.evidence.about import About
+
+__all__ = ["Roles", "Table", "label_text", "require_columns", "run_text", "time_text"]
+
+
+@dataclass(frozen=True, slots=True)
+class Roles:
+    """Names of the columns that are not measurements."""
+
+    target: str | None = None
+    group: str | None = None
+    time: str | None = None
+    ignored: tuple[str, ...] = ()
+
+
+def label_text(values: pd.Series) -> pd.Series:
+    """Write labels as text, so that 4, 4.0 and "4" are one label; truth is "True" or "False"; missing stays missing.
+
+    >>> label_text(pd.Series([4.0, None, "leak ", True])).tolist()
+    ['4', None, 'leak', 'True']
+    """
+
+    def one(value: object) -> str | None:
+        if value is None or value is pd.NA or (isinstance(value, float) and np.isnan(value)):
+            return None
+        if isinstance(value, bool | np.bool_):
+            return str(bool(value))
+        if isinstance(value, float | np.floating) and float(value).is_integer():
+            return str(int(value))
+        text = str(value).strip()
+        if text.endswith(".0") and text[:-2].lstrip("-").isdigit():
+            text = text[:-2]
+        return text or None
+
+    # Each distinct value once: a target has few of them and may have millions of rows. Mixed columns keep True and 1
+    # apart, which hash alike, and go the long way.
+    mixed = values.dtype == object and len({type(value) for value in values}) > 1
+    if mixed:
+        return pd.Series([one(value) for value in values], index=values.index, dtype=object)
+    codes, distinct = pd.factorize(values)
+    texts = np.array([*(one(value) for value in distinct), None], dtype=object)
+    return pd.Series(texts[codes], index=values.index, dtype=object)
+
+
+def run_text(values: pd.Series) -> np.ndarray:
+    """Write runs as text, shape (rows,); rows without one belong together."""
+    return np.asarray(label_text(values).fillna("(no run)").to_numpy(dtype=object))
+
+
+def time_text(values: pd.Series) -> np.ndarray:
+    """Write times as text, each by itself, so that a piece of a column reads as the whole does; shape (rows,).
+
+    >>> time_text(pd.Series(pd.to_datetime(["2026-11-21 00:00"]))).tolist(), time_text(pd.Series([3.0])).tolist()
+    (['2026-11-21 00:00:00'], ['3'])
+    """
+    if pd.api.types.is_datetime64_any_dtype(values.dtype):
+        return np.array([str(value) for value in values], dtype=object)
+    return label_text(values).fillna("").to_numpy(dtype=object)
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of an asset with roles, what was noticed while reading, and what is known about the variables.
+
+    `split` is the kind of split the source itself asks for ("" for none). A table cut out of a larger source knows the
+    numbers of its rows there (`numbers`, ascending, from 1) and how many rows of each run came before (`before`).
+    """
+
+    frame: pd.DataFrame
+    roles: Roles = field(default_factory=Roles)
+    source: str = "table"
+    notes: tuple[str, ...] = ()
+    about: About = field(default_factory=About)
+    split: str = ""
+    numbers: np.ndarray | None = None
+    before: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def features(self) -> list[str]:
+        """Names of the measured columns, in file order."""
+        skip = {self.roles.target, self.roles.group, self.roles.time, *self.roles.ignored}
+        return [str(name) for name in self.frame.columns if name not in skip]
+
+    @property
+    def X(self) -> pd.DataFrame:
+        """The measured columns."""
+        return self.frame[self.features]
+
+    @cached_property
+    def y(self) -> np.ndarray:
+        """Labels as text, shape (rows,). Raises DataError without a target or with missing labels."""
+        if self.roles.target is None:
+            raise DataError(f"`{self.source}` was read without a target: pass --target COL.")
+        labels = label_text(self.frame[self.roles.target])
+        missing = int(labels.isna().sum())
+        if missing:
+            raise DataError(
+                f"`{self.source}`: {missing} of {len(labels)} rows have no label in "
+                f"`{self.roles.target}`: label or remove them."
+            )
+        return labels.to_numpy(dtype=object)
+
+    @cached_property
+    def groups(self) -> np.ndarray | None:
+        """Run of each row as text, shape (rows,), or None without a group column."""
+        if self.roles.group is None:
+            return None
+        return run_text(self.frame[self.roles.group])
+
+    @property
+    def runs(self) -> np.ndarray:
+        """Run of each row as text, shape (rows,); without a group column all rows are one run."""
+        groups = self.groups
+        return np.full(len(self.frame), Path(self.source).stem, dtype=object) if groups is None else groups
+
+    @property
+    def times(self) -> np.ndarray | None:
+        """Time of each row as text, or None."""
+        if self.roles.time is None:
+            return None
+        return time_text(self.frame[self.roles.time])
+
+    def rows(self, where: np.ndarray) -> Table:
+        """Return the rows where a boolean mask holds, or at the given positions."""
+        index = np.flatnonzero(where) if where.dtype == bool else where
+        return replace(self, frame=self.frame.iloc[index].reset_index(drop=True))
+
+    @property
+    def row_numbers(self) -> np.ndarray:
+        """Number of each row in the source, from 1, shape (rows,)."""
+        return np.arange(1, len(self.frame) + 1) if self.numbers is None else self.numbers
+
+    def up_to(self, row: int, most: int) -> Table:
+        """Return the last `most` rows of the run of row number `row`, up to and with it."""
+        run = self.runs[row - 1]
+        mine = np.flatnonzero(self.runs[:row] == run)
+        kept = mine[-most:]
+        note = f"Only the {len(kept):,} rows of `{str(run)[:40]}` up to row {row:,} were looked at."
+        frame = self.frame.iloc[kept].reset_index(drop=True)
+        before = {str(run): len(mine) - len(kept)}
+        return replace(self, frame=frame, numbers=kept + 1, before=before, notes=(*self.notes, note))
+
+    def hash(self) -> str:
+        """Return a SHA-256 over column names and values: the recipe's fingerprint of the data."""
+        digest = hashlib.sha256("\x1f".join(map(str, self.frame.columns)).encode())
+        digest.update(pd.util.hash_pandas_object(self.frame, index=False).to_numpy().tobytes())
+        return digest.hexdigest()
+
+
+def require_columns(frame: pd.DataFrame, names: Iterable[tuple[str, str | None]], source: str) -> None:
+    """Check that each (flag, column) exists; the error names the nearest column and the flag to pass."""
+    for flag, name in names:
+        if name is None or name in frame.columns:
+            continue
+        near = closest(name, frame.columns)
+        hint = f"pass {flag} {near!r}" if near else f"pass {flag} with one of them"
+        raise DataError(f"`{source}` has no column `{name}`; it has {listing(frame.columns)}: {hint}.")

@@ -1,0 +1,1 @@
+"""Delimited text: encodings, dialects, numbers as people write them, files that grow."""

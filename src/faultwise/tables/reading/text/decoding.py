@@ -1,0 +1,203 @@
+"""From the bytes of a text file to its text: gzip, byte order marks, encodings, stray control characters.
+
+It knows nothing about tables, and it guesses only among UTF-8, Windows-1252 and Latin-1 (line by line where a
+file mixes them): any other encoding must be declared or marked.
+"""
+
+from __future__ import annotations
+
+import codecs
+import gzip
+import io
+import re
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from faultwise.contracts.errors import DataError
+
+__all__ = ["LineDecoder", "MarkedDecoder", "decoder_for", "read_text", "readable", "without_controls"]
+
+_BOMS = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe\0\0", "utf-32"), (b"\0\0\xfe\xff", "utf-32"),
+         (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))  # fmt: skip
+_CONTROL = re.compile("[\x01-\x08\x0e-\x1f\x7f-\x84\x86-\x9f]")
+_MOST_BYTES = 1 << 33
+
+
+def read_text(path: Path, encoding: str | None = None) -> tuple[str, str, list[str]]:
+    """Read a text file (also gzipped); return the text, the encoding in words, and notes.
+
+    `encoding` overrules the recognised one. Raises DataError when the file is absent, a folder, may not be
+    read, is binary or is not in that encoding.
+    """
+    with readable(path):
+        raw = path.read_bytes()
+        if raw[:2] == b"\x1f\x8b":
+            with gzip.GzipFile(fileobj=io.BytesIO(raw)) as packed:
+                raw = packed.read(_MOST_BYTES + 1)
+            if len(raw) > _MOST_BYTES:
+                raise DataError(f"`{path}` unpacks to more than {_MOST_BYTES >> 30} GiB: split it.")
+    decoder = decoder_for(raw[:4], path, encoding)
+    text = decoder.decode(raw, final=True).rstrip("\x1a")
+    del raw
+    text, controls = without_controls(text, path)
+    notes = decoder.notes()
+    if controls:
+        notes.append(f"{controls} control characters were taken out of the text.")
+    return text, decoder.spoken, notes
+
+
+@contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """Turn what goes wrong on opening and reading `path` into DataErrors that say what to do."""
+    try:
+        if not path.exists():
+            raise DataError(f"There is no file `{path}`: check the path.")
+        if not path.is_file():
+            # Reading a pipe or a device might never end.
+            raise DataError(f"`{path}` is a folder or a device; expected a text file: check the path.")
+        yield
+    except PermissionError:
+        raise DataError(f"`{path}` may not be read (no permission): change its rights or copy it.") from None
+    except (EOFError, gzip.BadGzipFile, zlib.error):
+        raise DataError(f"`{path}` is a damaged or cut-off gzip file: pack or fetch it again.") from None
+    except OSError as error:
+        raise DataError(f"`{path}` cannot be read ({error.strerror or error}): check the disk.") from None
+
+
+def decoder_for(start: bytes, path: Path, declared: str | None) -> LineDecoder | MarkedDecoder:
+    """Return the decoder for a file that starts with these (four or more) bytes.
+
+    Raises DataError when the declared encoding does not exist.
+    """
+    marked = next((name for bom, name in _BOMS if start.startswith(bom)), None)
+    if declared is None and marked is None:
+        return LineDecoder()
+    name = declared or marked or ""
+    if marked == "utf-8-sig" and name.lower().replace("_", "-") in ("utf-8", "utf8"):
+        name = "utf-8-sig"
+    said = "was declared" if declared else "is what its first bytes say"
+    return MarkedDecoder(name, said, f"{name} with a byte order mark" if marked else name, path)
+
+
+class MarkedDecoder:
+    """Decodes an encoding that was declared or marked, in one piece or many. Raises DataError."""
+
+    def __init__(self, name: str, said: str, spoken: str, path: Path) -> None:
+        self.spoken = spoken
+        self._name, self._said, self._path = name, said, path
+        try:
+            b"a".decode(name, "ignore")  # refuses what is no text encoding, such as rot13
+            self._decoder = codecs.getincrementaldecoder(name)()
+        except (ValueError, LookupError) as error:
+            raise self._refusal(error) from None
+
+    def decode(self, raw: bytes, *, final: bool) -> str:
+        """Return the text of the next bytes; `final` says that none follow."""
+        try:
+            return self._decoder.decode(raw, final)
+        except (ValueError, LookupError) as error:
+            raise self._refusal(error) from None
+
+    def notes(self) -> list[str]:
+        """Return nothing: nothing was guessed."""
+        return []
+
+    def _refusal(self, error: Exception) -> DataError:
+        reason = " ".join(str(error).split())[:120]
+        return DataError(
+            f"`{self._path}` is not {self._name}, which {self._said} ({reason}): pass the encoding it was saved with."
+        )
+
+
+class LineDecoder:
+    """Decodes UTF-8; where that fails, line by line as UTF-8 or else Windows-1252 or else Latin-1.
+
+    Files that several programs appended to mix encodings: reading all lines as one would spoil half of them.
+    Pieces must end at line ends.
+    """
+
+    def __init__(self) -> None:
+        self._lines = 0
+        self._utf8 = 0
+        self._odd: dict[str, int] = {}
+        self._first = 0
+
+    @property
+    def spoken(self) -> str:
+        """The encoding in words."""
+        return " and ".join((["utf-8"] if self._utf8 or not self._odd else []) + list(self._odd))
+
+    def decode(self, raw: bytes, *, final: bool) -> str:
+        """Return the text of the next lines."""
+        try:
+            text = raw.decode("utf-8")
+        except UnicodeDecodeError:
+            return self._by_line(raw)
+        if not raw.isascii():
+            self._utf8 += 1
+        self._lines += raw.count(b"\n")
+        return text
+
+    def _by_line(self, raw: bytes) -> str:
+        lines = raw.splitlines(keepends=True)
+        utf8: list[str] = []
+        odd: dict[int, str] = {}
+        for at, line in enumerate(lines):
+            try:
+                utf8.append(line.decode("utf-8"))
+            except UnicodeDecodeError:
+                odd[at] = _legacy(line)
+                utf8.append("")
+        self._utf8 += sum(1 for line in utf8 if not line.isascii())
+        self._first = self._first or self._lines + 1 + next(iter(odd))
+        self._lines += len(lines)
+        # One strange byte turns the whole file from Windows-1252 to Latin-1, unless encodings are mixed anyway.
+        one = "latin-1" if "latin-1" in odd.values() and not self._utf8 else None
+        for at, name in odd.items():
+            name = one or name
+            self._odd[name] = self._odd.get(name, 0) + 1
+            utf8[at] = lines[at].decode(name)
+        return "".join(utf8)
+
+    def notes(self) -> list[str]:
+        """Say what was guessed."""
+        if not self._odd:
+            return []
+        names = " and ".join(self._odd)
+        if not self._utf8:
+            return [f"The file is not UTF-8 and was read as {names}: check letters like ä, é and °."]
+        return [
+            f"The file mixes encodings. Lines that are not UTF-8: {sum(self._odd.values())} (first: line "
+            f"{self._first}), read as {names}: check letters like ä, é and °."
+        ]
+
+
+def _legacy(line: bytes) -> str:
+    try:
+        line.decode("cp1252")
+    except UnicodeDecodeError:
+        return "latin-1"
+    return "cp1252"
+
+
+def without_controls(text: str, path: Path, before: tuple[int, int] = (0, 0)) -> tuple[str, int]:
+    """Take out stray control characters, as loggers leave them; return the text and how many there were.
+
+    `before` holds the control characters and all characters of earlier pieces. Raises DataError for what is
+    no text: NULs, or many control characters.
+    """
+    controls = 0
+    if "\0" not in text and _CONTROL.search(text):
+        length = len(text)
+        text, controls = _CONTROL.subn("", text)
+        binary = (before[0] + controls) * 500 > before[1] + length
+    else:
+        binary = "\0" in text
+    if binary:
+        raise DataError(
+            f"`{path}` holds binary data; expected text with one row per line: export it as CSV "
+            "(UTF-16 text needs its byte order mark)."
+        )
+    return text, controls

@@ -1,0 +1,1 @@
+"""From experts' probabilities to verdicts: fusion, detection, calibration, fault sets, novelty. It knows no table."""

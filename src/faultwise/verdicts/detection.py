@@ -1,0 +1,65 @@
+"""Detect first, then name: the threshold on the fault score that gives a chosen false-alarm rate.
+
+Normal itself is hard to recognise as one of many classes; asking "normal or not" first, at a false-alarm rate
+that people choose, and only then "which fault", is what an operator needs. The rate is chosen by row on
+validation rows; no promise for new runs is made here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from faultwise.contracts.errors import UserError
+
+__all__ = ["Detector"]
+
+
+@dataclass(slots=True)
+class Detector:
+    """Threshold on P(not normal). Without a normal class every row is only named."""
+
+    normal: str | None = None
+    false_alarm_rate: float = 0.02
+    threshold: float | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 < self.false_alarm_rate < 1:
+            raise UserError(
+                f"A false-alarm rate of {self.false_alarm_rate:g} was asked for: choose between 0 and 1, such as 0.02."
+            )
+
+    def fit(self, scores: np.ndarray) -> str:
+        """Set the threshold from the fault scores (rows,) of validation rows that are normal.
+
+        Returns a note, empty when the rows are enough for the rate.
+        """
+        self.threshold = float(np.quantile(scores, 1 - self.false_alarm_rate, method="higher"))
+        if len(scores) * self.false_alarm_rate < 5:
+            return (
+                f"The threshold for a false-alarm rate of {self.false_alarm_rate:g} rests on only "
+                f"{len(scores)} normal validation rows."
+            )
+        return ""
+
+    def scores(self, p: np.ndarray, classes: np.ndarray) -> np.ndarray | None:
+        """Return the fault score of each row, or None without a normal class."""
+        if self.normal is None:
+            return None
+        return np.asarray(1 - p[:, list(classes).index(self.normal)])
+
+    def decide(self, p: np.ndarray, classes: np.ndarray, forced: np.ndarray | None = None) -> np.ndarray:
+        """Return the label of each row: normal unless its score is above the threshold, else the likeliest fault.
+
+        `forced` (rows,) marks rows that are no longer normal whatever their score is, because a rule holds.
+        """
+        scores = self.scores(p, classes)
+        if scores is None or self.threshold is None:
+            return np.asarray(classes[p.argmax(axis=1)])
+        faults = np.where(classes == self.normal, -1.0, p)
+        # ">" on a tie with the highest normal score would hide faults that saturate at the same score.
+        detected = scores > self.threshold
+        if forced is not None:
+            detected |= forced
+        return np.asarray(np.where(detected, classes[faults.argmax(axis=1)], self.normal))

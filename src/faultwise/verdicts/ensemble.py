@@ -1,0 +1,236 @@
+"""All experts of a fit together: compared on rows held out in folds, fused, then fitted on everything.
+
+Experts that hardly count in the fusion stay in the run for comparison, but a diagnosis does not ask them. The
+language model is tuned once, on the first fold's training rows: tuning it for each fold would multiply the wait.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from faultwise.contracts.errors import UserError, closest, listing
+from faultwise.contracts.records import Expert
+from faultwise.verdicts.detection import Detector
+from faultwise.verdicts.drawing import draw_evenly
+from faultwise.verdicts.folds import Fold
+from faultwise.verdicts.fusion import Fusion
+from faultwise.verdicts.registry import LANGUAGE_MODEL, ROW_ENCODER, ExpertContext, make
+
+__all__ = ["Ensemble", "Labelled", "Validation", "aligned"]
+
+
+@dataclass(frozen=True, slots=True)
+class Labelled:
+    """Encoded rows with labels and runs: X (rows, features), y (rows,), groups (rows,)."""
+
+    X: pd.DataFrame
+    y: np.ndarray
+    groups: np.ndarray
+
+
+@dataclass
+class Validation:
+    """What the experts said of held-out rows: positions `rows`, probabilities by expert, `scored` marks the
+    language model's rows, `fused` the fused ones, `note` what the threshold rests on if that is little.
+    """
+
+    rows: np.ndarray
+    p: dict[str, np.ndarray]
+    scored: np.ndarray
+    fused: np.ndarray = field(default_factory=lambda: np.empty((0, 0)))
+    note: str = ""
+
+
+def aligned(p: np.ndarray, own: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    """Return probabilities with the columns of `classes`; a class the expert never saw gets zero."""
+    made = np.zeros((len(p), len(classes)))
+    made[:, np.searchsorted(classes, own)] = p
+    return made
+
+
+@dataclass
+class Ensemble:
+    """Experts, their fusion and the detector; `seconds` has each expert's time for fitting all folds.
+
+    `alone` has the threshold of each classical expert for judging without the others (see `only`).
+    """
+
+    classes: np.ndarray
+    detector: Detector
+    experts: dict[str, Expert] = field(default_factory=dict)
+    fusion: Fusion = field(default_factory=lambda: Fusion(capped=LANGUAGE_MODEL))
+    seconds: dict[str, float] = field(default_factory=dict)
+    alone: dict[str, float | None] = field(default_factory=dict)
+
+    def fit(self, data: Labelled, folds: Sequence[Fold], names: Sequence[str], context: ExpertContext) -> Validation:
+        """Fit on each fold's training rows, judge its held-out rows, fuse, then fit on all rows.
+
+        Raises UserError when an expert's probabilities are not numbers.
+        """
+        rows = np.unique(np.concatenate([held for _, held in folds]))
+        p = {name: np.full((len(data.y), len(self.classes)), 1 / len(self.classes)) for name in names}
+        classical = [name for name in names if name != LANGUAGE_MODEL]
+        for number, (train, held) in enumerate(folds, start=1):
+            for name in self._watched(classical, f"fold {number}/{len(folds)}", context.progress):
+                _, p[name][held] = self._fitted(name, context, data, train, held)
+        for name in self._watched(classical, "all rows", context.progress):
+            self.experts[name] = make(name, context).fit(data.X, data.y, data.groups)
+        # The language model comes last: once torch's threads exist, scikit-learn's boosting can crawl beside them.
+        scored = np.zeros(len(data.y), bool)
+        if LANGUAGE_MODEL in names:
+            train, held = folds[0]
+            most = context.language.score_rows
+            asked = held[draw_evenly(data.y[held], data.groups[held], most, context.seed)]
+            scored[asked] = True
+            self.experts[LANGUAGE_MODEL], p[LANGUAGE_MODEL][asked] = self._fitted(
+                LANGUAGE_MODEL, context, data, train, asked
+            )
+            if not classical:  # nobody has judged the other held-out rows
+                rows = asked
+        p = {name: q[rows] for name, q in p.items()}
+        made = Validation(rows, p, scored[rows])
+        self.fusion.fit(p, np.searchsorted(self.classes, data.y[rows]), made.scored)
+        self.fusion.drop_light()
+        made.fused = self.fuse(p, made.scored)
+        made.note = self.set_thresholds({name: p[name] for name in classical}, made.fused, data.y[rows])
+        return made
+
+    def set_thresholds(self, p: Mapping[str, np.ndarray], fused: np.ndarray, y: np.ndarray) -> str:
+        """Set the thresholds of the fused verdict and of each expert in `p` by those rows whose label y is normal.
+
+        `p` and `fused` are probabilities (rows, classes) by experts that have not learnt these rows. Returns a note,
+        empty when the rows are enough.
+        """
+        healthy = y == self.detector.normal
+        scores = self.detector.scores(fused, self.classes)
+        note = "" if scores is None else self.detector.fit(scores[healthy])
+        for name, q in p.items():
+            detector = replace(self.detector)
+            scores = detector.scores(self._alone(name).mix({name: q}), self.classes)
+            if scores is not None:
+                detector.fit(scores[healthy])
+            self.alone[name] = detector.threshold
+        return note
+
+    def only(self, name: str) -> Ensemble:
+        """Return this ensemble with one expert judging alone: calibrated by its own temperature, at its own threshold.
+
+        Raises UserError for an expert that the fit did not have, and for the language model, which is too slow.
+        """
+        if name not in self.alone:
+            near = closest(name, self.alone)
+            hint = f"did you mean `{near}`?" if near else "choose one of these."
+            if not self.alone:
+                raise UserError(f"This run has one expert only, so `{name}` cannot be chosen: leave --expert out.")
+            raise UserError(f"`{name}` cannot judge alone here; {listing(self.alone, 20)} can: {hint}")
+        fusion = self._alone(name)
+        detector = replace(self.detector, threshold=self.alone[name])
+        return Ensemble(self.classes, detector, {name: self.experts[name]}, fusion, alone=self.alone)
+
+    def _alone(self, name: str) -> Fusion:
+        weights = {name: 1.0}
+        return Fusion({name: self.fusion.temperatures[name]}, weights, weights, capped=LANGUAGE_MODEL)
+
+    def _fitted(
+        self, name: str, context: ExpertContext, data: Labelled, train: np.ndarray, held: np.ndarray
+    ) -> tuple[Expert, np.ndarray]:
+        """Return an expert fitted on the rows `train` and its probabilities for the rows `held`."""
+        started = time.monotonic()
+        expert = make(name, context).fit(data.X.iloc[train], data.y[train], data.groups[train])
+        self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - started
+        p = self._said(expert, data.X.iloc[held])
+        if not np.isfinite(p).all():
+            raise UserError(f"The expert `{name}` gave probabilities that are not numbers: leave it out.")
+        return expert, p
+
+    @property
+    def uses_language_model(self) -> bool:
+        """Whether the language model takes part in the fusion."""
+        return LANGUAGE_MODEL in self.fusion.weights
+
+    @property
+    def language_only(self) -> bool:
+        """Whether no other expert was asked for, so that only rows the language model scores can be judged."""
+        return not self.fusion.weights_without
+
+    def by_expert(self, X: pd.DataFrame, scored: np.ndarray | None = None) -> dict[str, np.ndarray]:
+        """Return probabilities (rows, classes) of each expert that counts in the fusion.
+
+        The language model scores the rows of the mask `scored` only (none without a mask); its other rows
+        are uniform and must be fused with the same mask.
+        """
+        asked = {*self.fusion.weights, *self.fusion.weights_without}
+        silent = scored is None or not scored.any()
+        return {
+            name: self.ask(name, X, scored if name == LANGUAGE_MODEL else None)
+            for name in self.experts
+            if name in asked and not (name == LANGUAGE_MODEL and silent)
+        }
+
+    def fuse(self, p: Mapping[str, np.ndarray], scored: np.ndarray | None = None) -> np.ndarray:
+        """Return fused probabilities (rows, classes) of what `by_expert` or `partly` gave."""
+        if ROW_ENCODER in p:
+            return p.get(LANGUAGE_MODEL, p[ROW_ENCODER])
+        return self.fusion.mix(p, scored)
+
+    def asks_language_model(self, partly: bool) -> bool:
+        """Whether what the language model says of a row counts, with all sensors or without some (`partly`)."""
+        return not self.encoder_is_better if partly else self.uses_language_model
+
+    def classical(self, X: pd.DataFrame) -> np.ndarray:
+        """Return fused probabilities without the language model; with it where nothing else is kept."""
+        if self.language_only:
+            everything = np.ones(len(X), bool)
+            return self.fuse(self.by_expert(X, everything), everything)
+        return self.fuse(self.by_expert(X))
+
+    @property
+    def judges_partly(self) -> bool:
+        """Whether the language model was fitted so that it can judge without some of the sensors."""
+        return bool(getattr(self.experts.get(LANGUAGE_MODEL), "takes_missing", False))
+
+    @property
+    def encoder_is_better(self) -> bool:
+        """Whether the language model was the worse of the two without some of the sensors (see `partly`)."""
+        expert: Any = self.experts.get(LANGUAGE_MODEL)
+        return bool(expert is not None and expert.encoder_is_better)
+
+    def partly(self, X: pd.DataFrame, scored: np.ndarray) -> dict[str, np.ndarray]:
+        """Return probabilities (rows, classes) for rows X (rows, features) with NaN for lost sensors.
+
+        The language model's encoder of rows judges, and the model behind it the rows of the mask `scored`, unless it
+        was the worse of the two in the fit. The other experts, which were never without a sensor, are not asked. These
+        probabilities are calibrated as they are (see `doubt`).
+        """
+        expert: Any = self.experts[LANGUAGE_MODEL]
+        p = {ROW_ENCODER: aligned(expert.quick_proba(X), expert.classes_, self.classes)}
+        if scored.any() and not self.encoder_is_better:
+            p[LANGUAGE_MODEL] = p[ROW_ENCODER].copy()
+            p[LANGUAGE_MODEL][scored] = self._said(expert, X[scored])
+        return p
+
+    def ask(self, name: str, X: pd.DataFrame, scored: np.ndarray | None = None) -> np.ndarray:
+        """Return one expert's probabilities (rows, classes); rows outside the mask are uniform."""
+        if scored is None:
+            return self._said(self.experts[name], X)
+        p = np.full((len(X), len(self.classes)), 1 / len(self.classes))
+        p[scored] = self._said(self.experts[name], X[scored])
+        return p
+
+    def _said(self, expert: Expert, X: pd.DataFrame) -> np.ndarray:
+        return aligned(expert.predict_proba(X), expert.classes_, self.classes)
+
+    @staticmethod
+    def _watched(names: Sequence[str], what: str, progress: bool) -> Any:
+        bar = tqdm(names, disable=not progress, file=sys.stderr, leave=False)
+        for name in bar:
+            bar.set_description(f"{what} {name}")
+            yield name

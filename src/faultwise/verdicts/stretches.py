@@ -1,0 +1,44 @@
+"""Number the uninterrupted stretches of a table: contiguous rows of one run, and of one label.
+
+It sorts nothing and knows no time: rows are taken to be in time order within their run, as they stand in the
+file. Windows and block splits are cut along these stretches.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from faultwise.contracts.errors import DataError
+
+__all__ = ["stretches"]
+
+
+def stretches(groups: np.ndarray, labels: np.ndarray | None = None) -> np.ndarray:
+    """Return an integer id for each row, shape (rows,), the same for all rows of one stretch.
+
+    `groups` is the run of each row, shape (rows,). Rows of several runs may be interleaved: a run's rows
+    belong together all the same. With `labels`, shape (rows,), a change of label within a run starts a new
+    stretch, also when the label returns to an earlier one. Ids count from 0, run after run in order of first
+    appearance. Raises DataError when the lengths differ.
+
+    >>> stretches(np.array(["a", "b", "a", "b"])).tolist()
+    [0, 1, 0, 1]
+    >>> stretches(np.array(["a", "a", "a"]), np.array(["0", "4", "0"])).tolist()
+    [0, 1, 2]
+    """
+    rows = len(groups)
+    if labels is not None and len(labels) != rows:
+        raise DataError(f"Found {rows} runs and {len(labels)} labels; expected one of each per row.")
+    if rows == 0:
+        return np.zeros(0, dtype=np.int64)
+    runs = pd.factorize(np.asarray(groups), use_na_sentinel=False)[0]
+    order = np.argsort(runs, kind="stable")
+    starts = np.ones(rows, dtype=bool)
+    starts[1:] = np.diff(runs[order]) != 0
+    if labels is not None:
+        marks = pd.factorize(np.asarray(labels), use_na_sentinel=False)[0]
+        starts[1:] |= np.diff(marks[order]) != 0
+    ids = np.empty(rows, dtype=np.int64)
+    ids[order] = np.cumsum(starts) - 1
+    return ids
