@@ -18,20 +18,21 @@ import numpy as np
 import pandas as pd
 from sklearn.model_selection import StratifiedKFold
 
+from faultwise.contracts.experts import ExpertContext
 from faultwise.evaluate.metrics import metrics
 from faultwise.evaluate.summary import interval
-from faultwise.tables.checks.target_leakage import answer_columns, without_answers
+from faultwise.tables.checks.leaks.target_leakage import leaking_columns, without_leaking_columns
 from faultwise.tables.fit.features.columns import ColumnEncoder
 from faultwise.tables.fit.settings import DEFAULT_EXPERTS
 from faultwise.tables.reading.readers import read_source
 from faultwise.tables.reading.table import Table
-from faultwise.verdicts.registry import LANGUAGE_MODEL, ExpertContext, make
+from faultwise.verdicts.registry import LANGUAGE_MODEL, make
 from recipe import data_folder, write_result
 
 KEYS = ("macro_f1", "pr_auc")
 
 
-def judged(table: Table, names: tuple[str, ...], repeats: int) -> dict[str, Any]:
+def evaluated(table: Table, names: tuple[str, ...], repeats: int) -> dict[str, Any]:
     """Return per expert the ten results and their mean with interval, of each figure in KEYS."""
     y = table.y.astype(str)
     results: dict[str, dict[str, list[float]]] = {name: {key: [] for key in KEYS} for name in names}
@@ -64,27 +65,27 @@ def judged(table: Table, names: tuple[str, ...], repeats: int) -> dict[str, Any]
 
 
 def main() -> None:
-    """Judge without and with the flags, print and write results/ai4i.json."""
+    """Evaluate without and with the flags, print and write results/ai4i.json."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeats", type=int, default=5)
     args = parser.parse_args()
     table = read_source(data_folder("ai4i") / "ai4i2020.csv")
-    found = answer_columns(table)
+    found = leaking_columns(table)
     print("From the data:", found)
     print("By the table of roles:", table.roles.ignored)
     names = tuple(name for name in DEFAULT_EXPERTS if name != LANGUAGE_MODEL)
-    honest = judged(without_answers(table), names, args.repeats)
+    honest = evaluated(without_leaking_columns(table), names, args.repeats)
     ignored = tuple(name for name in table.roles.ignored if name != "RNF")
-    leaky = judged(replace(table, roles=replace(table.roles, ignored=ignored)), ("random-forest",), 1)
+    leaky = evaluated(replace(table, roles=replace(table.roles, ignored=ignored)), ("random-forest",), 1)
     for name, figures in sorted(honest.items(), key=lambda item: -item[1]["macro_f1"]["mean"]):
-        said = ", ".join(
+        line = ", ".join(
             f"{key} {figures[key]['mean']:.3f} [{figures[key]['low']:.3f}, {figures[key]['high']:.3f}]" for key in KEYS
         )
-        print(f"{name:24s} {said}, {figures['fit_seconds']} s")
+        print(f"{name:24s} {line}, {figures['fit_seconds']} s")
     print("random forest with the flags:", {key: leaky["random-forest"][key]["mean"] for key in KEYS})
     config = {"repeats": args.repeats, "target": table.roles.target, "experts": names}
-    told = {"leaks_found": found, "left_out_by_roles": table.roles.ignored, "experts": honest, "leaky": leaky}
-    write_result("ai4i", config, table.hash(), told)
+    result = {"leaks_found": found, "left_out_by_roles": table.roles.ignored, "experts": honest, "leaky": leaky}
+    write_result("ai4i", config, table.hash(), result)
 
 
 if __name__ == "__main__":

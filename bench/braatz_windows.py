@@ -1,7 +1,7 @@
 """Braatz protocol, classes 0 to 20, windows of 20 samples, and known physics of faults 4 and 5.
 
 Training files only are used to fit and to choose the expert (last quarter of each run held out); the test files
-are judged once, from sample 161 on. Then the findings of rows rightly diagnosed as fault 4 (5) are ranked: is
+are evaluated once, from sample 161 on. Then the findings of rows rightly diagnosed as fault 4 (5) are ranked: is
 the reactor (condenser) cooling-water valve among the first five?
 
     python bench/braatz_windows.py [--seed 0] [--physics-rows 100]
@@ -16,9 +16,10 @@ import numpy as np
 
 from faultwise.tables.evaluate.protocol import evaluate_table
 from faultwise.tables.fit.diagnosis import contributions_of
-from faultwise.tables.fit.predicting import judge
-from faultwise.tables.fit.settings import DEFAULT_EXPERTS, FitSettings
-from faultwise.tables.fit.training import Fitted, fit_table
+from faultwise.tables.fit.fitted import Fitted
+from faultwise.tables.fit.predicting import predicted
+from faultwise.tables.fit.settings import DEFAULT_EXPERTS, TableSettings
+from faultwise.tables.fit.training import fit_table
 from faultwise.tables.reading.readers import read_source
 from recipe import data_folder, write_result
 
@@ -27,26 +28,26 @@ EXPECTED = {"4": "XMV(10)", "5": "XMV(11)"}
 
 def physics(fitted: Fitted, test: object, rows: int, seed: int) -> dict[str, dict[str, float]]:
     """Share of rightly diagnosed rows with the expected variable among the first five, by fault."""
-    judged = judge(fitted, test)
-    truth = test.y[judged.features.rows]
-    made = {}
+    made = predicted(fitted, test)
+    truth = test.y[made.features.rows]
+    found = {}
     for fault, variable in EXPECTED.items():
-        right = np.flatnonzero((truth == fault) & (judged.labels == fault))
+        right = np.flatnonzero((truth == fault) & (made.labels == fault))
         picked = np.sort(np.random.default_rng(seed).permutation(right)[:rows])
         ranks = []
         for at in picked:
-            contribution = contributions_of(fitted, judged.features.frame.iloc[[at]], fault)
+            contribution = contributions_of(fitted, made.features.frame.iloc[[at]], fault)
             order = sorted(contribution, key=lambda name: -contribution[name])
             ranks.append(order.index(variable) + 1)
-        made[fault] = {
+        found[fault] = {
             "variable": variable,
             "rightly_diagnosed": len(right),
             "examined": len(picked),
             "among_first_five": float(np.mean(np.array(ranks) <= 5)) if len(picked) else None,
             "ranked_first": float(np.mean(np.array(ranks) == 1)) if len(picked) else None,
         }
-        print(fault, made[fault], flush=True)
-    return made
+        print(fault, found[fault], flush=True)
+    return found
 
 
 def main() -> None:
@@ -58,7 +59,7 @@ def main() -> None:
     folder = data_folder("tep-braatz")
     train, test = read_source(folder, part="train"), read_source(folder, part="test")
     experts = tuple(name for name in DEFAULT_EXPERTS if name != "language-model")
-    settings = FitSettings(window=20, experts=experts, seed=args.seed)
+    settings = TableSettings(window=20, experts=experts, seed=args.seed)
     started = time.monotonic()
     fitted = fit_table(train, settings, progress=True)
     fit_s = time.monotonic() - started

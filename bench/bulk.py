@@ -1,8 +1,8 @@
 """Labels and probabilities of millions of rows: time and memory against rows, Parquet in and Parquet out.
 
 Rows are those of simulated runs drawn with replacement, with a little noise, 52 variables and 21 classes. One
-calibrated histogram boosting judges them through the command line, each size in a process of its own, so that its
-highest memory is its own. Sizes that stand in the result file for the same configuration are not run again.
+calibrated histogram boosting classifies them through the command line, each size in a process of its own, so that its
+highest memory is its own. Sizes in the result file are not run again for the same configuration.
 
     python bench/bulk.py --cache FOLDER [--sizes 100000,1000000,10000000]
 """
@@ -88,9 +88,9 @@ def main() -> None:
     fit = before.get("fit", {}) if made else {}
     if not (folder / "manifest.json").exists() or not fit:
         roles = ["--target", "fault", "--group", "run", "--split", "row"]
-        experts = ["--experts", "hist-gradient-boosting", "--no-lm"]
-        seconds, memory, told = run("fit", str(training), "--out", str(folder), *roles, *experts)
-        verdict = told["validation"]["experts"]["hist-gradient-boosting"]
+        experts = ["--experts", "hist-gradient-boosting"]
+        seconds, memory, record = run("fit", str(training), "--out", str(folder), *roles, *experts)
+        verdict = record["validation"]["experts"]["hist-gradient-boosting"]
         fit = {"seconds": round(seconds, 1), "memory_mb": round(memory), "mean_recall": verdict["mean_recall"]}
         print("fit", fit, flush=True)
     for size in map(int, args.sizes.split(",")):
@@ -99,10 +99,10 @@ def main() -> None:
         source, out = args.cache / f"bulk-{size}.parquet", args.cache / f"bulk-{size}-out.parquet"
         if not source.exists():
             make_rows(source, size)
-        seconds, memory, told = run("diagnose", str(folder), str(source), "--out", str(out))
+        seconds, memory, record = run("diagnose", str(folder), str(source), "--out", str(out))
         row_seconds, row_memory, _ = run("diagnose", str(folder), str(source), "--row", str(size // 2))
         found = pq.ParquetFile(out).metadata
-        assert (told["judged"], found.num_rows, found.num_columns) == (size, size, 5 + 21)
+        assert (record["judged"], found.num_rows, found.num_columns) == (size, size, 5 + 21)
         made.append(
             {
                 "rows": size,

@@ -23,7 +23,7 @@ import numpy as np
 from faultwise import Diagnoser
 from faultwise.cli.out import print_table
 from faultwise.contracts.errors import RunFolderError
-from faultwise.report.faithfulness import faithfulness_figure, said
+from faultwise.report.pages.faithfulness import faithfulness_figure, summary
 from faultwise.tables.evaluate.faithfulness import faithfulness
 from faultwise.tables.reading.benchmarks.simulate import simulate
 from faultwise.tables.reading.readers import read_source
@@ -60,9 +60,9 @@ def fitted(training: Table, cache: Path) -> Diagnoser:
     folder = cache / "faithfulness-run"
     with contextlib.suppress(RunFolderError):
         made = Diagnoser.load(folder)
-        if made.manifest_["data_hash"] == training.hash():
+        if made.model_.manifest["data_hash"] == training.hash():
             return made
-    made = Diagnoser(**SETTINGS, progress=True).fit_table(training)
+    made = Diagnoser(**SETTINGS, progress=True).fit(training)
     made.save(folder)
     return made
 
@@ -80,10 +80,10 @@ def main() -> None:
     if args.on == "judge":
         table = read_source(pool("judge", args.cache), target="fault", group="run", time="hour")
     started = time.monotonic()
-    result = faithfulness(diagnoser.fitted_, table, args.verdicts, progress=sys.stderr.isatty())
+    result = faithfulness(diagnoser.model_.fitted, table, args.verdicts, progress=sys.stderr.isatty())
     seconds = time.monotonic() - started
     print_table([{"label": label, **line} for label, line in result["by_label"].items()])
-    print(said(result))
+    print(summary(result))
     if args.on == "dev":
         return
     digest = hashlib.sha256(b"".join(pool(name, args.cache).read_bytes() for name in SEEDS)).hexdigest()

@@ -1,7 +1,7 @@
-"""The decoder's variants that practice asked for, in one table: focal losses, normalisation, dropout, a residual path.
+"""The decoder's variants known from practice, in one table: focal losses, normalisation, dropout, a residual path.
 
-Magnetic Tile's good training images (seed 0): 200 teach with 60 simulated defects of each kind, 100 others and as many
-defects of each kind judge. Nothing is chosen on real defects, none are read.
+Magnetic Tile's good training images (seed 0): 200 teach with 60 simulated defects of each type, 100 others and as many
+defects of each type judge. Nothing is chosen on real defects, none are read.
 
     python bench/image_ablations.py
 """
@@ -16,7 +16,7 @@ import numpy as np
 
 from faultwise.images.data.image_folders import GOOD
 from faultwise.images.data.images import read_image
-from faultwise.images.data.simulated_marks import KINDS, simulated_set
+from faultwise.images.data.simulated_marks import DEFECT_TYPES, simulated_set
 from faultwise.images.detection.backbones import load_backbone
 from faultwise.images.detection.decoder import DecoderSettings, trained
 from faultwise.images.detection.memory_bank import image_score
@@ -28,7 +28,7 @@ from remembered import auroc
 
 TAUGHT, JUDGED, EACH, GRID = 200, 100, 60, 64
 # After the field report's versions: a normalisation layer (V1), batch normalisation (V3 and later), dropout, residual
-# layers, the learning rate; and the two focal losses it asks for.
+# layers, the learning rate; and the two focal losses it proposes.
 VARIANTS: dict[str, dict[str, Any]] = {
     "plain": {},
     "layer normalisation": {"norm": "layer"},
@@ -84,7 +84,7 @@ def main() -> None:
             "variant": name,
             "image_auroc": auroc(scores[of == GOOD], scores[of != GOOD]),
             "pixel_auroc": pixel_auroc([stretched(one, (GRID, GRID)) for one in heats], masks),
-            "by_kind": {kind: auroc(scores[of == GOOD], scores[of == kind]) for kind in KINDS},
+            "by_kind": {kind: auroc(scores[of == GOOD], scores[of == kind]) for kind in DEFECT_TYPES},
             "seconds": seconds,
         }
         lines.append(line)

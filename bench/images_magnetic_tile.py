@@ -1,6 +1,6 @@
 """Magnetic Tile: image and pixel AUROC of one configuration, with its fit time, latency and memory; four shots beside.
 
-Four fifths of the good images are learnt from (the limit's share among them), the others and all defects are the test.
+Four fifths of the good images are learnt from (some set the threshold), the others and all defects are the test.
 
     python bench/images_magnetic_tile.py [--seeds 3] [--shots 5]
 """
@@ -56,7 +56,7 @@ def main() -> None:
             bad = labels != GOOD
             run: dict[str, Any] = {
                 "seed": seed,
-                **image_figures(scores, bad, inspector.limit.value),
+                **image_figures(scores, bad, inspector.threshold.value),
                 **pixel_figures(test, maps),
                 "by_kind": auroc_by_kind(scores, labels, GOOD),
                 "fit_s": fit_s,

@@ -1,4 +1,4 @@
-"""DeepPCB: boards against their templates. Rule and kinds are learnt on group00041, judged on group12000.
+"""DeepPCB: boards against their templates. Rule and types are learnt on group00041, judged on group12000.
 
 Beside it plain differencing: no shift, no tolerance, its levels, areas and margins chosen in the same way.
 
@@ -15,9 +15,9 @@ import numpy as np
 from sklearn.metrics import f1_score
 
 from faultwise.images.data.image_converting import read_boxes
-from faultwise.images.data.images import read_image
+from faultwise.images.data.images import pixels_of
 from faultwise.images.detection.templates import Comparison, PairRule, box_figures, found_boxes, learnt_rule
-from faultwise.images.pair_inspector import Pair, PairInspector, kinds_said
+from faultwise.images.pair_inspector import Pair, PairInspector, matched_types
 from recipe import data_folder, write_result
 
 LEARNT, JUDGED = "00041", "12000"
@@ -35,14 +35,14 @@ def boards(group: str) -> tuple[list[Pair], list[list[tuple[int, int, int, int, 
 
 
 def corners(boxes: list[list[tuple[int, int, int, int, str]]]) -> list[np.ndarray]:
-    """The boxes of each board without their kinds."""
+    """The boxes of each board without their types."""
     return [np.array([box[:4] for box in one], int).reshape(-1, 4) for one in boxes]
 
 
 def pixels(pairs: list[Pair]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Image and template of each pair."""
     for image, template in pairs:
-        yield read_image(image).pixels, read_image(template).pixels
+        yield pixels_of(image), pixels_of(template)
 
 
 def plain(image: np.ndarray, template: np.ndarray) -> Comparison:
@@ -73,16 +73,16 @@ def main() -> None:
         each = (time.perf_counter() - started) / len(pairs)
         regions = [np.array([region.box for region in one.regions]).reshape(-1, 4) for one in found]
         figures[name] = {**box_figures(regions, corners(marked)), "pair_ms": 1000 * each}
-        wanted, said = kinds_said(found, marked)
+        wanted, predicted = matched_types(found, marked)
         labels = sorted(set(wanted))
         figures[name]["f1"] = dict(
-            zip(labels, f1_score(wanted, said, labels=labels, average=None).tolist(), strict=True)
+            zip(labels, f1_score(wanted, predicted, labels=labels, average=None).tolist(), strict=True)
         )
-        figures[name]["macro_f1"] = float(f1_score(wanted, said, labels=labels, average="macro"))
+        figures[name]["macro_f1"] = float(f1_score(wanted, predicted, labels=labels, average="macro"))
         print(name, figures[name], flush=True)
     figures["differencing"] = differencing(learn[::4], corners(boxes[::4]), judge, corners(true))
     print(figures["differencing"], flush=True)
-    rule: PairRule = inspector.settings
+    rule: PairRule = inspector.rule
     write_result("images_pcb", {name: getattr(rule, name) for name in PairRule.__slots__}, "deeppcb", figures)
 
 

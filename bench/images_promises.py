@@ -1,6 +1,6 @@
-"""Promised false-alarm rates against realised ones: 40 random splits of the good images, limits for 5% and 10%.
+"""Promised false-alarm rates against realised ones: 40 random splits of the good images, thresholds for 5% and 10%.
 
-Four fifths of the good images are learnt from (the limit's share among them), the others are new. A split is a
+Four fifths of the good images are learnt from (the threshold's share among them), the others are new. A split is a
 violation where more of them give an alarm than the beta-binomial law allows with a chance of 95%.
 
     python bench/images_promises.py magnetic-tile --cache F
@@ -20,7 +20,7 @@ from scipy.stats import binom
 
 from faultwise.images.inspector import Inspector
 from faultwise.images.settings import ImageSettings
-from faultwise.verdicts.thresholds import GoodLimit, alarms_at_most
+from faultwise.verdicts.thresholds import Threshold, alarms_at_most
 from recipe import write_result
 from remembered import auroc, good_and_bad, remembering
 
@@ -45,15 +45,15 @@ def main() -> None:
             inspector = Inspector(replace(ImageSettings(), resizing="square", seed=seed), backbone=backbone)
             inspector.fit([pixels[good[at]] for at in learnt])
             fine = inspector.scores([pixels[good[at]] for at in new])
-            odd = inspector.scores([pixels[one] for one in bad])
-            split: dict[str, Any] = {"auroc": auroc(fine, odd), "new": len(new)}
+            bad_scores = inspector.scores([pixels[one] for one in bad])
+            split: dict[str, Any] = {"auroc": auroc(fine, bad_scores), "new": len(new)}
             for rate in RATES:
-                limit = GoodLimit.of(inspector.aside, rate)
+                threshold = Threshold.of(inspector.learnt.held_out, rate)
                 split[f"{rate:g}"] = {
-                    "alarms": int((fine > limit.value).sum()),
-                    "allowed": alarms_at_most(limit, len(new)),
-                    "recall": float((odd > limit.value).mean()),
-                    "promised": limit.promised,
+                    "alarms": int((fine > threshold.value).sum()),
+                    "allowed": alarms_at_most(threshold, len(new)),
+                    "recall": float((bad_scores > threshold.value).mean()),
+                    "promised": threshold.promised,
                 }
             done.append(split)
             with args.cache.open("a") as file:

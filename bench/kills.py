@@ -3,8 +3,7 @@
 Each round starts a command, kills it (SIGKILL) after a random time, and looks: a run folder that can be loaded must be
 one of the two that a finished fit leaves; an output file must be absent, the old one, or complete and equal to the
 reference. After a killed `diagnose --out` the same command is run again and must give the reference. Half of the kills
-fall into the last fifth of the command's time, where files are written. Rounds that stand in the result file are not
-run again.
+fall into the last fifth of the command's time, where files are written. Rounds in the result file are not run again.
 
     python bench/kills.py [--kills 100] [--seed 0]
 """
@@ -31,7 +30,7 @@ from faultwise.runs.folders import read_manifest
 from faultwise.tables.reading.benchmarks.samples import sample_path
 from recipe import RESULTS, write_result
 
-FLAGS = ["--target", "fault", "--group", "run", "--experts", "logistic-regression", "--most-rows", "3000"]
+FLAGS = ["--target", "fault", "--group", "run", "--experts", "logistic-regression", "--set", "most_rows=3000"]
 CODE = "import sys; from faultwise.cli.main import main; sys.exit(main(sys.argv[1:]))"
 
 
@@ -63,15 +62,15 @@ def kill_fit(base: Path, rng: np.random.Generator, seconds: float) -> dict[str, 
             shutil.rmtree(left)
         shutil.rmtree(folder, ignore_errors=True)
     before = None if anew else seed_of(folder)
-    asked = int(rng.integers(1, 10**6))
-    process = start("fit", base / "train.parquet", "--out", folder, *FLAGS, "--seed", asked)
+    seed = int(rng.integers(1, 10**6))
+    process = start("fit", base / "train.parquet", "--out", folder, *FLAGS, "--seed", seed)
     after = moment(rng, seconds)
     time.sleep(after)
     process.kill()
     process.wait()
     found = seed_of(folder)
-    fine = found in (before, asked)
-    return {"what": "fit", "after_s": round(after, 3), "left": "new" if found == asked else "old", "fine": fine}
+    fine = found in (before, seed)
+    return {"what": "fit", "after_s": round(after, 3), "left": "new" if found == seed else "old", "fine": fine}
 
 
 def seed_of(folder: Path) -> int | None:
@@ -81,9 +80,9 @@ def seed_of(folder: Path) -> int | None:
     except RunFolderError as error:
         if "There is no run folder" in str(error):
             return None
-        return -1  # something half-written was believed to be a run
-    made.label_rows(made.read(folder.parent / "few.csv"))
-    return int(made.seed)
+        return -1  # something half-written was taken for a run
+    made.model_.label_rows(made.model_.read(folder.parent / "few.csv"))
+    return int(made.model_.settings.seed)
 
 
 def kill_diagnose(base: Path, rng: np.random.Generator, seconds: float, suffix: str) -> dict[str, Any]:

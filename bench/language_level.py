@@ -34,18 +34,19 @@ from scipy.stats import t
 from sklearn.metrics import f1_score
 from sklearn.model_selection import StratifiedKFold
 
+from faultwise.contracts.experts import ExpertContext
+from faultwise.contracts.language import LanguageSettings
 from faultwise.language.classifier.expert import LanguageExpert
 from faultwise.language.classifier.row_encoder import variables
-from faultwise.language.settings import LanguageSettings
-from faultwise.tables.checks.overlap import row_hashes
-from faultwise.tables.checks.target_leakage import without_answers
+from faultwise.tables.checks.leaks.overlap import row_hashes
+from faultwise.tables.checks.leaks.target_leakage import without_leaking_columns
 from faultwise.tables.evaluate.thesis import ROWS, draw, read_parts
 from faultwise.tables.fit.features.columns import ColumnEncoder
 from faultwise.tables.fit.features.windows import WindowEncoder
 from faultwise.tables.fit.settings import DEFAULT_EXPERTS
 from faultwise.tables.reading.readers import read_source
 from faultwise.verdicts.drawing import draw_evenly
-from faultwise.verdicts.registry import LANGUAGE_MODEL, ExpertContext, make
+from faultwise.verdicts.registry import LANGUAGE_MODEL, make
 from faultwise.verdicts.stretches import stretches
 from promises import pool, some_runs, table
 from recipe import data_folder, write_result
@@ -87,7 +88,7 @@ def tep(number: int, cache: Path) -> tuple[Rows, Rows]:
 
 def ai4i(number: int) -> tuple[Rows, Rows]:
     """One of the ten folds."""
-    rows = without_answers(read_source(data_folder("ai4i") / "ai4i2020.csv"))
+    rows = without_leaking_columns(read_source(data_folder("ai4i") / "ai4i2020.csv"))
     y = rows.y.astype(str)
     halves = [held for _, held in StratifiedKFold(2, shuffle=True, random_state=number // 2).split(y, y)]
     train, test = halves if number % 2 == 0 else halves[::-1]

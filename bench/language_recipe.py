@@ -27,9 +27,9 @@ from typing import Any
 
 import numpy as np
 
+from faultwise.contracts.language import LanguageSettings
 from faultwise.language.classifier.expert import LanguageExpert
 from faultwise.language.classifier.text_input import TextWay
-from faultwise.language.settings import LanguageSettings
 from language_studies import rows
 from recipe import write_result
 

@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from faultwise.contracts.language import LanguageSettings
 from faultwise.language.adapters import FormConfig, attach
 from faultwise.language.classifier.sentence import Sentence
 from faultwise.language.classifier.text import ShortText
@@ -32,7 +33,6 @@ from faultwise.language.loading import fast_dtype, load
 from faultwise.language.prompts import PromptBuilder
 from faultwise.language.questions import TextQuestions
 from faultwise.language.scoring import score
-from faultwise.language.settings import LanguageSettings
 from recipe import RESULTS, write_result
 
 MODEL, ROWS, BATCH, VARIABLES, CLASSES = "smollm2-135m-instruct", 512, 32, 52, 4

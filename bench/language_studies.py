@@ -1,4 +1,4 @@
-"""Studies of the language model on tables, each one command, resumable; the table and chart are docs/studies.md's.
+"""Studies of the language model on tables, each one command, resumable; the table and chart are in docs/studies.
 
 All on the training part of the classical files (faults 0, 1, 4, 5), so that nothing is chosen on test rows: rows drawn
 at random for training, 100 others a class to judge. What is varied is one thing at a time; the number of steps is
@@ -28,13 +28,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from faultwise.contracts.experts import ExpertContext
+from faultwise.contracts.language import LanguageSettings
 from faultwise.language.classifier.expert import LanguageExpert
 from faultwise.language.classifier.text import ShortText
-from faultwise.language.settings import LanguageSettings
 from faultwise.tables.evaluate.thesis import read_parts
 from faultwise.tables.fit.features.windows import WindowEncoder
 from faultwise.tables.fit.settings import DEFAULT_EXPERTS
-from faultwise.verdicts.registry import LANGUAGE_MODEL, ExpertContext, make
+from faultwise.verdicts.registry import LANGUAGE_MODEL, make
 from language_level import hidden
 from recipe import data_folder, write_result
 

@@ -1,4 +1,4 @@
-"""Tables of the language model: level with classical experts, lost sensors, speed, training time, promises, studies."""
+"""Tables of the language model: beside classical experts, missing sensors, speed, training time, coverage, studies."""
 
 from __future__ import annotations
 
@@ -29,19 +29,20 @@ def _between(one: dict[str, float]) -> str:
 
 
 def level_tables() -> list[str]:
-    """The language model beside every classical expert on the same rows, whole and with sensors lost."""
+    """The language model beside every classical expert on the same rows, whole and with sensors missing."""
     if not _there(*(f"language_{name}" for name in _PROTOCOLS)):
         return []
     found = {name: read_result(f"language_{name}") for name in _PROTOCOLS}
     whole = {name: one["by_share"]["0.0"] for name, one in found.items()}
     lines = [
         "",
-        "**The language model beside every classical expert** (SmolLM2-135M, rows as tokens, LoRA, 100 steps, on "
-        "AI4I 60), on the "
-        "same rows (`python bench/language_level.py braatz|tep|ai4i --cache F`): "
+        "## Beside every classical expert",
+        "",
+        "SmolLM2-135M, rows as tokens, LoRA, 100 steps (60 on AI4I), on the same rows (`python "
+        "bench/language_level.py braatz|tep|ai4i --cache F`): "
         + "; ".join(f"*{name}*, {words}" for name, words in _PROTOCOLS.items())
-        + ". The best classical expert is the one that is best on these very rows, which favours it. The study's test "
-        "accuracies stand beside for orientation only: other, harder rows, one draw.",
+        + ". The best classical expert is the one that is best on these very rows, which favours it. The test "
+        "accuracies of the published study are shown for orientation only: other, harder rows, one draw.",
         "",
         "| expert | braatz | published, other rows | tep | ai4i |",
         "|---|---|---|---|---|",
@@ -50,7 +51,7 @@ def level_tables() -> list[str]:
     for name in sorted(names, key=lambda n: -whole["braatz"]["means"][n]):
         cells = [f"{whole[p]['means'][name]:.3f}" for p in _PROTOCOLS]
         published = f"{PUBLISHED['tep'][name][1]:.3f}" if name in PUBLISHED["tep"] else ""
-        label = {"row encoder alone": "its encoder alone"}.get(name, name)
+        label = {"row encoder alone": "its row encoder alone"}.get(name, name)
         lines.append(f"| {label} | {cells[0]} | {published} | {cells[1]} | {cells[2]} |")
     against = [f"{_between(one['against_best'])} ({one['best_classical']})" for one in whole.values()]
     lines.append(f"| language model minus best classical, 95% | {against[0]} | | {against[1]} | {against[2]} |")
@@ -62,14 +63,15 @@ def level_tables() -> list[str]:
         f"language model, teacher and encoder with it, took {seconds['braatz']:.0f}, {seconds['tep']:.0f} and "
         f"{seconds['ai4i']:.0f} s on one busy core.",
         "",
-        "**Lost sensors**: the same experts where a share of the variables is missing at diagnosis, drawn anew for "
-        "every "
-        "row (*braatz*) or run (*tep*). Classical experts take training medians; *with dropout*: trees trained with "
-        "variables hidden as the language model's encoder is.",
+        "## Missing sensors",
         "",
-        "| variables lost | language model | best with dropout | difference, 95% | best with medians | difference, "
+        "The same experts where a share of the variables is missing at diagnosis, drawn anew for every "
+        "row (*braatz*) or run (*tep*). Classical experts take training medians; *with dropout*: trees trained with "
+        "variables hidden, as the language model's row encoder is.",
+        "",
+        "| variables missing | language model | best with dropout | difference, 95% | best with medians | difference, "
         "95% | "
-        "how sure on average: language model, best with medians |",
+        "mean confidence: language model, best with medians |",
         "|---|---|---|---|---|---|---|",
     ]
     for name in ("braatz", "tep"):
@@ -86,18 +88,19 @@ def level_tables() -> list[str]:
 
 
 def speed_lines() -> list[str]:
-    """Rows per second, and training time beside the thesis's recipe."""
+    """Rows per second, and training time beside the published study's recipe."""
     lines = []
     if _there("language_speed"):
         one = read_result("language_speed")
         lines += [
             "",
-            f"**Speed of judging**, 52 variables, {one['config']['classes']} classes, batches of "
-            f"{one['config']['batch']}, {one['dtype'].removeprefix('torch.')}, {one['threads']} "
-            f"thread{'s' if one['threads'] > 1 else ''} (`python bench/language_speed.py`; chart of the growth: "
-            "`bench/results/language_speed.svg`):",
+            "## Speed of prediction",
             "",
-            "| way | tokens a row | rows/s | of the raw forward pass | over the study's recipe |",
+            f"52 variables, {one['config']['classes']} classes, batches of {one['config']['batch']}, "
+            f"{one['dtype'].removeprefix('torch.')}, {one['threads']} thread{'s' if one['threads'] > 1 else ''} "
+            "(`python bench/language_speed.py`):",
+            "",
+            "| input | tokens per row | rows/s | of the raw forward pass | over the published recipe |",
             "|---|---|---|---|---|",
         ]
         for way in ("tokens", "short"):
@@ -107,22 +110,25 @@ def speed_lines() -> list[str]:
                 f"{one[f'{way}_over_recipe']:.0f} times |"
             )
         recipe = one["recipe"]
-        lines.append(f"| the study's: sentence, five tokens, row by row | {recipe['tokens_per_row']} | "
+        lines.append(f"| the published recipe: sentence, five tokens, row by row | {recipe['tokens_per_row']} | "
                      f"{recipe['rows_per_s']:.2f} | | 1 |")  # fmt: skip
         grown = "; ".join(f"{name} {power:+.2f}" for name, power in one["growth_exponent"].items())
         lines += ["", f"Time grows with this power of the number (1: linear): {grown}."]
+        lines += ["", "![Time against rows, variables, classes and embeddings](language_speed.svg)"]
     if _there("language_recipe"):
         one = read_result("language_recipe")
         recipe = one["recipe"]
         lines += [
             "",
-            f"**Training time** beside the study's recipe (sentence of {one['tokens_per_row']} tokens, batch 1, "
-            f"constant rate, {one['config']['epochs']} epochs of {4 * one['config']['rows']} rows; "
-            "`python bench/language_recipe.py --cache F`): its best validation accuracy is "
+            "## Training time",
+            "",
+            f"Beside the published recipe (sentence of {one['tokens_per_row']} tokens, batch 1, constant rate, "
+            f"{one['config']['epochs']} epochs of {4 * one['config']['rows']} rows; "
+            "`python bench/language_recipe.py --cache F`). The best validation accuracy of that recipe is "
             f"{recipe['best_accuracy']:.3f}, after epoch {recipe['epoch']:.0f} and {recipe['seconds'] / 60:.0f} "
             "minutes.",
             "",
-            "| way | as good after | of its time | ends after | of its time | accuracy | memory at most |",
+            "| input | as good after | of its time | ends after | of its time | accuracy | memory at most |",
             "|---|---|---|---|---|---|---|",
         ]
         for way in ("tokens", "short"):
@@ -135,7 +141,7 @@ def speed_lines() -> list[str]:
 
 
 def promises_line() -> list[str]:
-    """What verdicts of the language model alone promise, on a stated subsample."""
+    """Coverage and false alarms of verdicts of the language model alone, on a stated subsample."""
     if not _there("promises_language"):
         return []
     one = read_result("promises_language")
@@ -145,16 +151,19 @@ def promises_line() -> list[str]:
     rates = ", ".join(f"{found:.1%} for {float(asked):.0%}" for asked, found in one["rates"].items())
     out = "; ".join(
         f"{fault}: {x['noticed']:.1%} noticed, of known rows {x['known_novel_or_abstained']:.1%} unknown or undecided "
-        f"and {x['known_single_right']:.1%} the right single label"
+        f"and {x['known_single_right']:.1%} with the correct single label"
         for fault, x in one["left_out"].items()
     )
     ratio = one["deletion"]["deletion"]["ratio"]
     return [
         "",
-        f"**The language model alone** beside these figures, on a subsample: the first draw of runs, {one['rows']} "
-        f"windows (`python bench/promises_language.py --cache F`). Likeliest label right in {one['top_accuracy']:.1%}, "
+        "## The language model alone",
+        "",
+        f"The same on a subsample: the first draw of runs, {one['rows']} windows "
+        f"(`python bench/promises_language.py --cache F`). Likeliest label correct in {one['top_accuracy']:.1%}, "
         f"verdict in {one['verdict_accuracy']:.1%}. Sets hold {sets}. False alarms: {rates}. Left out, fault {out}. "
-        f"Deletion of the five cited variables moves {one['deletion']['verdicts']} right verdicts {ratio['mean']:.0f} "
+        f"Deletion of the five cited variables moves {one['deletion']['verdicts']} correct verdicts "
+        f"{ratio['mean']:.0f} "
         f"times as much as five others (at least {ratio['low']:.0f}).",
     ]
 
@@ -162,29 +171,29 @@ def promises_line() -> list[str]:
 _WORDS = {
     "size": "Size of the training set",
     "ways": "Text against tokens",
-    "wording": "Names and normalisation in the study's sentence",
+    "wording": "Names and normalisation in the published study's sentence",
     "missing": "Missing values",
     "k": "Embeddings a row (K)",
-    "forms": "Forms of tuning",
+    "forms": "Fine-tuning methods",
 }
 
 
 def studies_page() -> str:
-    """docs/studies.md as a whole."""
+    """docs/studies/index.md as a whole."""
     lines = [
         "# Studies of the language model on tables",
         "",
-        "Made by `python bench/tables.py` from `bench/results/study_*.json`; each by `python bench/language_studies.py "
-        "STUDY --cache FOLDER`, which goes on where it was. All on the training part of the classical Tennessee "
-        "Eastman "
-        "files, faults 0, 1, 4, 5, single rows: nothing here is a result on test rows. One seed each unless it says "
-        "more; "
-        "100 held-out rows a class, so that a point is uncertain by about 0.02.",
+        "Made by `python bench/tables.py` from `bench/results/study_*.json`; each result file by "
+        "`python bench/language_studies.py STUDY --cache FOLDER`, which resumes where it was interrupted. All "
+        "studies use "
+        "the training part of the classical Tennessee Eastman files, faults 0, 1, 4, 5, single rows: nothing here is a "
+        "result on test rows. One seed each unless more are named; 100 held-out rows per class, so that a point is "
+        "uncertain by about 0.02.",
     ]
     for name, title in _WORDS.items():
         if _there(f"study_{name}"):
             result = read_result(f"study_{name}")
-            lines += ["", f"## {title}", "", f"![{title}](studies/study_{name}.svg)", "", *_study(name, result)]
+            lines += ["", f"## {title}", "", f"![{title}](study_{name}.svg)", "", *_study(name, result)]
     return "\n".join(lines) + "\n"
 
 
@@ -195,7 +204,7 @@ def _study(name: str, result: dict[str, Any]) -> list[str]:
     if name == "missing":
         shares = list(points[0]["accuracy"][_LM])
         lines = [
-            f"| lost at diagnosis | {' | '.join(f'{float(s):.0%}' for s in shares)} |",
+            f"| missing at diagnosis | {' | '.join(f'{float(s):.0%}' for s in shares)} |",
             "|---" * (len(shares) + 1) + "|",
         ]
         for point in points:
@@ -206,7 +215,7 @@ def _study(name: str, result: dict[str, Any]) -> list[str]:
     lines = [
         f"Steps at most: {', '.join(f'{k} {v}' for k, v in steps.items())}. Seconds on one thread of a busy machine.",
         "",
-        "| | rows a class | accuracy | seconds to fit |",
+        "| | rows per class | accuracy | seconds to fit |",
         "|---|---|---|---|",
     ]
     lines += [
@@ -223,7 +232,7 @@ def _sizes(points: list[dict[str, Any]]) -> list[str]:
     sizes = sorted({p["rows"] for p in points})
     seeds = {n: len([p for p in points if p["rows"] == n]) for n in sizes}
     header = " | ".join(f"{n}{f' ({seeds[n]} seeds)' if seeds[n] > 1 else ''}" for n in sizes)
-    lines = [f"| rows a class | {header} |", "|---" * (len(sizes) + 1) + "|"]
+    lines = [f"| rows per class | {header} |", "|---" * (len(sizes) + 1) + "|"]
     means = {
         name: [float(np.mean([p["accuracy"][name]["0.0"] for p in points if p["rows"] == n])) for n in sizes]
         for name in points[0]["accuracy"]

@@ -1,10 +1,10 @@
-"""The leak guard: leaks planted one at a time into four clean sets, and silence on the sets as they are.
+"""The check for leaks: leaks planted one at a time into four clean sets, and no reports on the clean sets.
 
 Clean sets: the Tennessee Eastman files of Braatz (training runs 0 to 21 against test runs), AI4I 2020 without the five
 flags, the shipped sample of simulated Tennessee Eastman runs, and the generated set of the HST layout. Planted are a
 run that is in both sources or occurs under two names, 1% of rows copied with noise (relative to each column's standard
-deviation), columns that tell the label, and columns that look ahead. A plant counts as found when the right columns or
-runs are named, or nine in ten of the planted pairs; whatever else is accused counts as false.
+deviation), columns that give the label, and columns that look ahead. A plant counts as found when the right columns
+or runs are named, or nine in ten of the planted pairs; whatever else is reported counts as false.
 
     python bench/leaks.py [--seeds 2]
 """
@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from faultwise.tables.checks.leaks import LeakReport, find_leaks
-from faultwise.tables.checks.target_leakage import answer_columns
+from faultwise.tables.checks.leaks.leak_report import LeakReport, find_leaks
+from faultwise.tables.checks.leaks.target_leakage import leaking_columns
 from faultwise.tables.evaluate.leakage import side_by_side
 from faultwise.tables.reading.benchmarks.samples import sample_path
 from faultwise.tables.reading.readers import read_source
@@ -31,7 +31,7 @@ from recipe import data_folder, write_result
 
 NOISES = (0.0, 1e-6, 1e-4, 1e-3, 3e-3, 1e-2, 3e-2)
 AHEAD = 5
-Planted = tuple[Table, Table | None, set[str], int]  # tables, columns to be accused, pairs of rows planted
+Planted = tuple[Table, Table | None, set[str], int]  # tables, columns to be reported, pairs of rows planted
 
 
 def clean_sets() -> dict[str, tuple[Table, Table | None, str]]:
@@ -39,7 +39,7 @@ def clean_sets() -> dict[str, tuple[Table, Table | None, str]]:
     folder = data_folder("tep-braatz")
     braatz = [read_source(folder, part=part, faults=range(22)) for part in ("train", "test")]
     ai4i = read_source(data_folder("ai4i") / "ai4i2020.csv")
-    ai4i = replace(ai4i, roles=replace(ai4i.roles, ignored=(*ai4i.roles.ignored, *answer_columns(ai4i))))
+    ai4i = replace(ai4i, roles=replace(ai4i.roles, ignored=(*ai4i.roles.ignored, *leaking_columns(ai4i))))
     sample = read_source(sample_path("tep-sample"), target="fault", group="run", time="hour")
     hst = Table(make_hst(seed=0), Roles(target="Y"), "hst-like")
     return {
@@ -56,7 +56,7 @@ def with_column(table: Table, values: np.ndarray) -> Table:
 
 
 def noisy(frame: pd.DataFrame, noise: float, rng: np.random.Generator, spread: pd.Series) -> pd.DataFrame:
-    """Add normal noise to the measured numbers (columns of more than 20 values) of copied rows."""
+    """Add normal noise to the measured numbers (columns of more than 20 values) of rows."""
     made = frame.copy()
     for name, value in spread.items():
         made[name] = made[name].astype(float) + noise * value * rng.normal(size=len(made)) if noise else made[name]
@@ -69,7 +69,7 @@ def spreads(table: Table) -> pd.Series:
     return numbers.loc[:, numbers.nunique() > 20].std()
 
 
-def twins(table: Table, against: Table | None, noise: float, rng: np.random.Generator) -> Planted:
+def near_duplicates(table: Table, against: Table | None, noise: float, rng: np.random.Generator) -> Planted:
     """Overwrite 1% of rows (of the other source, if there is one) with rows of other runs, labels kept."""
     goal = against or table
     count = len(goal.frame) // 100
@@ -89,8 +89,8 @@ def twins(table: Table, against: Table | None, noise: float, rng: np.random.Gene
     return (table, planted, set(), len(rows)) if against is not None else (planted, None, set(), len(rows))
 
 
-def shared_run(table: Table, against: Table | None, rng: np.random.Generator, name: str, noise: float) -> Planted:
-    """Append a copy of one run of the table, to the other source if there is one, under `name` ("" keeps its own)."""
+def duplicated_run(table: Table, against: Table | None, rng: np.random.Generator, name: str, noise: float) -> Planted:
+    """Append one run of the table again, to the other source if there is one, under `name` ("" keeps its own)."""
     goal = against or table
     run = rng.choice(np.unique(table.groups))
     column = str(table.roles.group)
@@ -99,8 +99,8 @@ def shared_run(table: Table, against: Table | None, rng: np.random.Generator, na
     return (table, planted, set(), 0) if against is not None else (planted, None, set(), 0)
 
 
-def answers(table: Table, normal: str, rng: np.random.Generator) -> Iterator[tuple[str, Table]]:
-    """Yield kinds of answer columns: a code one to one, a flag of half the faults, a flag wrong in 1% of rows."""
+def target_leaks(table: Table, normal: str, rng: np.random.Generator) -> Iterator[tuple[str, Table]]:
+    """Yield leaks of the target: a code one to one, a flag of half the faults, a flag wrong in 1% of rows."""
     fault = table.y != normal
     yield "code", with_column(table, "c" + pd.Series(table.y).astype(str).to_numpy(dtype=object))
     yield "flag", with_column(table, (fault & (rng.random(len(fault)) < 0.5)).astype(int))
@@ -112,7 +112,7 @@ def answers(table: Table, normal: str, rng: np.random.Generator) -> Iterator[tup
 
 
 def ahead(table: Table, normal: str, rng: np.random.Generator) -> Iterator[tuple[str, Table]]:
-    """Yield kinds of columns that look ahead: a value later (run ends empty, held or cut off), labels, countdowns."""
+    """Yield columns that look ahead: a value later (run ends empty, held or cut off), labels, countdowns."""
     runs = table.runs
     name = str(rng.choice(spreads(table).index))
     values = table.frame[name].astype(float)
@@ -141,8 +141,8 @@ def ahead(table: Table, normal: str, rng: np.random.Generator) -> Iterator[tuple
     yield "countdown, logarithm", with_column(table, np.log1p(left.clip(lower=0)).to_numpy())
 
 
-def judged(report: LeakReport, kind: str, columns: set[str], pairs: int) -> dict[str, Any]:
-    """Say whether a plant was found, and how many other accusations there were."""
+def scored(report: LeakReport, kind: str, columns: set[str], pairs: int) -> dict[str, Any]:
+    """Return whether a plant was found, and how many other leaks were reported."""
     right = [leak for leak in report.leaks if leak.kind == kind and set(leak.columns) == columns]
     count = sum(leak.count for leak in right)
     return {
@@ -158,25 +158,25 @@ def plants(name: str, table: Table, against: Table | None, normal: str, seed: in
     rng = np.random.default_rng(seed)
     made: dict[str, dict[str, Any]] = {}
 
-    def tell(what: str, kind: str, planted: Planted) -> None:
+    def note(what: str, kind: str, planted: Planted) -> None:
         first, second, columns, pairs = planted
-        made[what] = judged(find_leaks(first, second, normal), kind, columns, pairs)
+        made[what] = scored(find_leaks(first, second, normal), kind, columns, pairs)
         print(f"  {name}, {what}: {made[what]}", flush=True)
 
     if table.groups is not None:
-        ways = {"own name": "", "other name": "copy"} if against is not None else {"other name": "copy"}
-        for said, new in ways.items():
+        names = {"own name": "", "other name": "copy"} if against is not None else {"other name": "copy"}
+        for name_of_run, new in names.items():
             for noise in (0.0, 1e-3):
-                what = f"shared run, {said}, noise {noise:g}"
-                tell(what, "shared runs", shared_run(table, against, rng, new, noise))
+                what = f"shared run, {name_of_run}, noise {noise:g}"
+                note(what, "duplicated runs", duplicated_run(table, against, rng, new, noise))
     for noise in NOISES:
-        tell(f"1% of rows, noise {noise:g}", "near-duplicate rows", twins(table, against, noise, rng))
-    kinds: dict[str, Callable[..., Iterator[tuple[str, Table]]]] = {"answer columns": answers}
-    if name != "hst-like":  # its rows are in no order of time
-        kinds["looks into the future"] = ahead
-    for kind, way in kinds.items():
-        for what, planted in way(table, normal, rng):
-            tell(what, kind, (planted, None, {"planted"}, 0))
+        note(f"1% of rows, noise {noise:g}", "near-duplicate rows", near_duplicates(table, against, noise, rng))
+    kinds: dict[str, Callable[..., Iterator[tuple[str, Table]]]] = {"target leakage": target_leaks}
+    if name != "hst-like":  # its rows are not in time order
+        kinds["look-ahead columns"] = ahead
+    for kind, made_by in kinds.items():
+        for what, planted in made_by(table, normal, rng):
+            note(what, kind, (planted, None, {"planted"}, 0))
     return made
 
 
@@ -205,7 +205,7 @@ def main() -> None:
         if against is not None:
             both["other way round"] = find_leaks(against, table, normal)
         seconds = round(time.monotonic() - started, 1)
-        accused = {way: [leak.line() for leak in report.leaks] for way, report in both.items()}
+        accused = {direction: [leak.line() for leak in report.leaks] for direction, report in both.items()}
         figures["clean"][name] = {"rows": len(table.frame), "accused": accused, "seconds": seconds}
         figures["clean"][name]["not_checked"] = both["checked"].not_checked
         print(name, figures["clean"][name], flush=True)

@@ -2,7 +2,7 @@
 
 The real set (braking of a high-speed train) has no public address known to us. What is made here has its
 shape only: 22,368 rows (389 anomalous), 15 continuous and 31 categorical features, label Y. Figures measured on it
-say that the way from file to verdict works, and nothing about trains.
+show that the path from file to verdict works, and nothing about trains.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import pandas as pd
 __all__ = ["make_hst"]
 
 CONTINUOUS, CATEGORICAL = 15, 31
-SHIFTED, TILTED = 5, 6  # continuous and categorical features that tell anything about the label
+SHIFTED, TILTED = 5, 6  # continuous and categorical features that depend on the label
 SHIFT, TILT = 1.2, 0.35  # a random forest reaches about 0.87 to 0.90 on 150 rows of each label
 
 
@@ -29,7 +29,7 @@ def make_hst(seed: int, rows: int = 22_368, faulty: int = 389) -> pd.DataFrame:
     """
     if not 0 <= faulty <= rows:
         raise ValueError(f"{faulty} faulty of {rows} rows; expected 0 to {rows}: choose fewer.")
-    # The world (which feature is what) stays the same; the seed only draws rows from it.
+    # The meaning of the features stays the same; the seed only draws rows.
     world, rng = np.random.default_rng(46), np.random.default_rng(seed)
     label = np.zeros(rows, dtype=int)
     label[rng.choice(rows, faulty, replace=False)] = 1

@@ -2,8 +2,7 @@
 
 Faults 0 to 20, 6 runs each, 8 h at one row in 3 min, seed 20261121, onset drawn between 1 h and 2 h. Values
 keep four significant digits (five where the noise would otherwise vanish) and are stored as float32, which is
-what makes the file small enough to ship. It does not write the companion file `tep.yaml`, which is kept by
-hand.
+what makes the file small enough to ship. The companion file `tep.yaml` is kept by hand and not written here.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from faultwise.tables.reading.benchmarks.simulate import VARIABLES, simulate
 SEED = 20261121
 # Reactor temperature and the pressures move by less than two units of their fourth digit in normal operation.
 FIVE_DIGITS = ("XMEAS(7)", "XMEAS(9)", "XMEAS(13)", "XMEAS(16)")
-OUT = Path(__file__).resolve().parents[1] / "src/faultwise/data/shipped/tep-sample.parquet"
+OUT = Path(__file__).resolve().parents[1] / "src/faultwise/tables/reading/benchmarks/shipped/tep-sample.parquet"
 
 
 def rounded(values: pd.Series, digits: int) -> pd.Series:

@@ -1,9 +1,9 @@
 """Normal-only monitoring of simulated Tennessee Eastman runs: T2, SPE and limits on windows, no fault ever seen.
 
 Runs of 48 h at one sample in 3 min; the monitor learns 220 normal runs. Its threshold is chosen once by run (at most
-1% of normal runs raise any alarm in 48 h) and once by row (1% of normal rows). Both are judged on 100 normal runs and
-on 5 runs of each fault 1 to 20 (onset at 8 h) that took part in nothing. Simulated runs are kept in --cache, so that a
-second call is quick; simulating takes some 15 minutes on two cores.
+1% of normal runs raise any alarm in 48 h) and once by row (1% of normal rows). Both are evaluated on 100 normal runs
+and on 5 runs of each fault 1 to 20 (onset at 8 h) that took part in nothing. Simulated runs are kept in --cache, so
+that a second call is quick; simulating takes some 15 minutes on two cores.
 
     python bench/monitor.py --cache FOLDER
 """
@@ -45,7 +45,7 @@ PUBLISHED_MISSED = {
 def classical(components: int = 11) -> dict[str, dict[int, float]]:
     """Return the detection rates of plain T2 and SPE on the classical files, as the published ones were measured.
 
-    Limits are the 99% quantiles of the normal test run. It tells whether the published figures are rightly remembered.
+    Limits are the 99% quantiles of the normal test run. This checks the published figures.
     """
     folder = data_folder("tep-braatz")
     training = read_source(folder, part="train", faults=[0]).X.to_numpy()
@@ -75,10 +75,10 @@ def runs_of(name: str, cache: Path) -> Path:
     return path
 
 
-def judged(diagnoser: Diagnoser, path: Path, first_sample: int) -> pd.DataFrame:
+def classified(diagnoser: Diagnoser, path: Path, first_sample: int) -> pd.DataFrame:
     """Return the lines of all rows, with each row's sample within its run and whether it comes after the onset."""
-    table = diagnoser.read(path)
-    lines = diagnoser.label_rows(table)
+    table = diagnoser.model_.read(path)
+    lines = diagnoser.model_.label_rows(table)
     sample = pd.Series(table.runs).groupby(table.runs).cumcount().to_numpy() + 1
     lines["sample"] = sample[lines["row"].to_numpy() - 1]
     lines["alarm"] = lines["label"] == "abnormal"
@@ -86,7 +86,7 @@ def judged(diagnoser: Diagnoser, path: Path, first_sample: int) -> pd.DataFrame:
 
 
 def main() -> None:
-    """Fit by run and by row, judge, print and write results/monitor.json."""
+    """Fit by run and by row, evaluate, print and write results/monitor.json."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cache", type=Path, required=True)
     parser.add_argument("--window", type=int, default=60)
@@ -98,10 +98,10 @@ def main() -> None:
     for unit in ("run", "row"):
         started = time.monotonic()
         made = Diagnoser(normal_only=True, window=args.window, false_alarm_rate=0.01, false_alarm_per=unit)
-        made.fit_table(training)
+        made.fit(training)
         seconds = time.monotonic() - started
-        normal = judged(made, files["normal"], 0)
-        faulty = judged(made, files["faults"], onset)
+        normal = classified(made, files["normal"], 0)
+        faulty = classified(made, files["faults"], onset)
         number = faulty["run"].str.slice(5, 7).astype(int)
         by_fault = {}
         for fault, rows in faulty.groupby(number):
@@ -114,8 +114,8 @@ def main() -> None:
                 "delay_minutes": None if first.empty else float(first.median()) * 60 / SAMPLES_PER_HOUR,
             }
         figures[unit] = {
-            "threshold": made.fitted_.ensemble.detector.threshold,
-            "validation": made.fitted_.record["validation"],
+            "threshold": made.model_.fitted.ensemble.detector.threshold,
+            "validation": made.model_.fitted.record["validation"],
             "false_alarm_rows": round(float(normal["alarm"].mean()), 5),
             "false_alarm_runs": int(normal.groupby("run")["alarm"].any().sum()),
             "normal_runs": int(normal["run"].nunique()),

@@ -1,4 +1,4 @@
-"""Ten thousand damaged files through every reader: each is read or refused politely, soon, in little memory.
+"""Ten thousand damaged files through every reader: each is read or refused with a message, soon, in little memory.
 
 Valid files of every kind are damaged at random (bits, cuts, lines, delimiters, encodings, numbers, quotes, glued
 files) and read in a worker process with ten seconds and two gigabytes each. Anything but a table or a `UserError`
@@ -164,7 +164,7 @@ def bases() -> tuple[Base, ...]:
 
 # --- damage ----------------------------------------------------------------------------------------------------
 
-_ODD = (
+_UNUSUAL = (
     *(b"\0", b"\xff", b"\x1a", b"\r", b"\x85", b"\xef\xbb\xbf", b"\xff\xfe", b'"', b"'", b"=1+1", b"{", b"[", b": "),
     *(b"\n\n", b",,,,", b"*a ", b"&a "),
     *(letter.encode() for letter in "\u2028\u202e\u2212\u00a0🙂"),
@@ -194,7 +194,7 @@ def _cut(rng: random.Random, raw: bytes, _: bytes) -> bytes:
 
 def _put(rng: random.Random, raw: bytes, _: bytes) -> bytes:
     at = _place(rng, raw)
-    return raw[:at] + rng.choice((rng.choice(_ODD), rng.randbytes(rng.randrange(1, 20)))) + raw[at:]
+    return raw[:at] + rng.choice((rng.choice(_UNUSUAL), rng.randbytes(rng.randrange(1, 20)))) + raw[at:]
 
 
 def _drop(rng: random.Random, raw: bytes, _: bytes) -> bytes:
@@ -270,25 +270,25 @@ def _swept(rng: random.Random, raw: bytes, _: bytes) -> bytes:
         return raw if type(error).__name__ == "error" else raw[:0]
 
 
-_WAYS: tuple[Callable[[random.Random, bytes, bytes], bytes], ...] = (
+_DAMAGES: tuple[Callable[[random.Random, bytes, bytes], bytes], ...] = (
     _flip, _cut, _put, _drop, _repeat, _lines, _delimiters, _encoded, _number, _quotes, _unicode, _glued, _swept,
 )  # fmt: skip
 
 
 def case(seed: int, number: int) -> tuple[Base, bytes, list[str]]:
-    """Return the valid file, its damaged bytes and the ways of damage of one case."""
+    """Return the valid file, its damaged bytes and the kinds of damage of one case."""
     rng = random.Random(f"{seed}:{number}")
     # Each reader gets the same share, whatever the number of its files.
     readers = sorted({base.reader for base in bases()})
     reader = readers[number % len(readers)]
     base = rng.choice([base for base in bases() if base.reader == reader])
-    raw, told = base.raw, []
-    # Many a format notices the first strange byte: a single flipped bit gets furthest.
+    raw, damage = base.raw, []
+    # Many formats notice the first wrong byte: a single flipped bit gets furthest.
     for _ in range(rng.choice((1, 1, 1, 2, 3, 5))):
-        way = rng.choice((*_WAYS, _flip, _flip))
-        raw = way(rng, raw, rng.choice(bases()).raw)[: 1 << 22]
-        told.append(way.__name__.strip("_"))
-    return base, raw, told
+        change = rng.choice((*_DAMAGES, _flip, _flip))
+        raw = change(rng, raw, rng.choice(bases()).raw)[: 1 << 22]
+        damage.append(change.__name__.strip("_"))
+    return base, raw, damage
 
 
 def read(base: Base, path: Path, rng: random.Random) -> None:
@@ -320,7 +320,7 @@ def _too_long(_: int, __: FrameType | None) -> None:
 
 def attempt(seed: int, number: int, folder: Path) -> dict[str, Any]:
     """Run one case in this process; return its reader, outcome, seconds and, for failures, what happened."""
-    base, raw, told = case(seed, number)
+    base, raw, damage = case(seed, number)
     path = folder / base.name
     path.write_bytes(raw)
     started = time.perf_counter()
@@ -332,7 +332,7 @@ def attempt(seed: int, number: int, folder: Path) -> dict[str, Any]:
     except UserError as error:
         outcome = "refused"
         if not str(error).strip():
-            outcome, detail = "traceback", "an error without words"
+            outcome, detail = "traceback", "an error without a message"
     except _TooLongError:
         outcome, detail = "hang", f"more than {SECONDS} s"
     except BaseException as error:
@@ -343,7 +343,7 @@ def attempt(seed: int, number: int, folder: Path) -> dict[str, Any]:
         signal.signal(signal.SIGALRM, before)
         path.unlink(missing_ok=True)
     seconds = round(time.perf_counter() - started, 3)
-    return {"case": number, "reader": base.reader, "file": base.name, "damage": told, "outcome": outcome,
+    return {"case": number, "reader": base.reader, "file": base.name, "damage": damage, "outcome": outcome,
             "detail": detail, "seconds": seconds}  # fmt: skip
 
 
@@ -391,17 +391,18 @@ def run(seed: int, numbers: range, note: Callable[[dict[str, Any]], None]) -> No
         worker.kill()
         worker.join()
         if outcome != "done":
-            base, _, told = case(seed, at)
-            note({"case": at, "reader": base.reader, "file": base.name, "damage": told, "outcome": outcome,
+            base, _, damage = case(seed, at)
+            note({"case": at, "reader": base.reader, "file": base.name, "damage": damage, "outcome": outcome,
                   "detail": f"the worker ended with code {worker.exitcode}", "seconds": 0.0})  # fmt: skip
             left = left[1:]
 
 
 def _code() -> str:
-    """Hash the readers, so that pieces of one result come from one state of them."""
+    """Hash the readers and rules, so that all pieces of one result come from the same code."""
     import faultwise
 
-    sources = sorted((Path(faultwise.__file__).parent / "data").glob("*.py"))
+    root = Path(faultwise.__file__).parent
+    sources = sorted([*(root / "tables" / "reading").rglob("*.py"), *(root / "tables" / "checks").glob("*.py")])
     return hashlib.sha256(b"".join(path.read_bytes() for path in [*sources, Path(__file__)])).hexdigest()[:16]
 
 
@@ -422,8 +423,8 @@ def main() -> None:
     numbers = range(args.start, args.start + args.count)
     if args.show:
         for number in numbers:
-            base, raw, told = case(args.seed, number)
-            print(number, base.reader, base.name, told, raw[:2000])
+            base, raw, damage = case(args.seed, number)
+            print(number, base.reader, base.name, damage, raw[:2000])
             with tempfile.TemporaryDirectory() as folder:
                 (Path(folder) / base.name).write_bytes(raw)
                 read(base, Path(folder) / base.name, random.Random(number))

@@ -1,16 +1,17 @@
-"""What a verdict promises, on simulated runs that nobody tuned to: sets, novelty, false alarms, delays.
+"""Calibrated verdicts on simulated runs that nothing was chosen on: fault sets, novelty, false alarms, delays.
 
 Classes 0 to 20, 20 runs of 8 h each (seed 52; choices were made on seed 51), windows of 20 samples, the fused verdict
-of extra trees and logistic regression, asked for 2% false alarms.
+of extra trees and logistic regression, with a false-alarm rate of 2%.
 
-- *sets*, *alarms*, *rates*: 20 draws of 10 training, 5 calibration and 5 test runs a class. Fault sets asked for at 80,
-  90 and 95% are judged on all test rows with a full window within one label. The threshold is then calibrated anew with
-  100 normal runs of 48 h at 1% and at 5% of rows, and judged on 100 others, as are the false alarms that it predicts.
-- *unknown*: each fault in turn is left out of training and calibration; all rows of its 20 runs are judged, and 5
+- *sets*, *alarms*, *rates*: 20 draws of 10 training, 5 calibration and 5 test runs a class. Fault sets with a coverage
+  of 80, 90 and 95% are evaluated on all test rows with a full window within one label. The threshold is then calibrated
+  anew with 100 normal runs of 48 h at 1% and at 5% of rows, and evaluated on 100 others, as are the predicted false
+  alarms.
+- *unknown*: each fault in turn is left out of training and calibration; all rows of its 20 runs are evaluated, and 5
   unseen runs of every other class. Faults 1, 2, 7, 8, 13 and 17 with two draws of the other runs each.
 
-Finished parts stand in `promises-draws.json` and `promises-unknown.json` in the cache and are not run again; all take
-about an hour on one core. The result file has their means. `--part` lets two processes share the work.
+Finished parts are kept in `promises-draws.json` and `promises-unknown.json` in the cache and are not run again; all
+take about an hour on one core. The result file has their means. `--part` lets two processes share the work.
 
     python bench/promises.py --cache FOLDER [--minutes 18] [--part draws|unknown]
 """
@@ -31,7 +32,7 @@ from faultwise import Diagnoser
 from faultwise.evaluate.alarms import Debounce, detection, predicted_false_alarms
 from faultwise.tables.reading.benchmarks.simulate import simulate
 from faultwise.tables.reading.table import Roles, Table
-from faultwise.verdicts.calibration import standings
+from faultwise.verdicts.calibration import statuses
 from faultwise.verdicts.stretches import stretches
 from recipe import write_result
 
@@ -74,15 +75,15 @@ def some_runs(frame: pd.DataFrame, count: int, rng: np.random.Generator) -> np.n
     return np.concatenate([rng.permutation(names.to_numpy())[:count] for _, names in runs])
 
 
-def judged(made: Diagnoser, rows: Table, within: bool = True) -> dict[str, np.ndarray]:
+def predicted(made: Diagnoser, rows: Table, within: bool = True) -> dict[str, np.ndarray]:
     """Return novelty, probabilities, labels, runs and positions of rows with a full window (within one label)."""
-    fitted = made.fitted_
+    fitted = made.model_.fitted
     pieces = stretches(rows.runs, rows.y) if within else stretches(rows.runs)
     features = fitted.encoder.transform(rows.X, pieces)
     p = fitted.ensemble.classical(features.frame)
     at = features.rows
     return {
-        "strange": fitted.novelty.scores(features.frame),
+        "distance": fitted.novelty.scores(features.frame),
         "p": p,
         "y": rows.y[at].astype(str),
         "runs": rows.runs[at],
@@ -90,39 +91,39 @@ def judged(made: Diagnoser, rows: Table, within: bool = True) -> dict[str, np.nd
     }
 
 
-def standing_shares(made: Diagnoser, rows: dict[str, np.ndarray], coverage: float) -> tuple[pd.DataFrame, np.ndarray]:
-    """Return per row: true label, verdict, whether the set covers it, the set's size, and how the verdict stands."""
-    fitted = made.fitted_
+def with_status(made: Diagnoser, rows: dict[str, np.ndarray], coverage: float) -> tuple[pd.DataFrame, np.ndarray]:
+    """Return per row: true label, verdict, whether the set covers it, the set's size, and the verdict's status."""
+    fitted = made.model_.fitted
     assert fitted.calibration is not None
     calibration = replace(fitted.calibration, coverage=coverage)
     classes = fitted.ensemble.classes
     labels = fitted.ensemble.detector.decide(rows["p"], classes)
     members = calibration.members(rows["p"], classes, labels)
-    standing = standings(members, calibration.novel(rows["strange"]), calibration.novel_rate)
+    status = statuses(members, calibration.novel(rows["distance"]), calibration.novel_rate)
     known = np.isin(rows["y"], classes)
     column = np.where(known, np.minimum(np.searchsorted(classes, rows["y"]), len(classes) - 1), 0)
     covered = members[np.arange(len(column)), column] & known
     frame = pd.DataFrame({"y": rows["y"], "label": labels, "covered": covered, "size": members.sum(axis=1)})
-    return frame.assign(standing=standing, right=(standing == "named") & (labels == rows["y"])), labels
+    return frame.assign(status=status, right=(status == "named") & (labels == rows["y"])), labels
 
 
 def shares(frame: pd.DataFrame) -> dict[str, float]:
-    """Return the shares of a set of rows that the issue is about."""
-    stand = frame["standing"]
+    """Return the shares of rows by coverage and by status."""
+    status = frame["status"]
     return {
         "covered": float(frame["covered"].mean()),
         "size": float(frame["size"].mean()),
         "empty": int((frame["size"] == 0).sum()),
         "single_right": float(frame["right"].mean()),
-        **{name: float((stand == name).mean()) for name in ("named", "several", "unknown", "undecided")},
+        **{name: float((status == name).mean()) for name in ("named", "several", "unknown", "undecided")},
     }
 
 
 def rates(made: Diagnoser, normal: pd.DataFrame, rng: np.random.Generator) -> dict[str, Any]:
-    """Calibrate the threshold on 100 normal runs and judge it, and what it predicts, on 100 others."""
+    """Calibrate the threshold on 100 normal runs; evaluate it, and the false alarms it predicts, on 100 others."""
     drawn = rng.permutation(normal["run"].unique())[:200]
-    parts = [judged(made, table(normal[normal["run"].isin(some)])) for some in (drawn[:100], drawn[100:])]
-    ensemble, found = made.fitted_.ensemble, {}
+    parts = [predicted(made, table(normal[normal["run"].isin(some)])) for some in (drawn[:100], drawn[100:])]
+    ensemble, found = made.model_.fitted.ensemble, {}
     scores = [ensemble.detector.scores(part["p"], ensemble.classes) for part in parts]
     for rate in RATES:
         detector = replace(ensemble.detector, false_alarm_rate=rate)
@@ -130,41 +131,41 @@ def rates(made: Diagnoser, normal: pd.DataFrame, rng: np.random.Generator) -> di
         flags = [detector.decide(part["p"], ensemble.classes) != NORMAL for part in parts]
         found[str(rate)] = one = {"far": float(flags[1].mean())}
         for debounce in DEBOUNCES:
-            told, seen = (
+            predicted_rate, seen = (
                 predicted_false_alarms(flag, part["runs"], MINUTES, debounce)
                 for flag, part in zip(flags, parts, strict=True)
             )
-            expected = told["per_day"] * seen["machine_days"]
+            expected = predicted_rate["per_day"] * seen["machine_days"]
             one[str(debounce)] = {"expected": expected, "found": seen["alarms"], "days": seen["machine_days"]}
     return found
 
 
 def draw(number: int, runs: pd.DataFrame, normal: pd.DataFrame) -> dict[str, Any]:
-    """Fit on one draw of runs and judge sets, false-alarm rates and delays."""
+    """Fit on one draw of runs and evaluate sets, false-alarm rates and delays."""
     rng = np.random.default_rng([52, number])
     test = some_runs(runs, 5, rng)
-    made = Diagnoser(**FIT, seed=number).fit_table(table(runs[~runs["run"].isin(test)]))
+    made = Diagnoser(**FIT, seed=number).fit(table(runs[~runs["run"].isin(test)]))
     unseen = table(runs[runs["run"].isin(test)])
-    rows = judged(made, unseen)
+    rows = predicted(made, unseen)
     result: dict[str, Any] = {"draw": number, "sets": {}}
     for coverage in COVERAGES:
-        frame, labels = standing_shares(made, rows, coverage)
+        frame, labels = with_status(made, rows, coverage)
         result["sets"][str(coverage)] = one = shares(frame)
         by_class = frame.groupby("y")[["covered", "size", "right"]].mean()
         one["by_class"] = {str(k): {n: float(v) for n, v in row.items()} for k, row in by_class.iterrows()}
     result["verdict_accuracy"] = float((frame["label"] == frame["y"]).mean())
     result["top_accuracy"] = float((made.classes_[rows["p"].argmax(axis=1)] == rows["y"]).mean())
     result["normal_called_fault"] = float((labels[rows["y"] == NORMAL] != NORMAL).mean())
-    calibration = made.fitted_.calibration
+    calibration = made.model_.fitted.calibration
     assert calibration is not None
     result["said"] = calibration.note()
     result["said_by_class"] = replace(calibration, per="class").note()
-    by_class = replace(made.fitted_, calibration=replace(calibration, per="class"))
-    made.fitted_, whole = by_class, made.fitted_
-    result["sets_by_class"] = shares(standing_shares(made, rows, 0.9)[0])
-    made.fitted_ = whole
-    every = judged(made, unseen, within=False)
-    labels = made.fitted_.ensemble.detector.decide(every["p"], made.classes_)
+    by_class = replace(made.model_.fitted, calibration=replace(calibration, per="class"))
+    made.model_.fitted, whole = by_class, made.model_.fitted
+    result["sets_by_class"] = shares(with_status(made, rows, 0.9)[0])
+    made.model_.fitted = whole
+    every = predicted(made, unseen, within=False)
+    labels = made.model_.fitted.ensemble.detector.decide(every["p"], made.classes_)
     flags, has = np.zeros(len(unseen.y), bool), np.zeros(len(unseen.y), bool)
     flags[every["at"]], has[every["at"]] = labels != NORMAL, True
     result["alarms"] = {
@@ -175,24 +176,24 @@ def draw(number: int, runs: pd.DataFrame, normal: pd.DataFrame) -> dict[str, Any
 
 
 def left_out(fault: str, number: int, runs: pd.DataFrame) -> dict[str, Any]:
-    """Leave a fault out of the fit; judge all its rows, and unseen runs of the other classes, which are drawn anew."""
+    """Leave a fault out of the fit; evaluate all its rows, and unseen runs of the other classes, drawn anew."""
     rng = np.random.default_rng([53, int(fault), number] if number else [53, int(fault)])
     kind = f"fault{int(fault):02d}"
     others = runs[runs["kind"] != kind]
     test = some_runs(others, 5, rng)
-    made = Diagnoser(**FIT, seed=int(fault) + 100 * number).fit_table(table(others[~others["run"].isin(test)]))
+    made = Diagnoser(**FIT, seed=int(fault) + 100 * number).fit(table(others[~others["run"].isin(test)]))
     of_fault = runs[(runs["kind"] == kind)]
-    rows = judged(made, table(of_fault))
+    rows = predicted(made, table(of_fault))
     mine = rows["y"] == fault
-    unknown, _ = standing_shares(made, {key: value[mine] for key, value in rows.items()}, 0.9)
-    known, _ = standing_shares(made, judged(made, table(others[others["run"].isin(test)])), 0.9)
-    told = shares(unknown)
-    told["noticed"] = told["several"] + told["unknown"] + told["undecided"]
-    told["called_normal"] = float(((unknown["standing"] == "named") & (unknown["label"] == NORMAL)).mean())
-    return {"fault": fault, "draw": number, "unknown": told, "known": shares(known)}
+    unknown, _ = with_status(made, {key: value[mine] for key, value in rows.items()}, 0.9)
+    known, _ = with_status(made, predicted(made, table(others[others["run"].isin(test)])), 0.9)
+    found = shares(unknown)
+    found["noticed"] = found["several"] + found["unknown"] + found["undecided"]
+    found["called_normal"] = float(((unknown["status"] == "named") & (unknown["label"] == NORMAL)).mean())
+    return {"fault": fault, "draw": number, "unknown": found, "known": shares(known)}
 
 
-def told(draws: list[dict[str, Any]], faults: list[dict[str, Any]]) -> dict[str, Any]:
+def summarised(draws: list[dict[str, Any]], faults: list[dict[str, Any]]) -> dict[str, Any]:
     """Return means over the draws, and what was found of each fault left out."""
     made: dict[str, Any] = {"draws": len(draws), "sets": {}, "rates": {}, "alarms": {}}
     for coverage in map(str, COVERAGES):
@@ -285,7 +286,7 @@ def main() -> None:
         files[name].write_text(json.dumps({"config": config, "parts": parts[name]}))
         print(name, which, flush=True)
     if len(parts["draws"]) == DRAWS and len(parts["unknown"]) == len(CLASSES) - 1 + len(TWICE):
-        write_result("promises", config, table(runs).hash(), told(parts["draws"], parts["unknown"]))
+        write_result("promises", config, table(runs).hash(), summarised(parts["draws"], parts["unknown"]))
 
 
 if __name__ == "__main__":

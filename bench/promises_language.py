@@ -21,10 +21,10 @@ import numpy as np
 import pandas as pd
 
 from faultwise import Diagnoser
+from faultwise.contracts.language import LanguageSettings
 from faultwise.language.classifier.expert import LanguageExpert
-from faultwise.language.settings import LanguageSettings
 from faultwise.tables.evaluate.faithfulness import cited_variables, faithfulness
-from faultwise.tables.fit.training import Fitted
+from faultwise.tables.fit.fitted import Fitted
 from faultwise.verdicts.calibration import calibrate
 from faultwise.verdicts.detection import Detector
 from faultwise.verdicts.drawing import draw_evenly
@@ -64,17 +64,17 @@ def alone(whole: Diagnoser, training: Labelled, aside: Labelled, seed: int) -> D
     said = expert.predict_proba(training.X.iloc[held])
     fusion = Fusion().fit({ALONE: said}, np.searchsorted(expert.classes_, training.y[held]))
     ensemble = Ensemble(expert.classes_, Detector(NORMAL, 0.02), {ALONE: expert}, fusion)
-    logged = np.array([measure in ("spread", "jitter") for _, measure in whole.fitted_.encoder.origin])
+    logged = np.array([measure in ("spread", "jitter") for _, measure in whole.model_.fitted.encoder.origin])
     novelty = Novelty.fit(training.X, training.y, logged, seed)
     calibration, _ = calibrate(ensemble, aside, novelty, 0.9, "all", 0.05, seed)
     made = Diagnoser(**FIT)
-    made.fitted_ = replace(whole.fitted_, ensemble=ensemble, calibration=calibration, novelty=novelty)
+    made.model_.fitted = replace(whole.model_.fitted, ensemble=ensemble, calibration=calibration, novelty=novelty)
     return made
 
 
 def judged(made: Diagnoser, rows: Labelled) -> dict[str, np.ndarray]:
     """Return what `standing_shares` wants."""
-    fitted = made.fitted_
+    fitted = made.model_.fitted
     assert fitted.novelty is not None
     p = fitted.ensemble.classical(rows.X)
     return {"strange": fitted.novelty.scores(rows.X), "p": p, "y": rows.y, "runs": rows.groups}
@@ -86,18 +86,21 @@ def parts(runs: pd.DataFrame, number: int, without: str | None) -> tuple[Diagnos
     kept = runs if without is None else runs[runs["kind"] != f"fault{int(without):02d}"]
     test = some_runs(kept, 5, rng)
     rest = kept[~kept["run"].isin(test)]
-    whole = Diagnoser(**FIT, seed=number).fit_table(table(rest))
+    whole = Diagnoser(**FIT, seed=number).fit(table(rest))
     for_calibration = some_runs(rest, 5, rng)
-    aside = windows(whole.fitted_, rest[rest["run"].isin(for_calibration)], A_CLASS * len(CLASSES))
-    training = windows(whole.fitted_, rest[~rest["run"].isin(for_calibration)], FIT["most_rows"])
+    aside = windows(whole.model_.fitted, rest[rest["run"].isin(for_calibration)], A_CLASS * len(CLASSES))
+    training = windows(whole.model_.fitted, rest[~rest["run"].isin(for_calibration)], FIT["most_rows"])
     return whole, alone(whole, training, aside, number), kept[kept["run"].isin(test)]
 
 
 def rates(made: Diagnoser, normal: pd.DataFrame) -> dict[str, float]:
     """Calibrate the threshold on windows of 40 normal runs and judge it on others."""
     names = np.random.default_rng(0).permutation(normal["run"].unique())
-    two = [windows(made.fitted_, normal[normal["run"].isin(some)], NORMAL_ROWS) for some in (names[:40], names[40:80])]
-    ensemble = made.fitted_.ensemble
+    two = [
+        windows(made.model_.fitted, normal[normal["run"].isin(some)], NORMAL_ROWS)
+        for some in (names[:40], names[40:80])
+    ]
+    ensemble = made.model_.fitted.ensemble
     p = [ensemble.classical(part.X) for part in two]
     found = {}
     for rate in RATES:
@@ -115,30 +118,34 @@ def main() -> None:
     started = time.monotonic()
     runs, normal = pool("promises-judge", args.cache), pool("monitor-normal", args.cache)
     whole, made, unseen = parts(runs, 0, None)
-    rows = judged(made, windows(made.fitted_, unseen, A_CLASS * len(CLASSES)))
+    rows = judged(made, windows(made.model_.fitted, unseen, A_CLASS * len(CLASSES)))
     figures: dict[str, Any] = {"sets": {}, "rows": len(rows["y"])}
     for coverage in COVERAGES:
         frame, labels = standing_shares(made, rows, coverage)
         figures["sets"][str(coverage)] = {k: round(float(v), 4) for k, v in shares(frame).items()}
-    figures["top_accuracy"] = round(float((made.fitted_.ensemble.classes[rows["p"].argmax(1)] == rows["y"]).mean()), 4)
+    figures["top_accuracy"] = round(
+        float((made.model_.fitted.ensemble.classes[rows["p"].argmax(1)] == rows["y"]).mean()), 4
+    )
     figures["verdict_accuracy"] = round(float((labels == rows["y"]).mean()), 4)
     figures["normal_called_fault"] = round(float((labels[rows["y"] == NORMAL] != NORMAL).mean()), 4)
     figures["rates"] = rates(made, normal)
     print(figures, flush=True)
     some = some_runs(unseen, 1, np.random.default_rng(1))
     result = faithfulness(
-        made.fitted_, table(unseen[unseen["run"].isin(some)]), verdicts=20, draws=3,
-        cite=lambda fitted, row, label: cited_variables(whole.fitted_, row, label), progress=True,
+        made.model_.fitted, table(unseen[unseen["run"].isin(some)]), verdicts=20, draws=3,
+        cite=lambda fitted, row, label: cited_variables(whole.model_.fitted, row, label), progress=True,
     )  # fmt: skip
     figures["deletion"] = {k: v for k, v in result.items() if k not in ("cases", "notes", "source", "by_label")}
     print(figures["deletion"], flush=True)
     figures["left_out"] = {}
     for fault in LEFT_OUT:
         _, made, unseen = parts(runs, int(fault), fault)
-        of_fault = windows(made.fitted_, runs[runs["kind"] == f"fault{int(fault):02d}"], 2 * 5 * A_CLASS)
+        of_fault = windows(made.model_.fitted, runs[runs["kind"] == f"fault{int(fault):02d}"], 2 * 5 * A_CLASS)
         mine = Labelled(*(part[of_fault.y == fault] for part in (of_fault.X, of_fault.y, of_fault.groups)))
         unknown, _ = standing_shares(made, judged(made, mine), 0.9)
-        known, _ = standing_shares(made, judged(made, windows(made.fitted_, unseen, 10 * (len(CLASSES) - 1))), 0.9)
+        known, _ = standing_shares(
+            made, judged(made, windows(made.model_.fitted, unseen, 10 * (len(CLASSES) - 1))), 0.9
+        )
         told, beside = shares(unknown), shares(known)
         figures["left_out"][fault] = {
             "noticed": round(told["several"] + told["unknown"] + told["undecided"], 4),

@@ -1,4 +1,4 @@
-"""Shared by benchmarks on images: a backbone that computes the maps of known images once, and sets of good and bad."""
+"""Shared by benchmarks on images: a backbone that computes maps of known images once, and sets of good and bad ones."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from faultwise.images.data.image_converting import KINDS
+from faultwise.images.data.image_converting import SETS
 from faultwise.images.data.image_folders import GOOD
 from faultwise.images.data.images import read_image
 from faultwise.images.detection.backbones import Backbone, load_backbone
@@ -66,7 +66,7 @@ def good_and_bad(name: str, elpv: str | None) -> tuple[list[Path], list[Path]]:
             "ELPV comes as a package: `pip download --no-deps elpv-dataset`, unzip it, and give --elpv FOLDER/data."
         )
     folder = Path(elpv) if name == "elpv" and elpv else data_folder(name)
-    pieces = list(KINDS[name](folder, np.random.default_rng(0), 0.5))
+    pieces = list(SETS[name](folder, np.random.default_rng(0), 0.5))
     sure = [piece for piece in pieces if not piece.label.startswith("doubtful")]
     return [one.file for one in sure if one.label == GOOD], [one.file for one in sure if one.label != GOOD]
 

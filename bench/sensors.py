@@ -1,13 +1,13 @@
-"""Sensor or machine: faults of sensors put into simulated Tennessee Eastman runs, with and without machine faults.
+"""Sensor faults put into simulated Tennessee Eastman runs, with and without machine faults.
 
-The check learns from 420 runs of 8 h (faults 0 to 20, 20 runs each) and is judged on 200 normal and 200 faulty runs (10
-of each fault, from before its onset on) of other seeds: clean, and with one fault of one measured sensor put in: frozen
-(the value is held to the end), drifting (0.5% of the normal range a sample, either way; a held analyser value drifts
-when renewed), spiking (3 single samples, 1 to 2 normal ranges away), swapped (with another sensor, the whole run).
-Freezing and drifting start at random between samples 17 and 120 of 160. Sensors are XMEAS(1) to XMEAS(41), drawn at
-random; none is left out, and swapped pairs are any two. The normal range is the central 99% of normal rows.
+The check learns from 420 runs of 8 h (faults 0 to 20, 20 runs each) and is evaluated on 200 normal and 200 faulty runs
+(10 of each fault, from before its onset on) of other seeds: clean, and with one fault of one measured sensor put in:
+frozen (the value is held to the end), drifting (0.5% of the normal range a sample, either way; a held analyser value
+drifts when renewed), spiking (3 single samples, 1 to 2 normal ranges away), swapped (with another sensor, the whole
+run). Freezing and drifting start at random between samples 17 and 120 of 160. Sensors are XMEAS(1) to XMEAS(41), drawn
+at random; none is left out, and swapped pairs are any two. The normal range is the central 99% of normal rows.
 
-Named means: the first thing that the check says names the right sensor, for swapped ones both. Simulated runs are kept
+"Named" means that the first finding of the check names the right sensor, for swapped ones both. Simulated runs are kept
 in --cache; simulating takes some 10 minutes on two cores.
 
     python bench/sensors.py --cache FOLDER
@@ -26,7 +26,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from faultwise.tables.checks.sensors import SensorCheck
+from faultwise.tables.checks.sensors.sensor_check import SensorCheck
 from faultwise.tables.reading.benchmarks.simulate import VARIABLES, simulate
 from recipe import write_result
 
@@ -62,7 +62,7 @@ def stretches(frame: pd.DataFrame, faults: range, each: int) -> list[pd.DataFram
 
 
 def broken(clean: pd.DataFrame, kind: str, width: pd.Series, rng: np.random.Generator) -> tuple[pd.DataFrame, set[str]]:
-    """Return a copy of a run with one fault of a sensor put in, and the sensors at fault."""
+    """Return a run with one fault of a sensor put in, and the sensors at fault."""
     made = clean.copy()
     sensor, other = rng.choice(SENSORS, size=2, replace=False)
     values = clean[sensor].to_numpy()
@@ -86,16 +86,16 @@ def broken(clean: pd.DataFrame, kind: str, width: pd.Series, rng: np.random.Gene
     return made, {sensor}
 
 
-def judged(check: SensorCheck, sets: dict[str, list[pd.DataFrame]], width: pd.Series, seed: int) -> dict[str, Any]:
-    """Return the shares by kind and by normal or faulty plant, and those of clean runs that are accused."""
+def evaluated(check: SensorCheck, sets: dict[str, list[pd.DataFrame]], width: pd.Series, seed: int) -> dict[str, Any]:
+    """Return the shares by kind and by normal or faulty plant, and those of clean runs with a finding."""
     rng = np.random.default_rng(seed)
     lines = []
     work = [(kind, plant, clean) for kind in ("clean", *KINDS) for plant, runs in sets.items() for clean in runs]
     for kind, plant, clean in tqdm(work, desc="judge", unit="run", file=sys.stderr):
-        table, guilty = (clean, set()) if kind == "clean" else broken(clean, kind, width, rng)
+        table, faulty_sensors = (clean, set()) if kind == "clean" else broken(clean, kind, width, rng)
         faults = check.check(table, np.zeros(ROWS))
         named = [{fault.variable, fault.other} - {None} for fault in faults]
-        right = bool(named) and named[0] == guilty
+        right = bool(named) and named[0] == faulty_sensors
         lines.append(
             {
                 "kind": kind,
@@ -103,9 +103,9 @@ def judged(check: SensorCheck, sets: dict[str, list[pd.DataFrame]], width: pd.Se
                 "named": right,
                 "kind_named": right and faults[0].kind == kind,
                 "accused": bool(faults),
-                "others_accused": bool(faults) and bool(set().union(*named) - guilty),
+                "others_accused": bool(faults) and bool(set().union(*named) - faulty_sensors),
                 "as": faults[0].kind if faults else "",
-                "sensors": sorted(map(str, guilty)),
+                "sensors": sorted(map(str, faulty_sensors)),
             }
         )
     table = pd.DataFrame(lines)
@@ -138,15 +138,17 @@ def judged(check: SensorCheck, sets: dict[str, list[pd.DataFrame]], width: pd.Se
 
 
 def main() -> None:
-    """Fit, judge, print and write results/sensors.json."""
+    """Fit, evaluate, print and write results/sensors.json."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cache", type=Path, required=True)
-    parser.add_argument("--choose", action="store_true", help="fit and judge within the training runs; writes nothing")
+    parser.add_argument(
+        "--choose", action="store_true", help="fit and evaluate within the training runs; writes nothing"
+    )
     args = parser.parse_args()
     names = ("dev",) if args.choose else tuple(SETS)
     files = {name: runs_of(name, args.cache) for name in names}
     pool = pd.read_parquet(files["dev"])
-    if args.choose:  # runs 1 to 14 of each fault to learn from; 15 to 20 to be judged
+    if args.choose:  # runs 1 to 14 of each fault to learn from; 15 to 20 to be evaluated
         held = pool["run"].str[-2:].astype(int) > 14
         judge, pool = pool[held], pool[~held]
         sets = {"normal": stretches(judge, range(1), 6), "faulty": stretches(judge, range(1, 21), 6)}
@@ -165,13 +167,13 @@ def main() -> None:
     for _ in range(20):
         check.check(one, np.zeros(ROWS))
     each = (time.monotonic() - started) / 20
-    figures = judged(check, sets, width, seed=7)
+    figures = evaluated(check, sets, width, seed=7)
     for name, part in [*figures["by_kind"].items(), ("all", figures["injected"])]:
-        told = ", ".join(f"{plant} {f['named']:.1%} (kind {f['kind_named']:.1%})" for plant, f in part.items())
-        print(f"{name}: named {told}")
+        shares_of = ", ".join(f"{plant} {f['named']:.1%} (kind {f['kind_named']:.1%})" for plant, f in part.items())
+        print(f"{name}: named {shares_of}")
     clean = figures["clean"]
-    told = ", ".join(f"{plant} {clean[plant]['accused']:.1%}" for plant in ("all", *sets))
-    print(f"Clean runs accused: {told}; as {clean['as']}")
+    shares_of = ", ".join(f"{plant} {clean[plant]['accused']:.1%}" for plant in ("all", *sets))
+    print(f"Clean runs with a finding: {shares_of}; as {clean['as']}")
     print(f"Fit of {len(X):,} rows {seconds:.1f} s, check of one run {each * 1000:.1f} ms")
     if args.choose:
         print(figures["drifting_by_sensor"])

@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 
 from faultwise import Diagnoser
-from faultwise.tables.fit.follow import Follower
+from faultwise.tables.follow import Follower
 from faultwise.tables.reading.benchmarks.samples import companion_path, sample_path
 from faultwise.tables.reading.readers import read_source
 from recipe import write_result
@@ -40,7 +40,7 @@ def followed(run: Diagnoser, rows: pd.DataFrame, folder: Path, watch: bool = Fal
     source, out = folder / "log.csv", folder / "rows.csv"
     head, *lines = rows.to_csv(index=False).splitlines(keepends=True)
     source.write_text(head)
-    follower = Follower(run, source, out=out, poll=0.0, idle=0.0)
+    follower = Follower(run.model_, source, out=out, poll=0.0, idle=0.0)
     memory: list[float] = []
     started = time.monotonic()
     with source.open("a") as file:
@@ -66,15 +66,15 @@ def main() -> None:
     number = np.array([int(run[-2:]) for run in table.frame["run"]])
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        made = Diagnoser(window=20, experts=EXPERTS).fit_table(table.rows(number < 5))
+        made = Diagnoser(window=20, experts=EXPERTS).fit(table.rows(number < 5))
         run = Diagnoser.load(made.save(folder / "run"))
         rest = table.rows(number >= 5).frame.drop(columns="fault")
         chosen = rest["run"].drop_duplicates().iloc[: args.runs]
         rows = rest[rest["run"].isin(chosen)]
-        told = followed(run, rows, folder)
+        result = followed(run, rows, folder)
         rows.to_csv(folder / "whole.csv", index=False)
-        batch = run.label_rows(run.read(folder / "whole.csv"))
-        stream = pd.read_csv(told["out"], dtype={"label": str, "run": str})
+        batch = run.model_.label_rows(run.model_.read(folder / "whole.csv"))
+        stream = pd.read_csv(result["out"], dtype={"label": str, "run": str})
         equal = bool((stream["label"].to_numpy() == batch["label"].to_numpy()).all()) and len(stream) == len(batch)
         apart = float(np.abs(stream["fault_score"].to_numpy() - batch["fault_score"].to_numpy()).max())
         (folder / "day").mkdir()
@@ -86,7 +86,7 @@ def main() -> None:
         "rows": len(batch),
         "equal_labels": equal,
         "largest_difference_of_scores": apart,
-        "rows_per_s": told["rows_per_s"],
+        "rows_per_s": result["rows_per_s"],
         "days": args.days,
         "memory_mb_after_3_h_then_each_day": memory,
         "growth_in_the_first_day": round(memory[1] / memory[0] - 1, 4),

@@ -1,4 +1,4 @@
-"""The README's tables of what verdicts promise: sets, novelty, false alarms, delays, sensors, leaks, findings."""
+"""Tables of how far verdicts can be trusted: sets, novelty, false alarms, delays, sensors, leaks, findings."""
 
 from __future__ import annotations
 
@@ -14,13 +14,15 @@ def promises_tables() -> list[str]:
     result = read_result("promises")
     lines = [
         "",
-        f"**What a verdict promises**, simulated Tennessee Eastman runs, classes 0 to 20, windows of 20 samples, "
-        f"{result['draws']} random draws of 10 training, 5 calibration and 5 test runs a class, fused verdict of "
-        f"{' and '.join(result['config']['fit']['experts'])} (`python bench/promises.py`). The likeliest label alone "
-        f"is right in {result['top_accuracy']:.1%} of rows, the verdict, which detects first, in "
-        f"{result['verdict_accuracy']:.1%}; it calls {result['normal_called_fault']:.1%} of normal rows a fault.",
+        "## Fault sets and false alarms",
         "",
-        "| sets asked for | cover (lowest, highest draw) | mean size | one label, and right | empty |",
+        f"Simulated Tennessee Eastman runs, classes 0 to 20, windows of 20 samples, {result['draws']} random draws "
+        "of 10 training, 5 calibration and 5 test runs per class, fused verdict of "
+        f"{' and '.join(result['config']['fit']['experts'])} (`python bench/promises.py`). The likeliest label alone "
+        f"is correct in {result['top_accuracy']:.1%} of rows, the verdict, which detects first, in "
+        f"{result['verdict_accuracy']:.1%}; it flags {result['normal_called_fault']:.1%} of normal rows as a fault.",
+        "",
+        "| coverage requested | coverage found (lowest, highest draw) | mean size | one label, and correct | empty |",
         "|---|---|---|---|---|",
     ]
     for asked, one in result["sets"].items():
@@ -30,11 +32,12 @@ def promises_tables() -> list[str]:
         )
     lines += [
         "",
-        f"Five calibration runs a class cannot promise 90% for each class, and it says so: “{result['said_by_class']}” "
-        f"Such sets cover {result['sets_by_class']['covered']:.1%}, with {result['sets_by_class']['size']:.1f} labels.",
+        f"Five calibration runs per class cannot guarantee 90% for each class. The note of the fit was: "
+        f"“{result['said_by_class']}” Such sets cover {result['sets_by_class']['covered']:.1%}, with "
+        f"{result['sets_by_class']['size']:.1f} labels on average.",
         "",
-        "| false alarms asked for | found, 100 unseen normal runs of 48 h | alarms a machine-day foretold within a "
-        "factor of 1.5 | found over foretold |",
+        "| false alarms requested | found, 100 unseen normal runs of 48 h | alarms per machine-day predicted within a "
+        "factor of 1.5 | found over predicted |",
         "|---|---|---|---|",
     ]
     for asked, one in result["rates"].items():
@@ -49,16 +52,21 @@ def promises_tables() -> list[str]:
     known, alarms = result["known_beside"], result["alarms"]["2/3"]
     lines += [
         "",
-        f"Each fault known, and left out of the fit. Where it is left out, {known['mean']['novel_or_abstained']:.1%} "
-        f"of the known classes' unseen rows are called unknown or undecided (at most "
-        f"{known['most_novel_or_abstained']:.1%}), and {known['mean']['single_right']:.1%} get the right single label "
-        f"(at least {known['fewest_single_right']:.1%}); the marked faults with two draws of "
-        f"the known runs. Alarms: 2 of 3 rows, at 2% false alarms by row, "
-        f"{alarms['false_alarms_per_day']:.1f} false ones a machine-day. By chance: what false alarms alone would "
-        "meet.",
+        "## Each fault known, and unknown",
         "",
-        "| fault | rows detected | delay, min (missed as whole run) | runs met (by chance) | 90% sets: cover, size | "
-        "left out: noticed | unknown | several | known rows then: right, unknown |",
+        f"Each fault was part of the fit, and left out of another one. Where it is left out, "
+        f"{known['mean']['novel_or_abstained']:.1%} of the known classes' unseen rows get the status unknown or "
+        "undecided "
+        f"(at most {known['most_novel_or_abstained']:.1%}), and {known['mean']['single_right']:.1%} get the correct "
+        "single "
+        f"label (at least {known['fewest_single_right']:.1%}); the marked faults with two draws of "
+        f"the known runs. Alarms: 2 of 3 rows, at 2% false alarms by row, "
+        f"{alarms['false_alarms_per_day']:.1f} false alarms per machine-day. By chance: the share of runs that false "
+        "alarms alone would meet.",
+        "",
+        "| fault | rows detected | delay, min (missed as whole run) | runs met (by chance) | 90% sets: coverage, "
+        "size | "
+        "left out: noticed | unknown | several | known rows then: correct, unknown |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for fault, one in alarms["by_fault"].items():
@@ -76,18 +84,21 @@ def promises_tables() -> list[str]:
 
 
 def sensors_table() -> list[str]:
-    """Sensor faults named, and clean runs accused."""
+    """Sensor faults named, and sensor findings on clean runs."""
     result = read_result("sensors")
     clean = result["clean"]
     lines = [
         "",
-        "**Sensor or machine?** One sensor fault at a time in 200 normal and 200 faulty stretches of 8 h that took "
-        "part in nothing (`python bench/sensors.py`): share whose first accusation is the right sensor (both, if "
-        f"swapped) and kind. Of the same stretches left clean {clean['all']['accused']:.1%} are accused (normal "
-        f"{clean['normal']['accused']:.1%}, faulty {clean['faulty']['accused']:.1%}). The faults of the machine were "
-        "all among those of training.",
+        "## Sensor faults",
         "",
-        "| sensor | all | normal stretches | faulty stretches |",
+        "One sensor fault at a time in 200 normal and 200 faulty stretches of 8 h that took part in no fit "
+        "(`python bench/sensors.py`): the share whose first sensor finding names the correct sensor (both, if "
+        f"swapped) and type of fault. Of the same stretches without a sensor fault {clean['all']['accused']:.1%} get a "
+        f"sensor finding (normal {clean['normal']['accused']:.1%}, faulty {clean['faulty']['accused']:.1%}). All "
+        "faults of "
+        "the machine were among those of training.",
+        "",
+        "| type of sensor fault | all | normal stretches | faulty stretches |",
         "|---|---|---|---|",
     ]
     for kind, one in [*result["by_kind"].items(), ("all", result["injected"])]:
@@ -97,7 +108,7 @@ def sensors_table() -> list[str]:
 
 
 def leaks_lines() -> list[str]:
-    """What the leak guard finds."""
+    """Which planted leaks are found."""
     result = read_result("leaks")
     silent = [name for name, one in result["clean"].items() if not any(one["accused"].values())]
     planted: dict[str, list[str]] = {"found": [], "missed": []}
@@ -107,8 +118,11 @@ def leaks_lines() -> list[str]:
         planted["found" if all(one["found"] == one["of"] for one in of) else "missed"].append(kind)
     return [
         "",
-        f"**Leak guard** (`python bench/leaks.py`): silent on {len(silent)} of {len(result['clean'])} clean sets "
-        f"({', '.join(silent)}). Of {len(kinds)} kinds of planted leaks {len(planted['found'])} are found wherever "
+        "## Leaks",
+        "",
+        f"`faultwise data check` (`python bench/leaks.py`): no finding on {len(silent)} of {len(result['clean'])} "
+        "clean sets "
+        f"({', '.join(silent)}). Of {len(kinds)} types of planted leaks {len(planted['found'])} are found wherever "
         f"they were planted; not everywhere: {'; '.join(planted['missed']) or 'none'} (noise in units of a column's "
         "standard deviation).",
     ]
@@ -121,11 +135,17 @@ def faithfulness_lines() -> list[str]:
     ratio = fall["ratio"]
     return [
         "",
-        f"**Do the findings carry the verdict?** {result['verdicts']} right verdicts on unseen runs "
-        "(`python bench/faithfulness.py`; chart: `bench/results/faithfulness.svg`). Exchanging the five cited "
-        f"variables with those of normal rows takes {fall['cited']['mean']:.2f} off the verdict's probability, "
-        f"five uncited ones {fall['uncited']['mean']:.3f}: {ratio['mean']:.0f} times as much (95%: {ratio['low']:.0f} "
-        f"to {ratio['high']:.0f}). Keeping only the five cited ones keeps {stays['cited']['mean']:.0%} "
+        "## Do the findings carry the verdict?",
+        "",
+        f"{result['verdicts']} correct verdicts on unseen runs (`python bench/faithfulness.py`). Exchanging the five "
+        "cited "
+        f"variables with those of normal rows lowers the verdict's probability by {fall['cited']['mean']:.2f}, "
+        "exchanging "
+        f"five variables that were not cited by {fall['uncited']['mean']:.3f}: the ratio is {ratio['mean']:.0f} (95%: "
+        f"{ratio['low']:.0f} to {ratio['high']:.0f}). Keeping only the five cited ones keeps "
+        f"{stays['cited']['mean']:.0%} "
         f"of it, five others {stays['uncited']['mean']:.1%}. This shows what moves the model, not what broke the "
         "machine.",
+        "",
+        "![Probability after deletion and sufficiency](faithfulness.svg)",
     ]

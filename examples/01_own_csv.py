@@ -1,8 +1,8 @@
-"""A CSV file of one's own: from an ugly export to a verdict with reasons.
+"""A CSV file of your own: from a badly formatted export to a verdict with reasons.
 
 The file is the kind that loggers leave behind: a title line, semicolons, decimal commas, units in the header, cells
-that are empty or say `n/a`, and a column that says which run a row belongs to. Every guess of the reader leaves a note.
-Notice that the verdict names the sensors that it rests on, what is normal for them, and what speaks against it.
+that are empty or hold `n/a`, and a column that names the run of each row. Every guess of the reader leaves a note.
+Notice that the verdict names the sensors that it rests on, what is normal for them, and what contradicts it.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ def main() -> None:
 
     table = read_source(work / "history.csv", target="state", group="run")
     print("The reader says:", *table.notes, sep="\n  ")
-    diagnoser = Diagnoser(window=15, experts=("extra-trees", "logistic-regression")).fit_table(table)
-    print("The fit says:", *diagnoser.fitted_.notes, sep="\n  ")
+    diagnoser = Diagnoser(window=15, experts=("extra-trees", "logistic-regression")).fit(table)
+    print("The fit says:", *diagnoser.model_.fitted.notes, sep="\n  ")
 
     diagnosis = diagnoser.diagnose(work / "today.csv")
     case = diagnosis.cases[0]

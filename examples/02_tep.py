@@ -1,10 +1,10 @@
-"""The Tennessee Eastman sample: verdicts on runs never seen, and how much each may be taken for.
+"""The Tennessee Eastman sample: verdicts on unseen runs, and how far each can be relied on.
 
-Twenty of the 21 classes are learnt from five runs each, of which one is set aside to calibrate: on those rests the
-promise that fault sets hold the true label in 90% of the rows. Notice the pale stretches, where several faults stay
-possible and the set still holds the right one (3, 9 and 15 hardly differ from normal), the red ones soon after an
-onset, and fault 11, which the fit has never seen: most of it is called unknown, instead of being given a wrong name
-with confidence. Not every new fault is noticed so well; put 14 in its place to see.
+Twenty of the 21 classes are learnt from five runs each, of which one is held out for calibration: it makes fault sets
+hold the true label in 90% of the rows. Notice the pale stretches, where several faults stay possible and the set still
+holds the correct one (3, 9 and 15 hardly differ from normal), the red ones soon after an onset, and fault 11, which the
+fit has not seen: most of its rows get the status unknown, instead of a wrong name with high confidence. Not every new
+fault is noticed so well; put 14 in its place to see.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ NEW = "11"
 
 def judged(diagnoser: Diagnoser, test: Table) -> pd.DataFrame:
     """Return run, hour, truth, the kind of verdict and whether its set holds the truth, for rows with a full window."""
-    lines = diagnoser.label_rows(test)
+    lines = diagnoser.model_.label_rows(test)
     rows = test.frame.iloc[lines["row"] - 1].reset_index(drop=True)
     held = [one in among.split("; ") for one, among in zip(rows["fault"], lines["fault_set"], strict=True)]
     named, unknown = lines["standing"] == "named", lines["standing"] == "unknown"
@@ -42,9 +42,9 @@ def main() -> None:
     training, test = table.rows(((number < 6) & (fault != NEW)).to_numpy()), table.rows((number == 6).to_numpy())
 
     settings = {"window": 20, "experts": ("extra-trees",), "folds": 2, "most_rows": 4000, "calibration": 0.2}
-    diagnoser = Diagnoser(**settings).fit_table(training)
-    print("The fit says:", *diagnoser.fitted_.notes, sep="\n  ")
-    result = evaluate_table(diagnoser.fitted_, test)
+    diagnoser = Diagnoser(**settings).fit(training)
+    print("The fit says:", *diagnoser.model_.fitted.notes, sep="\n  ")
+    result = evaluate_table(diagnoser.model_.fitted, test)
     for line in leaderboard(result):
         print(f"{line['expert']:<36} mean recall {line['mean_recall']:.2f}, false alarms {line['far']:.1%}")
     lines = judged(diagnoser, test)

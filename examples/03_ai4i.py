@@ -1,11 +1,11 @@
-"""AI4I 2020: columns that give the answer away are left out, and a rare failure is judged by PR-AUC.
+"""AI4I 2020: columns that give the label away are left out, and a rare failure is evaluated by PR-AUC.
 
 The milling machine of S. Matzka (UCI Machine Learning Repository, doi:10.24432/C5HS5C, CC BY 4.0) fails in 3.4% of
 10,000 rows, so that "never" is right in 96.6%. Five columns say which failure it was: known only when the label is,
-they would make any model look perfect. Notice that they are named and left out, and what they would have feigned.
+they would make any model look perfect. Notice that they are named and left out, and which score they would have given.
 
 The data set is not shipped: FAULTWISE_DATA names the folder that holds `ai4i/`. Without it the script makes a table of
-the same layout, which says nothing of the real one, and its picture has another name.
+the same layout, whose figures mean nothing for the real one, and its picture has another name.
 """
 
 from __future__ import annotations
@@ -57,10 +57,10 @@ def main() -> None:
     truth = table.y[test] == "1"
     scores = {}
     for name, keep in (("measurements alone", ()), ("with the flags that give it away", FLAGS)):
-        diagnoser = Diagnoser(experts=("hist-gradient-boosting",), keep=keep).fit_table(table.rows(~test))
+        diagnoser = Diagnoser(experts=("hist-gradient-boosting",), keep=keep).fit(table.rows(~test))
         if not keep:
-            print("The fit says:", *diagnoser.fitted_.notes, sep="\n  ")
-        scores[name] = diagnoser.label_rows(table.rows(test))["fault_score"].to_numpy()
+            print("The fit says:", *diagnoser.model_.fitted.notes, sep="\n  ")
+        scores[name] = diagnoser.model_.label_rows(table.rows(test))["fault_score"].to_numpy()
     for name, score in scores.items():
         print(f"PR-AUC, {name}: {average_precision_score(truth, score):.3f}")
     save(precision_chart(scores, truth, title), picture)

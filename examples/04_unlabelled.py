@@ -1,9 +1,9 @@
-"""Without fault labels: a monitor of normal runs with T2 and SPE, and rules of one's own.
+"""Without fault labels: a monitor of normal runs with T2 and SPE, and rules of your own.
 
-Nothing but forty runs of normal operation is learnt: what is usual, alone and together. The threshold is set so that at
+Only forty runs of normal operation are learnt: what is usual, alone and together. The threshold is set so that at
 most one normal run in twenty raises any alarm. Rules from a YAML file are checked beside it, on every row.
 Notice that the first alarm comes while each sensor by itself still reads what it may read: flow, speed and suction no
-longer fit together, which is what SPE measures. The rule is for what the engineer knows better than any data.
+longer fit together, which is what SPE measures. The rule holds what the engineer knows and the data do not show.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def main() -> None:
     normal = pd.concat([pump_run(seed=seed) for seed in range(40)])
     diagnoser = Diagnoser(normal_only=True, window=15, false_alarm_rate=0.05, false_alarm_per="run")
     diagnoser.fit(normal[SENSORS], groups=normal["run"], rules=work / "rules.yaml")
-    print("The fit says:", *diagnoser.fitted_.notes, sep="\n  ")
+    print("The fit says:", *diagnoser.model_.fitted.notes, sep="\n  ")
 
     faulty = Table(pump_run("worn impeller", seed=77, onset=ONSET), Roles("state", "run"))
     first = diagnoser.diagnose(faulty).runs[0].first_flag
@@ -48,7 +48,7 @@ def main() -> None:
     quiet = pd.concat([pump_run(seed=seed) for seed in range(500, 540)])
     runs = diagnoser.diagnose(Table(quiet, Roles(group="run", ignored=("state",))), cases=1).runs
     print(f"Of {len(runs)} new normal runs {sum(run.flagged > 0 for run in runs)} raised an alarm; 5% were asked for.")
-    save(monitor_chart(diagnoser.label_rows(faulty), case, ONSET), picture)
+    save(monitor_chart(diagnoser.model_.label_rows(faulty), case, ONSET), picture)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """Rows as they come: a stream in pieces of any size, and a file that is followed while it grows.
 
-What a window reaches back to is kept between the pieces, so that a row is judged as it would be with the whole run at
-hand. Notice that single rows, bursts and the whole table give the same labels, with probabilities that differ by
-rounding at most, and that a half-written line of the growing file is waited for, instead of being judged.
+What a window reaches back to is kept between the pieces, so that a row is classified as it would be with the whole run
+at hand. Notice that single rows, bursts and the whole table give the same labels, with probabilities that differ by
+rounding at most, and that a half-written line of the growing file is waited for, instead of being read.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import pandas as pd
 from charts import stream_chart
 from drawing import places, save
 from faultwise import Diagnoser
-from faultwise.tables.fit.follow import Follower
+from faultwise.tables.follow import Follower
 from faultwise.tables.reading.table import Roles, Table
 from pump import SENSORS, pump_run, pump_runs
 
@@ -72,7 +72,7 @@ def main() -> None:
     diagnoser = Diagnoser(window=10, experts=("logistic-regression", "svm"))
     diagnoser.fit(history[SENSORS], history["state"], groups=history["run"])
     today = pump_run("clogged strainer", seed=2222, onset=ONSET)[[*SENSORS, "run"]]
-    batch = diagnoser.label_rows(Table(today, Roles(group="run")))
+    batch = diagnoser.model_.label_rows(Table(today, Roles(group="run")))
 
     print("Following a file while it grows:")
     compare("the followed file", followed(diagnoser, today, work / "growing.csv"), batch)

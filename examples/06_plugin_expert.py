@@ -1,8 +1,8 @@
-"""An expert of one's own, through the same door as the built-in ones.
+"""An expert of your own, found like the built-in ones.
 
 The expert is a package of its own (`examples/own_expert`: one class and four lines of pyproject.toml). It knows what
 no classifier learns from eight short runs: how flow, head and power go with speed. Installed, it is found by its name,
-calibrated, weighed in the fusion by what it got right on held-out runs, saved and loaded like any other. Notice its
+calibrated, weighted in the fusion by its likelihood on held-out runs, saved and loaded like any other. Notice its
 weight, which nobody chose, and that the fused verdict is about as good as the best of them.
 """
 
@@ -45,7 +45,7 @@ def main() -> None:
     experts = ("extra-trees", "knn", "logistic-regression", "pump-balance")
     diagnoser = Diagnoser(experts=experts, folds=2).fit(training[SENSORS], training["state"], groups=training["run"])
 
-    result = evaluate_table(diagnoser.fitted_, Table(test, Roles("state", "run")))
+    result = evaluate_table(diagnoser.model_.fitted, Table(test, Roles("state", "run")))
     recall = {name: figures["mean_recall"] for name, figures in result["experts"].items()}
     recall["fused"] = result["verdict"]["mean_recall"]
     weights = diagnoser.provenance()["weights"]

@@ -1,7 +1,7 @@
-"""Which classifier is best here? The same splits for all, whole runs held out, and no more said than can be.
+"""Which classifier is best here? The same splits for all, whole runs held out, and tests of the differences.
 
 `faultwise compare` divides the runs in two halves, three times over, and fits every expert on each half. Notice the
-intervals: they are those for repeated splits of the same runs, wider than six results alone would claim. The words
+intervals: they are those for repeated splits of the same runs, wider than six independent results would give. The words
 beside each name come from a paired test: experts are compared half by half, so that two intervals may overlap and one
 expert still be the worse. On the right: how often each is wrong among the rows it is surest of.
 """

@@ -1,6 +1,6 @@
-"""From verdicts to alarms: how late they come, how often for nothing, and what waiting costs. Commands only.
+"""From verdicts to alarms: how late they come, how often they are false, and what waiting costs. Commands only.
 
-A flagged row is no alarm yet: so many of the last few rows have to be flagged. Notice the bargain on the left, false
+A flagged row is no alarm yet: so many of the last few rows have to be flagged. Notice the trade-off on the left, false
 alarms per day of operation against the delay of the true ones, and that a fault counts as found by chance, too, where
 false alarms are frequent enough to meet it.
 """

@@ -1,9 +1,9 @@
 """Sensor or machine? A broken sensor is named before anybody takes the machine apart.
 
 The check learns what sensors of the pump read when they are sound, in normal runs and in runs with machine faults. Then
-one sensor of a new run is broken in four ways. Notice that each is named with its kind and roughly since when, that a
-clogged strainer, which moves several sensors together, is not blamed on one of them, and that this does go wrong now
-and then: the script counts how many new runs with sound sensors are accused.
+one sensor of a new run is broken in four ways. Notice that each is named with its type and its approximate beginning,
+that a clogged strainer, which moves several sensors together, is not reported as a fault of one of them, and that there
+are errors: the script counts how many new runs with sound sensors get a sensor finding.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import pandas as pd
 
 from charts import sensors_chart
 from drawing import places, save
-from faultwise.tables.checks.sensors import SensorCheck
+from faultwise.tables.checks.sensors.sensor_check import SensorCheck
 from pump import SENSORS, pump_run, pump_runs
 
 AT = 90

@@ -17,9 +17,9 @@ from matplotlib.patches import Patch
 from sklearn.metrics import average_precision_score, precision_recall_curve
 
 from drawing import ACCENT, BAND, INK, MARK, MUTED, OUT, RULE, canvas, plain
-from faultwise.contracts.records import Case, Diagnosis
+from faultwise.contracts.diagnosis import Case, Diagnosis
 from faultwise.report.words import headline
-from faultwise.tables.checks.sensors import SensorFault
+from faultwise.tables.checks.sensors.sensor_check import SensorFault
 from pump import FAULTS, UNITS
 
 __all__ = [

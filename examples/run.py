@@ -1,4 +1,4 @@
-"""Runs the gallery: every numbered script in a process of its own, its picture, and the page `docs/gallery.md`.
+"""Runs the gallery: every numbered script in a process of its own, its picture, and the page `docs/gallery/index.md`.
 
     python examples/run.py              # all, pictures into docs/gallery
     python examples/run.py --only 02    # one; its words are shown
@@ -18,8 +18,8 @@ from pathlib import Path
 __all__ = ["PAGE", "main", "page", "scripts"]
 
 HERE = Path(__file__).resolve().parent
-PAGE = HERE.parent / "docs" / "gallery.md"
-PICTURES = PAGE.with_suffix("")
+PAGE = HERE.parent / "docs" / "gallery" / "index.md"
+PICTURES = PAGE.parent
 
 _HEAD = """# Gallery
 
@@ -41,9 +41,10 @@ def page() -> str:
     for script in scripts():
         title, _, words = str(ast.get_docstring(ast.parse(script.read_text("utf-8")))).partition("\n\n")
         title = title.rstrip(".")
-        picture = f"![{title}]({PICTURES.name}/{script.stem}.png)"
+        picture = f"![{title}]({script.stem}.png)"
         command = f"    python examples/{script.name}"
-        made.append(f"## {script.stem[:2]} {title}\n\n{words}\n\n{picture}\n\n{command}\n")
+        code = f"The script: [tutorial](../tutorials/{script.stem}.md)"
+        made.append(f"## {script.stem[:2]} {title}\n\n{words}\n\n{picture}\n\n{command}\n\n{code}\n")
     return "\n".join(made)
 
 

@@ -99,14 +99,13 @@ CHATML = (
 
 @pytest.fixture(scope="session")
 def short_encoder() -> Iterator[None]:
-    """Train the encoder of rows for a second at most: one teacher, few lessons, few steps. The way is the same."""
-    from faultwise.language.classifier import distilling
-    from faultwise.language.classifier import token_input as token_way
+    """Train the encoder of rows for a second at most: one teacher, few training samples, few steps."""
+    from faultwise.language.classifier import distilling, token_input
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(distilling, "TEACHERS", ("logistic-regression",))
-        for name, value in {"_LESSONS_A_ROW": 4, "_FEWEST_LESSONS": 600, "_STEPS": (60, 60)}.items():
-            patch.setattr(token_way, name, value)
+        for name, value in {"_SAMPLES_PER_ROW": 4, "_FEWEST_SAMPLES": 600, "_ENCODER_STEPS": (60, 60)}.items():
+            patch.setattr(token_input, name, value)
         yield
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from faultwise.verdicts.registry import ExpertContext
+from faultwise.contracts.experts import ExpertContext
 
 __all__ = ["PumpBalance", "balances", "pump_balance"]
 

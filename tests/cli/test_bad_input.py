@@ -154,7 +154,7 @@ def test_rows_without_label(refused: Any, tmp_path: Path, write: Any, plant: Any
 
 def test_only_constant_columns(refused: Any, tmp_path: Path, write: Any, plant: Any) -> None:
     path = write(plant().assign(flow=1, level=2, temp=3))
-    refused("fit", path, "--out", tmp_path / "run", *ROLES, *FAST, words=("no column that could tell anything",))
+    refused("fit", path, "--out", tmp_path / "run", *ROLES, *FAST, words=("no column that holds information",))
 
 
 def test_normal_label_that_does_not_exist(refused: Any, tmp_path: Path, plant_csv: Path) -> None:
@@ -192,7 +192,7 @@ def test_text_and_infinities_in_numeric_columns(cli: Any, tmp_path: Path, write:
 def _verdicts(ran: Any) -> list[tuple[Any, ...]]:
     assert ran.code == 0, ran.err
     return [
-        (c["run"], c["row"], c["verdict"]["label"], c["verdict"]["fault_score"]) for c in json.loads(ran.out)["cases"]
+        (c["name"], c["row"], c["verdict"]["label"], c["verdict"]["fault_score"]) for c in json.loads(ran.out)["cases"]
     ]
 
 
@@ -224,7 +224,7 @@ def test_numeric_column_turned_to_text(refused: Any, run_folder: Path, write: An
 def test_unseen_category(cli: Any, tmp_path: Path, write: Any, plant: Any) -> None:
     rows = plant()
     rows["state"] = np.where(rows["fault"] == "2", "off", "on")
-    assert cli("fit", write(rows), "--out", tmp_path / "run", *ROLES, *FAST, "--keep", "state").code == 0
+    assert cli("fit", write(rows), "--out", tmp_path / "run", *ROLES, *FAST, "--set", "keep=state").code == 0
     ran = cli("diagnose", tmp_path / "run", write(rows.assign(state="broken"), "new.csv"), "--json")
     assert ran.code == 0
     assert "`state`: 144 rows hold a category never seen in training (`broken`)" in ran.err
@@ -250,10 +250,10 @@ def test_output_into_a_missing_folder(
 
 
 def test_negative_counts(refused: Any, run_folder: Path, plant_csv: Path) -> None:
-    refused("diagnose", run_folder, plant_csv, "--cases", "0", words=("--cases is 0", "1 or more"))
+    refused("diagnose", run_folder, plant_csv, "--cases", "0", words=("cases is 0", "1 or more"))
     for command in ("diagnose", "evaluate"):
-        words = ("--lm-score-rows is -1", "0 or more")
-        refused(command, run_folder, plant_csv, "--lm-score-rows", "-1", words=words)
+        words = ("score_rows is -1", "0 or more")
+        refused(command, run_folder, plant_csv, "--score-rows", "-1", words=words)
 
 
 def test_evaluate_without_labels(refused: Any, run_folder: Path, write: Any, plant: Any) -> None:
@@ -297,7 +297,7 @@ def test_newer_format(refused: Any, run_copy: Path, plant_csv: Path, signed: boo
     refused("diagnose", run_copy, plant_csv, words=("format 99", "9.9.9", "update", "pip install"))
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{}", '{"format": "x"}', '{"format": 1, "a": NaN}', "\ufeff{"])
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"format": "x"}', '{"format": 2, "a": NaN}', "\ufeff{"])
 def test_manifest_that_is_none(refused: Any, run_copy: Path, plant_csv: Path, content: str) -> None:
     (run_copy / "manifest.json").write_text(content)
     refused("diagnose", run_copy, plant_csv, words=("manifest.json",))
@@ -360,13 +360,13 @@ def test_config_that_is_not_there(refused: Any, tmp_path: Path, plant_csv: Path)
         (("--window", "100"), ("windows of 100 samples", "smaller --window")),
         (("--window", "4", "--split", "row"), ("--group COL", "--window 1")),
         (("--split", "runs"), ("split is `runs`", "group, block, row")),
-        (("--folds", "1"), ("folds is 1", "2 or more")),
+        (("--set", "folds=1"), ("folds is 1", "2 or more")),
         (("--seed", "-1"), ("seed is -1", "0 or more")),
-        (("--lm-steps", "0"), ("lm_steps is 0", "1 or more")),
-        (("--lm-minutes", "nan"), ("lm_minutes is nan",)),
+        (("--set", "language.steps=0"), ("language.steps is 0", "1 or more")),
+        (("--set", "language.minutes=nan"), ("language.minutes is nan",)),
         (("--experts", ","), ("no expert is named",)),
         (("--experts", "language-model", "--no-lm"), ("no expert is named",)),
-        (("--window", "0", "--folds", "0", "--split", "x"), ("window is 0", "folds is 0", "split is `x`")),
+        (("--window", "0", "--set", "folds=0", "--split", "x"), ("window is 0", "folds is 0", "split is `x`")),
     ],
     ids=lambda value: " ".join(value) if value[0].startswith("--") else "",
 )
@@ -377,15 +377,17 @@ def test_settings_out_of_range(
 
 
 def test_too_few_rows_drawn(refused: Any, tmp_path: Path, plant_csv: Path) -> None:
-    argv = ("fit", plant_csv, "--out", tmp_path / "run", *ROLES, *FAST, "--most-rows", "2")
-    refused(*argv, words=("--most-rows",))
+    argv = ("fit", plant_csv, "--out", tmp_path / "run", *ROLES, *FAST, "--set", "most_rows=2")
+    refused(*argv, words=("most_rows",))
 
 
 def test_unknown_model_offline(refused: Any, tmp_path: Path, plant_csv: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FAULTWISE_OFFLINE", "1")
-    argv = ("fit", plant_csv, "--out", tmp_path / "run", *ROLES, "--experts", "language-model", "--model")
-    refused(*argv, "smollm2-135m-instrct", words=("did you mean `smollm2-135m-instruct`",))
-    refused(*argv, "nobody/no-such-model", words=("nobody/no-such-model", "switched off", "local folder"))
+    argv = ("fit", plant_csv, "--out", tmp_path / "run", *ROLES, "--experts", "language-model", "--set")
+    refused(*argv, "language.model=smollm2-135m-instrct", words=("did you mean `smollm2-135m-instruct`",))
+    refused(
+        *argv, "language.model=nobody/no-such-model", words=("nobody/no-such-model", "switched off", "local folder")
+    )
 
 
 def test_companion_with_unknown_keys(refused: Any, tmp_path: Path, plant_csv: Path) -> None:

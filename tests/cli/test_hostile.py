@@ -122,7 +122,10 @@ def _bare(diagnosis: dict[str, Any]) -> Any:
     """Everything but sentences, notes and provenance; of sentences within only whether they are there."""
     cases = [{k: v for k, v in case.items() if k != "narrative"} for case in diagnosis["cases"]]
     for case in cases:
-        case["findings"] = [{**finding, "sensor": bool(finding["sensor"])} for finding in case["findings"]]
+        case["findings"] = [
+            {key: bool(value) if key == "sensor" else value for key, value in finding.items()}
+            for finding in case["findings"]
+        ]
         case["verdict"] = {**case["verdict"], "reason": bool(case["verdict"]["reason"])}
     return json.loads(json.dumps({"runs": diagnosis["runs"], "cases": cases}))
 
@@ -168,8 +171,8 @@ def test_with_the_language_model_too(
 
     monkeypatch.setattr(PromptBuilder, "__init__", building)
     monkeypatch.setattr(PromptBuilder, "encode", encoding)
-    model = ("--model", str(tiny_lm), "--lm-steps", "3", "--lm-score-rows", "200")
-    flags = ("--experts", "language-model", "--lm-text", text, *model)
+    model = ("--set", f"language.model={tiny_lm}", "--set", "language.steps=3", "--set", "language.score_rows=200")
+    flags = ("--experts", "language-model", "--set", f"language.input={text}", *model)
     pair = _both(tmp_path, lambda seed=0: plant(rows=8, seed=seed), capsys, *flags)
     _same(pair)
     assert all(list(case["verdict"]["by_expert"]) == ["language-model"] for case in pair.diagnosis["hostile"]["cases"])

@@ -1,4 +1,4 @@
-"""What is learnt on simulated defects: the decoder, the prompt learner, and what the language model says of images."""
+"""What is learnt on simulated defects: the decoder, the prompt learner, and the language model's replies."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from faultwise import UserError
 from faultwise.contracts.errors import RunFolderError
-from faultwise.images.data.simulated_marks import KINDS, marked, simulated_set
+from faultwise.images.data.simulated_marks import DEFECT_TYPES, marked, simulated_set
 from faultwise.images.dialogue.dialogues import PLACES, QUESTIONS, answer, read_reply, shares_of_places
-from faultwise.images.dialogue.replies import ImageReplies
+from faultwise.images.dialogue.replies import ReplyModel
 
 
 def _picture(seed: int = 0, side: int = 64) -> np.ndarray:
@@ -26,7 +26,9 @@ def _picture(seed: int = 0, side: int = 64) -> np.ndarray:
 
 
 @settings(max_examples=40, deadline=None)
-@given(kind=st.sampled_from(KINDS), seed=st.integers(0, 10_000), high=st.integers(16, 90), wide=st.integers(16, 90))
+@given(
+    kind=st.sampled_from(DEFECT_TYPES), seed=st.integers(0, 10_000), high=st.integers(16, 90), wide=st.integers(16, 90)
+)
 def test_marks_change_what_they_label(kind: str, seed: int, high: int, wide: int) -> None:
     rng = np.random.default_rng(seed)
     picture = rng.integers(60, 200, (high, wide, 3), dtype=np.uint8)
@@ -40,14 +42,14 @@ def test_marks_change_what_they_label(kind: str, seed: int, high: int, wide: int
     assert changed[labels > 0.5].mean() > 0.8 if (labels > 0.5).any() else True
 
 
-def test_sets_hold_every_kind_as_often() -> None:
+def test_sets_hold_every_type_as_often() -> None:
     made = list(simulated_set([_picture(n) for n in range(3)], 5, seed=1))
-    assert [kind for _, _, kind in made] == list(KINDS) * 5
+    assert [kind for _, _, kind in made] == list(DEFECT_TYPES) * 5
     again = list(simulated_set([_picture(n) for n in range(3)], 5, seed=1))
     assert all((one[0] == two[0]).all() for one, two in zip(made, again, strict=True))
     plain = [np.full((32, 32, 3), 120, np.uint8)]
     assert {kind for _, _, kind in simulated_set(plain, 5)} == {"stained", "scratched"}  # nothing to cut out
-    with pytest.raises(UserError, match="no kind of simulated defect"):
+    with pytest.raises(UserError, match="no type of simulated defect"):
         marked("rust", _picture(), _picture(), np.random.default_rng(0))
 
 
@@ -79,9 +81,9 @@ def _maps(seed: int, defect: bool) -> tuple[np.ndarray, np.ndarray | None]:
 def test_decoders_point_at_defects(tmp_path: Path, options: dict[str, Any]) -> None:
     from faultwise.images.detection.decoder import DecoderSettings, load_decoder, trained
 
-    lessons = [_maps(seed, seed % 2 == 0) for seed in range(120)]
+    samples = [_maps(seed, seed % 2 == 0) for seed in range(120)]
     chosen = DecoderSettings(hidden=16, steps=150, **options)
-    model = trained([one for one, _ in lessons], [label for _, label in lessons], chosen)
+    model = trained([one for one, _ in samples], [label for _, label in samples], chosen)
     hits = 0
     for seed in range(500, 520):
         maps, labels = _maps(seed, True)
@@ -155,15 +157,17 @@ def _seen(count: int, seed: int = 0) -> tuple[np.ndarray, list[list[dict[str, fl
     return np.array(vectors, np.float32), places
 
 
-def test_readers_learn_places() -> None:
+def test_readers_learn_places(monkeypatch: pytest.MonkeyPatch) -> None:
     import torch
 
+    from faultwise.images.dialogue import prompt_learner
     from faultwise.images.dialogue.prompt_learner import PromptLearner, taught
 
     vectors, places = _seen(200)
     words = {name: torch.randn(12) for name in ("yes", "no", "none", *PLACES)}
     cells = torch.tensor([[float(any(name in one for one in of)) for name in PLACES] for of in places])
     found = torch.tensor([float(bool(of)) for of in places])
+    monkeypatch.setattr(prompt_learner, "_STEPS", 160)
     learner = taught(PromptLearner(5, words), torch.from_numpy(vectors), found, cells)
     fresh, where = _seen(60, seed=1)
     any_, ninths, _ = learner.read(torch.from_numpy(fresh))
@@ -174,28 +178,28 @@ def test_readers_learn_places() -> None:
     assert learner(torch.from_numpy(fresh)).shape == (60, *learner.shape[::2])
 
 
-def test_replies_come_back(tiny_lm: Path, tmp_path: Path) -> None:
-    vectors, places = _seen(40)
-    voice = ImageReplies(str(tiny_lm), steps=3).fit(vectors, places)
+def test_replies_come_back(tiny_lm: Path, brief_replies: None, tmp_path: Path) -> None:
+    vectors, places = _seen(20)
+    model = ReplyModel(str(tiny_lm), steps=3).fit(vectors, places)
     ask = QUESTIONS["whether"][0]
-    first = voice.reply(vectors[0], ask)
-    assert first == ImageReplies(str(tiny_lm), steps=3).fit(vectors, places).reply(vectors[0], ask)
-    assert voice.replies(vectors[:3], [ask] * 3)[0] == first
+    first = model.reply(vectors[0], ask)
+    assert first == ReplyModel(str(tiny_lm), steps=3).fit(vectors, places).reply(vectors[0], ask)
+    assert model.replies(vectors[:3], [ask] * 3)[0] == first
     turns = [(ask, "Yes."), (QUESTIONS["where"][0], "At the top.")]
-    assert isinstance(voice.reply(vectors[0], "How many?", turns), str)
-    assert isinstance(voice.reply(None, "Hello!"), str)
-    assert voice.log["dead"]  # three steps teach a random model nothing, which is said
-    assert "replies are dead" in voice.note
-    voice.save(tmp_path)
-    again = ImageReplies(str(tiny_lm)).load(tmp_path)
+    assert isinstance(model.reply(vectors[0], "How many?", turns), str)
+    assert isinstance(model.reply(None, "Hello!"), str)
+    assert model.log.constant  # three steps teach a random model nothing, which the note says
+    assert "gives one reply to every image" in model.note
+    model.save(tmp_path)
+    again = ReplyModel(str(tiny_lm)).load(tmp_path)
     assert again.reply(vectors[0], ask) == first
 
 
 def test_talking_takes_images(tiny_lm: Path, tmp_path: Path) -> None:
     vectors, places = _seen(10)
     with pytest.raises(UserError, match="give both"):
-        ImageReplies(str(tiny_lm)).fit(vectors, [[] for _ in places])
-    with pytest.raises(UserError, match="has not learnt to speak"):
-        ImageReplies(str(tiny_lm)).reply(vectors[0], "Hello!")
+        ReplyModel(str(tiny_lm)).fit(vectors, [[] for _ in places])
+    with pytest.raises(UserError, match="has not learnt to answer"):
+        ReplyModel(str(tiny_lm)).reply(vectors[0], "Hello!")
     with pytest.raises(RunFolderError, match="holds no replies"):
-        ImageReplies(str(tiny_lm)).load(tmp_path)
+        ReplyModel(str(tiny_lm)).load(tmp_path)

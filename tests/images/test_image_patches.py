@@ -221,8 +221,8 @@ def test_images_without_structure(tiny_backbone: Backbone) -> None:
 
 @given(high=st.integers(16, 5000), wide=st.integers(16, 5000), side=st.integers(64, 512))
 def test_resizing(high: int, wide: int, side: int) -> None:
-    for way in ("square", "aspect"):
-        made = Resizing(way, side).size(high, wide)
+    for method in ("square", "aspect"):
+        made = Resizing(method, side).size(high, wide)
         assert all(n % 32 == 0 and n > 0 for n in made)
     side = 32 * round(side / 32)
     if max(high, wide) / min(high, wide) < 4:
@@ -266,13 +266,13 @@ def _cast(seed: int, high: int, wide: int) -> np.ndarray:
 
 def test_resizing_is_chosen_by_the_good_images(edges: Backbone) -> None:
     chosen, words = chosen_resizing([_cast(seed, 64, 70) for seed in range(9)], edges, 64)
-    assert (chosen.way, "nearly square" in words) == ("square", True)
+    assert (chosen.method, "nearly square" in words) == ("square", True)
     chosen, words = chosen_resizing([_cast(seed, 64, 200) for seed in range(4)], edges, 64)
-    assert (chosen.way, "4 good ones are too few" in words) == ("square", True)
+    assert (chosen.method, "4 good images are too few" in words) == ("square", True)
     # Fine defects are lost where large images are made small.
     chosen, words = chosen_resizing([_cast(seed, 256, 256) for seed in range(16)], edges, 64)
-    assert chosen.way == "tiles"
-    assert "(AUROC) square 0." in words
+    assert chosen.method == "tiles"
+    assert "good images: square 0." in words
 
 
 def test_large_images_become_smaller_before_defects_are_made_in_them(
@@ -308,13 +308,13 @@ def test_covers_are_covers(n: int, count: int, seed: int) -> None:
         assert gaps.max() <= radii[-1] + 1e-3
 
 
-@pytest.mark.parametrize("kinds", [1, 2, 3, 5])
-def test_covers_of_many_copies(kinds: int) -> None:
-    points = np.random.default_rng(0).normal(size=(kinds, 4)).astype(np.float32)
-    many = points[np.arange(9000) % kinds]
+@pytest.mark.parametrize("different", [1, 2, 3, 5])
+def test_covers_of_many_duplicates(different: int) -> None:
+    points = np.random.default_rng(0).normal(size=(different, 4)).astype(np.float32)
+    many = points[np.arange(9000) % different]
     at = spread_out(many, 300)
     assert len(set(at.tolist())) == 300
-    assert len(np.unique(many[at], axis=0)) == kinds
+    assert len(np.unique(many[at], axis=0)) == different
 
 
 def test_small_covers_of_many_points() -> None:
@@ -339,15 +339,15 @@ def test_many_points_are_covered_better_than_by_chance() -> None:
 def test_the_bank_is_exact(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     points = rng.normal(size=(9000, 5)).astype(np.float32)
-    asked = rng.normal(size=(2100, 5)).astype(np.float32)
+    patches = rng.normal(size=(2100, 5)).astype(np.float32)
     bank = MemoryBank(size=10_000).fit(points)
     kept = bank.points.astype(np.float64)
-    expected = [np.sqrt(((kept - row) ** 2).sum(axis=1).min()) for row in asked[:50]]
-    np.testing.assert_allclose(bank.distances(asked)[:50], expected, atol=2e-3)
+    expected = [np.sqrt(((kept - row) ** 2).sum(axis=1).min()) for row in patches[:50]]
+    np.testing.assert_allclose(bank.distances(patches)[:50], expected, atol=2e-3)
     bank.save(tmp_path)
     again = MemoryBank().load(tmp_path)
-    np.testing.assert_array_equal(again.distances(asked), bank.distances(asked))
-    assert bank.distances(asked[:0]).shape == (0,)
+    np.testing.assert_array_equal(again.distances(patches), bank.distances(patches))
+    assert bank.distances(patches[:0]).shape == (0,)
 
 
 def test_banks_of_bad_input(tmp_path: Path) -> None:
@@ -416,8 +416,8 @@ def test_what_cannot_be_simulated() -> None:
         simulated(plain, plain[:30], np.random.default_rng(0))
 
 
-def test_covers_of_copies_far_from_zero() -> None:
-    """Rounding made distances between copies negative, which once looked like points that were taken already."""
+def test_covers_of_duplicates_far_from_zero() -> None:
+    """Rounding made distances between duplicates negative, which once looked like points that were taken already."""
     rng = np.random.default_rng(3)
     points = np.repeat(rng.normal(50, 1, (40, 64)).astype(np.float32), 50, axis=0) + np.float32(0)
     for count in (100, 1_000, 1_990):

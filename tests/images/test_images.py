@@ -18,8 +18,8 @@ from PIL import Image as Pillow
 
 from faultwise.contracts.errors import DataError
 from faultwise.images.data.image_checks import checked
-from faultwise.images.data.image_converting import PCB_KINDS, convert, read_boxes, recognised
-from faultwise.images.data.image_folders import ImageItem, categories, holds_images, read_image_set
+from faultwise.images.data.image_converting import PCB_DEFECTS, convert, read_boxes, recognised
+from faultwise.images.data.image_folders import ImageItem, categories, read_image_set, why_images
 from faultwise.images.data.images import read_image, read_mask
 
 
@@ -97,7 +97,7 @@ def test_exif_rotation(tmp_path: Path) -> None:
     assert "rotated as its EXIF data say" in image.notes
 
 
-def test_what_was_changed_is_said(tmp_path: Path) -> None:
+def test_notes_say_what_was_changed(tmp_path: Path) -> None:
     frames = [Pillow.fromarray(_pixels(seed=seed)) for seed in range(3)]
     frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
     assert "the first of several frames" in read_image(tmp_path / "a.gif").notes
@@ -122,7 +122,7 @@ def _png(header: bytes, rows: bytes) -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         (b"", "damaged or incomplete"),
         (b"feature,label\n1,2\n", "no image that can be read"),
@@ -134,9 +134,9 @@ def _png(header: bytes, rows: bytes) -> bytes:
     ],
     ids=["empty", "table", "postscript", "bomb", "large", "pixel", "truncated"],
 )
-def test_what_is_no_image(tmp_path: Path, content: bytes, said: str) -> None:
+def test_what_is_no_image(tmp_path: Path, content: bytes, message: str) -> None:
     (tmp_path / "a.png").write_bytes(content)
-    with pytest.raises(DataError, match=said):
+    with pytest.raises(DataError, match=message):
         read_image(tmp_path / "a.png")
 
 
@@ -180,19 +180,19 @@ def test_masks(tmp_path: Path) -> None:
         read_mask(tmp_path / "m.png", (20, 20))
 
 
-def test_masks_of_several_kinds(tmp_path: Path) -> None:
-    """Whatever is not black is marked: kinds as grey values, as colours, as entries of a palette, or opaque."""
-    kinds = np.zeros((24, 32), np.uint8)
-    kinds[2:5, 2:5], kinds[10:14, 10:14], kinds[20, 20] = 1, 2, 3
-    expected = kinds > 0
-    _saved(tmp_path / "grey.png", kinds)
-    _saved(tmp_path / "deep.png", kinds.astype(np.uint16) * 300)
-    _saved(tmp_path / "float.tif", kinds.astype(np.float32) / 8)
+def test_masks_of_several_types(tmp_path: Path) -> None:
+    """Whatever is not black is marked: types as grey values, as colours, as entries of a palette, or opaque."""
+    types = np.zeros((24, 32), np.uint8)
+    types[2:5, 2:5], types[10:14, 10:14], types[20, 20] = 1, 2, 3
+    expected = types > 0
+    _saved(tmp_path / "grey.png", types)
+    _saved(tmp_path / "deep.png", types.astype(np.uint16) * 300)
+    _saved(tmp_path / "float.tif", types.astype(np.float32) / 8)
     colours = np.array([[0, 0, 0], [0, 0, 90], [200, 0, 0], [9, 9, 9]], np.uint8)
-    _saved(tmp_path / "colours.png", colours[kinds])
+    _saved(tmp_path / "colours.png", colours[types])
     clear = np.dstack([np.full((24, 32, 3), 255, np.uint8), expected.astype(np.uint8) * 255])
     _saved(tmp_path / "clear.png", clear)
-    palette = Pillow.fromarray(kinds, "P")
+    palette = Pillow.fromarray(types, "P")
     palette.putpalette(bytes(255 - value for value in range(256) for _ in range(3)))
     palette.save(tmp_path / "palette.png")
     for name in ("grey.png", "deep.png", "float.tif", "colours.png", "clear.png", "palette.png"):
@@ -201,7 +201,7 @@ def test_masks_of_several_kinds(tmp_path: Path) -> None:
     assert (read_mask(tmp_path / "lossy.jpg") != expected).sum() <= 6
 
 
-def test_colours_with_sixteen_bits_are_told(tmp_path: Path) -> None:
+def test_colours_with_sixteen_bits_are_noted(tmp_path: Path) -> None:
     rows = b"".join(b"\0" + struct.pack(">H", 40_000) * 3 * 20 for _ in range(20))
     header = struct.pack(">IIBBBBB", 20, 20, 16, 2, 0, 0, 0)
     (tmp_path / "a.png").write_bytes(_png(header, rows))
@@ -242,14 +242,14 @@ def test_mvtec_layout(tmp_path: Path) -> None:
     assert read_image_set(tmp_path, "cable").category == "cable"
 
 
-def test_masks_and_images_without_each_other_are_told(tmp_path: Path) -> None:
+def test_masks_and_images_without_each_other_are_noted(tmp_path: Path) -> None:
     folder = _mvtec(tmp_path / "bottle")
     (folder / "ground_truth/hole/0_mask.png").rename(folder / "ground_truth/hole/7_mask.png")
     images = read_image_set(folder)
     assert [item.mask is None for item in images.test] == [True, True, False]
-    said = " ".join(images.notes)
-    assert "1 defective images have no mask" in said
-    assert "1 masks have no image and are left aside: `7_mask.png`" in said
+    notes = " ".join(images.notes)
+    assert "1 defective images have no mask" in notes
+    assert "1 masks have no image and are left out: `7_mask.png`" in notes
 
 
 def test_plain_folder_in_natural_order(tmp_path: Path) -> None:
@@ -279,25 +279,25 @@ def test_what_holds_no_images(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="holds no images"):
         read_image_set(tmp_path)
     (tmp_path / "a.csv").write_text("a,b\n1,2\n")
-    assert not holds_images(tmp_path)
-    assert not holds_images(tmp_path / "a.csv")
+    assert why_images(tmp_path) is None
+    assert why_images(tmp_path / "a.csv") is None
     _saved(tmp_path / "plot.png")
-    assert not holds_images(tmp_path)  # a plot beside tables
+    assert why_images(tmp_path) is None  # a plot beside tables
     (tmp_path / "plot.png").unlink()
     plot = _saved(tmp_path / "test" / "plots" / "x.png")
-    assert not holds_images(tmp_path)  # nor below them
+    assert why_images(tmp_path) is None  # nor below them
     (tmp_path / "a.csv").unlink()
-    assert holds_images(tmp_path)  # images to judge, none to learn from
+    assert "MVTec layout" in str(why_images(tmp_path))  # images to inspect, none to learn from
     assert [item.path for item in read_image_set(tmp_path).test] == [plot]
     shutil.rmtree(tmp_path / "test")
-    assert holds_images(_saved(tmp_path / "b" / "x.png"))
-    assert holds_images(tmp_path / "b")
+    assert why_images(_saved(tmp_path / "b" / "x.png")) == "it is an image file"
+    assert why_images(tmp_path / "b") == "it holds 1 image files and no tables"
 
 
-# --- hygiene ---------------------------------------------------------------------------------------------------
+# --- checks ----------------------------------------------------------------------------------------------------
 
 
-def test_hygiene(tmp_path: Path) -> None:
+def test_what_is_left_out(tmp_path: Path) -> None:
     folder = _mvtec(tmp_path / "bottle")
     (folder / "train/good/3.png").write_bytes(b"no image")
     _saved(folder / "train/good/4.png", _pixels(seed=10))  # the very pixels of test/good/0.png
@@ -307,21 +307,21 @@ def test_hygiene(tmp_path: Path) -> None:
     images, report = checked(read_image_set(folder))
     assert [item.path.stem for item in images.train] == ["0", "1", "2", "5"]
     assert len(report.unreadable) == 1
-    said = " ".join(images.notes)
-    assert "1 images were left out" in said
-    assert "1 training images are copies of test images" in said
-    assert "4.png = 0.png" in said
-    assert "5.png ~ 1.png" in said
-    assert "1 masks were left out" in said  # of the image that is 200 x 200 now
-    assert "2 sizes, from 32 to 200 pixels wide" in said
+    notes = " ".join(images.notes)
+    assert "1 images were left out" in notes
+    assert "1 training images are duplicates of test images" in notes
+    assert "4.png = 0.png" in notes
+    assert "5.png ~ 1.png" in notes
+    assert "1 masks were left out" in notes  # of the image that is 200 x 200 now
+    assert "2 sizes, from 32 to 200 pixels wide" in notes
 
 
-def test_copies_among_the_good_are_kept_once(tmp_path: Path) -> None:
+def test_duplicates_among_the_good_are_kept_once(tmp_path: Path) -> None:
     for n in range(6):
         _saved(tmp_path / f"{n}.png", _pixels(seed=n % 4))
     images, _ = checked(read_image_set(tmp_path))
     assert [item.path.stem for item in images.train] == ["0", "1", "2", "3"]
-    assert "2 training images are copies of others among them" in " ".join(images.notes)
+    assert "2 training images are duplicates of others among them" in " ".join(images.notes)
 
 
 def test_hidden_folders_and_other_spellings(tmp_path: Path) -> None:
@@ -331,7 +331,7 @@ def test_hidden_folders_and_other_spellings(tmp_path: Path) -> None:
     assert {item.label for item in read_image_set(folder).test} == {"good", "hole"}
 
 
-def test_empty_masks_are_told(tmp_path: Path) -> None:
+def test_empty_masks_are_noted(tmp_path: Path) -> None:
     folder = _mvtec(tmp_path / "bottle")
     _saved(folder / "ground_truth/hole/0_mask.png", np.zeros((24, 32), np.uint8))
     images, _ = checked(read_image_set(folder))
@@ -376,9 +376,9 @@ def _deeppcb(source: Path) -> None:
 
 def _elpv(source: Path) -> None:
     lines = []
-    for n, doubt in enumerate(["0.0"] * 5 + ["1.0", "0.3333333333333333"]):
+    for n, probability in enumerate(["0.0"] * 5 + ["1.0", "0.3333333333333333"]):
         _saved(source / f"images/cell{n}.png", _pixels(seed=n))
-        lines.append(f"images/cell{n}.png  {doubt}   mono")
+        lines.append(f"images/cell{n}.png  {probability}   mono")
     (source / "labels.csv").write_text("\n".join(lines))
 
 
@@ -433,7 +433,7 @@ def test_known_sets_become_the_mvtec_layout(
 
 def test_boxes_of_boards(tmp_path: Path) -> None:
     _deeppcb(tmp_path)
-    assert read_boxes(tmp_path / "group1/1_not/1000.txt") == [(5, 6, 20, 30, "open"), (40, 40, 50, 60, PCB_KINDS[5])]
+    assert read_boxes(tmp_path / "group1/1_not/1000.txt") == [(5, 6, 20, 30, "open"), (40, 40, 50, 60, PCB_DEFECTS[5])]
     convert(tmp_path, tmp_path / "out")
     assert read_mask(next((tmp_path / "out").rglob("*_mask.png"))).sum() == 15 * 24 + 10 * 20
     (tmp_path / "bad.txt").write_text("1 2 3 4 9\n")

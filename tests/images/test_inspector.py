@@ -1,7 +1,8 @@
-"""Good images in, verdicts out: limits that keep their promise, regions where the defect is, runs that come back."""
+"""Good images in, verdicts out: thresholds that keep their promise, regions at the defect, runs that come back."""
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from faultwise.images.detection.backbones import Backbone
 from faultwise.images.detection.regions import place_of, regions, stretched
 from faultwise.images.inspector import Inspector
 from faultwise.images.settings import ImageSettings
-from faultwise.verdicts.thresholds import GoodLimit, alarms_at_most, images_needed
+from faultwise.verdicts.thresholds import Threshold, alarms_at_most, images_needed
 
 
 def _good(seed: int) -> np.ndarray:
@@ -37,50 +38,50 @@ def _bad(seed: int, row: int = 64, column: int = 16) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def inspector(edges: Backbone) -> Inspector:
-    settings = ImageSettings(side=96, false_alarm_rate=0.1, held_out=0.4)
+    settings = ImageSettings(side=96, false_alarm_rate=0.1, held_out=0.4, simulated=20)
     return Inspector(settings, backbone=edges).fit([_good(seed) for seed in range(100)])
 
 
-# --- limits ----------------------------------------------------------------------------------------------------
+# --- thresholds ------------------------------------------------------------------------------------------------
 
 
 @given(n=st.integers(1, 300), rate=st.floats(0.01, 0.5), seed=st.integers(0, 9))
-def test_limits_are_order_statistics(n: int, rate: float, seed: int) -> None:
+def test_thresholds_are_order_statistics(n: int, rate: float, seed: int) -> None:
     scores = np.random.default_rng(seed).normal(size=n)
-    limit = GoodLimit.of(scores, rate)
-    assert limit.promised is not None
-    above = (scores > limit.value).sum()
-    assert limit.promised == pytest.approx((above + 1) / (n + 1))
+    threshold = Threshold.of(scores, rate)
+    assert threshold.promised is not None
+    above = (scores > threshold.value).sum()
+    assert threshold.promised == pytest.approx((above + 1) / (n + 1))
     if (n + 1) * rate >= 1 - 1e-9:
-        assert rate - 1 / (n + 1) - 1e-6 <= limit.promised <= rate + 1e-6
+        assert rate - 1 / (n + 1) - 1e-6 <= threshold.promised <= rate + 1e-6
     else:
-        assert limit.value == scores.max()
-        assert "can promise no less than" in limit.note
+        assert threshold.value == scores.max()
+        assert "can promise no less than" in threshold.note
 
 
-def test_limits_keep_their_promise() -> None:
-    """Over many draws: on average the promised rate, and in 95% of the draws within the beta-binomial limit."""
+def test_thresholds_keep_their_promise() -> None:
+    """Over many draws: on average the promised rate, and in 95% of the draws within the beta-binomial bound."""
     rng = np.random.default_rng(0)
     alarms, within = [], []
     for _ in range(400):
-        limit = GoodLimit.of(rng.exponential(size=59), 0.1)
-        new = int((rng.exponential(size=100) > limit.value).sum())
+        threshold = Threshold.of(rng.exponential(size=59), 0.1)
+        new = int((rng.exponential(size=100) > threshold.value).sum())
         alarms.append(new)
-        within.append(new <= alarms_at_most(limit, 100))
+        within.append(new <= alarms_at_most(threshold, 100))
     assert np.mean(alarms) / 100 == pytest.approx(0.1, abs=0.012)
     assert 0.92 < np.mean(within) < 0.99
 
 
 def test_what_so_many_images_can_promise() -> None:
     assert [images_needed(rate) for rate in (0.1, 0.05, 0.01)] == [29, 59, 299]
-    assert GoodLimit.of(np.arange(10.0), 0.05).promised == pytest.approx(1 / 11)
-    assert "takes 19 of them" in GoodLimit.of(np.arange(10.0), 0.05).note
-    few = GoodLimit.of(np.arange(4.0), 0.05, held_out=False)
+    assert Threshold.of(np.arange(10.0), 0.05).promised == pytest.approx(1 / 11)
+    assert "which takes 19 of them" in Threshold.of(np.arange(10.0), 0.05).note
+    few = Threshold.of(np.arange(4.0), 0.05, held_out=False)
     assert (few.value, few.promised) == (3.0, None)
     assert "no rate is promised" in few.note
     for scores, rate in (([], 0.1), ([np.nan], 0.1), ([1.0], 0.0), ([1.0], 1.0)):
         with pytest.raises(UserError):
-            GoodLimit.of(np.array(scores), rate)
+            Threshold.of(np.array(scores), rate)
 
 
 # --- regions ---------------------------------------------------------------------------------------------------
@@ -122,6 +123,13 @@ def test_maps_are_stretched_without_a_shift() -> None:
     assert abs(int(column) - 89.5) <= 1
 
 
+def _again(inspector: Inspector, folder: Path, backbone: Backbone) -> Inspector:
+    """Write what was learnt into a folder and read it, the manifest through JSON."""
+    folder.mkdir(exist_ok=True)
+    entries = json.loads(json.dumps(inspector.write(folder), allow_nan=False))
+    return Inspector.load(folder, entries, inspector.settings, backbone=backbone)
+
+
 # --- inspector -------------------------------------------------------------------------------------------------
 
 
@@ -130,63 +138,67 @@ def test_defects_are_found_where_they_are(inspector: Inspector) -> None:
     for at, place in places.items():
         found = inspector.inspect(_bad(500, *at))
         assert found.defective
-        assert found.as_odd == 0
+        assert found.p_value == 0
         assert found.regions[0].place == place
         assert found.regions[0].contrast < -3  # darker, also where the region is larger than the defect
-        assert found.heat.shape == (96, 96)
+        assert found.scores.shape == (6, 6)  # as the backbone has it; reports stretch it
+        assert found.read().shape == (96, 96, 3)
 
 
 def test_good_images_are_left_alone(inspector: Inspector) -> None:
     alarms = sum(one.defective for one in inspector.inspect_all([_good(seed) for seed in range(1000, 1100)]))
-    assert alarms <= alarms_at_most(inspector.limit, 100, 0.999)
-    assert inspector.limit.examples == 40
-    assert inspector.limit.promised == pytest.approx(0.1, abs=0.02)
+    assert alarms <= alarms_at_most(inspector.threshold, 100, 0.999)
+    assert inspector.threshold.examples == 40
+    assert inspector.threshold.promised == pytest.approx(0.1, abs=0.02)
 
 
 def test_runs_come_back(inspector: Inspector, edges: Backbone, tmp_path: Path) -> None:
     images = [_good(2000), _bad(2001)]
-    inspector.save(tmp_path / "run")
-    again = Inspector.load(tmp_path / "run", backbone=edges)
+    again = _again(inspector, tmp_path, edges)
     assert again.scores(images).tolist() == inspector.scores(images).tolist()
-    assert again.limit == inspector.limit
+    assert again.threshold == inspector.threshold
+    assert again.notes == inspector.notes
     assert again.inspect(images[1]).regions == inspector.inspect(images[1]).regions
-    (tmp_path / "run" / "bank.safetensors").write_bytes(b"other")
-    with pytest.raises(RunFolderError, match="was edited after the fit"):
-        Inspector.load(tmp_path / "run", backbone=edges)
+    (tmp_path / "encoder.safetensors").write_bytes(b"other")
+    with pytest.raises(RunFolderError, match="nothing learnt from images"):
+        Inspector.load(tmp_path, {}, inspector.settings, backbone=edges)
 
 
-def test_exported_runs_say_the_same(inspector: Inspector, edges: Backbone, tmp_path: Path) -> None:
+def test_exported_runs_give_the_same(inspector: Inspector, edges: Backbone, tmp_path: Path) -> None:
     onnxruntime = pytest.importorskip("onnxruntime")
     from faultwise.images.exporting import export
 
     assert export(inspector, tmp_path / "run.onnx")["apart"] < 1e-3
     session = onnxruntime.InferenceSession(str(tmp_path / "run.onnx"))
     for image in (_good(3000), _bad(3001)):
-        said, score = session.run(["map", "score"], {"pixels": image[None]})
+        map_, score = session.run(["map", "score"], {"pixels": image[None]})
         assert float(score) == pytest.approx(inspector.scores([image])[0], abs=1e-3)
-        np.testing.assert_allclose(said, next(iter(inspector.maps([image]))), atol=1e-3)
+        np.testing.assert_allclose(map_, next(iter(inspector.maps([image]))), atol=1e-3)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["run.json", "run.onnx"]
     with pytest.raises(UserError, match=r"ends in \.onnx"):
         export(inspector, tmp_path / "run.bin")
-    wide = Inspector(ImageSettings(side=96, resizing="aspect"), backbone=edges).fit([_good(n) for n in range(4)])
+    wide = Inspector(ImageSettings(side=96, resizing="aspect", simulated=0), backbone=edges).fit(
+        [_good(n) for n in range(4)]
+    )
     with pytest.raises(UserError, match="one size of image"):
         export(wide, tmp_path / "wide.onnx")
 
 
 def test_the_same_seed_gives_the_same_numbers(edges: Backbone) -> None:
     good = [_good(seed) for seed in range(30)]
-    one, two = (Inspector(ImageSettings(side=96), backbone=edges).fit(good) for _ in range(2))
+    settings = ImageSettings(side=96, simulated=6)
+    one, two = (Inspector(settings, backbone=edges).fit(good) for _ in range(2))
     assert one.scores([_bad(1)]).tolist() == two.scores([_bad(1)]).tolist()
-    assert one.limit == two.limit
+    assert one.threshold == two.threshold
 
 
 @pytest.mark.parametrize("count", [1, 4, 19])
 def test_few_good_images(edges: Backbone, count: int) -> None:
     """All are learnt from, turned too, and nothing is promised; a clear defect stands out all the same."""
     inspector = Inspector(ImageSettings(side=96), backbone=edges).fit([_good(seed) for seed in range(count)])
-    assert inspector.limit.promised is None
+    assert inspector.threshold.promised is None
     found = inspector.inspect(_bad(600))
-    assert found.as_odd is None
+    assert found.p_value is None
     assert found.score > inspector.scores([_good(600)])[0]
     assert found.defective
     assert found.regions[0].place == "bottom left"
@@ -199,17 +211,18 @@ def test_deep_images_are_scaled_alike(edges: Backbone, tmp_path: Path) -> None:
         values = _good(n)[:, :, 0].astype(np.uint16) * (16 if n % 2 else 4)
         Pillow.fromarray(values).save(tmp_path / f"{n}.png")
     inspector = Inspector(ImageSettings(side=96), backbone=edges).fit(sorted(tmp_path.glob("*.png")))
-    pixels = [inspector.inspect(tmp_path / f"{n}.png").pixels.mean() for n in (0, 1)]
+    pixels = [inspector.inspect(tmp_path / f"{n}.png").read().mean() for n in (0, 1)]
     assert pixels[1] / pixels[0] == pytest.approx(4, rel=0.2)
-    inspector.save(tmp_path / "run")
-    again = Inspector.load(tmp_path / "run", backbone=edges)
-    assert again.inspect(tmp_path / "0.png").pixels.mean() == pixels[0]
+    again = _again(inspector, tmp_path / "run", edges)
+    assert again.inspect(tmp_path / "0.png").read().mean() == pixels[0]
 
 
-def test_a_small_share_still_sets_one_aside(edges: Backbone) -> None:
-    inspector = Inspector(ImageSettings(side=96, held_out=0.05), backbone=edges).fit([_good(n) for n in range(20)])
-    assert inspector.limit.examples == 1
-    assert inspector.limit.promised == 0.5
+def test_of_a_small_share_one_is_held_out(edges: Backbone) -> None:
+    inspector = Inspector(ImageSettings(side=96, held_out=0.05, simulated=0), backbone=edges).fit(
+        [_good(n) for n in range(20)]
+    )
+    assert inspector.threshold.examples == 1
+    assert inspector.threshold.promised == 0.5
 
 
 def test_names_that_are_no_text(inspector: Inspector, tmp_path: Path) -> None:
@@ -228,7 +241,7 @@ def test_files_and_pixels_are_the_same(inspector: Inspector, tmp_path: Path) -> 
     assert found.score == pytest.approx(inspector.inspect(_bad(7)).score)
 
 
-def test_bad_input(edges: Backbone, run_folder: Path, inspector: Inspector) -> None:
+def test_bad_input(edges: Backbone, inspector: Inspector) -> None:
     fresh = Inspector(ImageSettings(side=96), backbone=edges)
     with pytest.raises(UserError, match="no good images to learn from"):
         fresh.fit([])
@@ -238,8 +251,6 @@ def test_bad_input(edges: Backbone, run_folder: Path, inspector: Inspector) -> N
         inspector.inspect(_good(0)[:, :, 0])
     with pytest.raises(UserError, match="There is no file"):
         inspector.inspect("none.png")
-    with pytest.raises(RunFolderError, match="its kind: tables"):
-        Inspector.load(run_folder)
     with pytest.raises(UserError, match=r"side is 8, .*; held_out is 2, expected 0\.05 to 0\.8"):
         ImageSettings(side=8, held_out=2)
 
@@ -248,8 +259,8 @@ def test_bad_input(edges: Backbone, run_folder: Path, inspector: Inspector) -> N
 @given(high=st.integers(16, 200), wide=st.integers(16, 200), level=st.integers(0, 255))
 def test_images_of_any_size(inspector: Inspector, high: int, wide: int, level: int) -> None:
     found = inspector.inspect(np.full((high, wide, 3), level, np.uint8))
-    assert found.heat.shape == (high, wide)
-    assert np.isfinite(found.heat).all()
+    assert found.read().shape == (high, wide, 3)
+    assert np.isfinite(found.scores).all()
     assert np.isfinite(found.score)
 
 
@@ -257,18 +268,22 @@ def test_defects_among_good_images_are_named(edges: Backbone) -> None:
     good = [_good(seed) for seed in range(60)]
     settings = ImageSettings(side=96, simulated=0)
     made = Inspector(settings, backbone=edges).fit([*good[:30], _bad(90), *good[30:], _bad(91)])
-    assert sorted(made.suspects[:2]) == ["image 31", "image 62"]
-    assert "of the 62 good images are far odder than the others (`image " in made.notes[-1]
+    assert sorted(made.learnt.training_outliers[:2]) == ["image 31", "image 62"]
+    assert "of the 62 good images are training outliers" in made.notes[-1]
+    assert "far above the others' (`image " in made.notes[-1]
     # Without them at most a rare good one is named.
-    assert len(Inspector(settings, backbone=edges).fit(good).suspects) == len(made.suspects) - 2 <= 1
+    without = Inspector(settings, backbone=edges).fit(good).learnt.training_outliers
+    assert len(without) == len(made.learnt.training_outliers) - 2 <= 1
 
 
 def test_few_good_images_are_each_compared_with_the_others(edges: Backbone) -> None:
     few = [*(_good(seed) for seed in range(11)), _bad(90)]
-    assert Inspector(ImageSettings(side=96, simulated=0), backbone=edges).fit(few).suspects == ["image 12"]
+    assert Inspector(ImageSettings(side=96, simulated=0), backbone=edges).fit(few).learnt.training_outliers == (
+        "image 12",
+    )
 
 
-def test_kinds_of_defects_are_learnt_from_a_few_examples(edges: Backbone, tmp_path: Path) -> None:
+def test_types_of_defects_are_learnt_from_a_few_examples(edges: Backbone, tmp_path: Path) -> None:
     def bright(seed: int) -> np.ndarray:
         made = _good(seed).copy()
         made[30:60, 40:52] = 255
@@ -278,22 +293,21 @@ def test_kinds_of_defects_are_learnt_from_a_few_examples(edges: Backbone, tmp_pa
     settings = ImageSettings(side=96, simulated=0, false_alarm_rate=0.1)
     plain = Inspector(settings, backbone=edges).fit([_good(seed) for seed in range(40)])
     made = Inspector(settings, backbone=edges).fit([_good(seed) for seed in range(40)], defects=examples)
-    assert "8 defects of 2 kinds" in made.learnt_from
-    # Kinds change neither scores nor limit.
-    assert made.limit == plain.limit
-    assert plain.inspect(_bad(210)).kind is None
-    made.save(tmp_path / "run")
-    again = Inspector.load(tmp_path / "run", backbone=edges)
+    assert "8 defects of 2 types" in made.learnt_from
+    # Types change neither scores nor threshold.
+    assert made.threshold == plain.threshold
+    assert plain.inspect(_bad(210)).defect is None
+    again = _again(made, tmp_path, edges)
     for number in range(5):
-        for picture, kind in ((_bad(400 + number, 20, 60), "pit"), (bright(500 + number), "burr")):
+        for picture, name in ((_bad(400 + number, 20, 60), "pit"), (bright(500 + number), "burr")):
             one = made.inspect(picture)
-            assert (one.kind, one.to_dict()["kind"]) == (kind, kind)
-            assert f"its kind is {kind}" in one.words
-            assert again.inspect(picture).kind == kind
+            assert one.defect == name
+            assert f"its defect type is {name}" in one.words
+            assert again.inspect(picture).defect == name
     calm = next(one for one in made.inspect_all([_good(seed) for seed in range(40)]) if not one.defective)
-    assert calm.kind is None
+    assert calm.defect is None
     # A fit anew forgets them, for their measures are those of other components.
-    assert "kinds" not in made.fit([_good(seed) for seed in range(40)]).learnt_from
+    assert "types" not in made.fit([_good(seed) for seed in range(40)]).learnt_from
 
 
 def _grained(seed: int, upright: bool = True) -> np.ndarray:
@@ -316,32 +330,32 @@ def test_views_that_no_camera_shows_are_not_learnt(edges: Backbone) -> None:
     assert "Good images are shown flipped" in made.notes[1]
     turned = Inspector(replace(settings, augment="turned"), backbone=edges).fit([_grained(seed) for seed in range(6)])
     wrong = [_grained(seed, upright=False) for seed in range(50, 55)]
-    assert made.scores(wrong).min() > 2 * made.limit.value > 0
-    assert np.median(turned.scores(wrong)) < turned.limit.value * 1.5
+    assert made.scores(wrong).min() > 2 * made.threshold.value > 0
+    assert np.median(turned.scores(wrong)) < turned.threshold.value * 1.5
     grain = [np.clip(_cloud(seed), 0, 255).astype(np.uint8)[:, :, None].repeat(3, axis=2) for seed in range(6)]
     assert "shown turned" in Inspector(settings, backbone=edges).fit(grain).notes[1]
     assert "nothing can be compared" in Inspector(settings, backbone=edges).fit(grain[:2]).notes[1]
 
 
 def test_one_image_that_fills_the_bank(edges: Backbone) -> None:
-    """Left out, it leaves whole blocks of the bank empty; two copies leave nothing at all."""
+    """Left out, it leaves whole blocks of the bank empty; two duplicates leave nothing at all."""
     large = [np.random.default_rng(seed).integers(90, 150, (704, 704, 3), dtype=np.uint8) for seed in range(2)]
     made = Inspector(ImageSettings(side=704, augment="turned"), backbone=edges).fit(large)
-    assert len(made.odd.bank.points) > 8_192
-    assert 0 < made.limit.value < np.inf
-    twins = Inspector(ImageSettings(side=96, bank=100), backbone=edges).fit([_good(1), _good(1)])
-    assert np.isfinite(twins.limit.value)
+    assert len(made.scorer.bank.points) > 8_192
+    assert 0 < made.threshold.value < np.inf
+    two = Inspector(ImageSettings(side=96, bank=100), backbone=edges).fit([_good(1), _good(1)])
+    assert np.isfinite(two.threshold.value)
 
 
-def test_too_few_to_talk_is_said_before_anything_is_learnt(edges: Backbone) -> None:
+def test_too_few_to_talk_is_refused_before_anything_is_learnt(edges: Backbone) -> None:
     with pytest.raises(UserError, match="of 10 there are 0: give 20 good images or more"):
         Inspector(ImageSettings(side=96, talk=True), backbone=edges).fit([_good(seed) for seed in range(10)])
     settings = ImageSettings(side=96, talk=True, held_out=0.05)
-    with pytest.raises(UserError, match="of 40 there are 2: set more aside"):
+    with pytest.raises(UserError, match="of 40 there are 2: hold out more"):
         Inspector(settings, backbone=edges).fit([_good(seed) for seed in range(40)])
 
 
 def test_views_of_many_images_are_not_taken(edges: Backbone) -> None:
     settings = ImageSettings(side=96, augment="turned", simulated=0)
     made = Inspector(settings, backbone=edges).fit([_good(seed) for seed in range(40)])
-    assert any("--augment changes nothing here" in note for note in made.notes)
+    assert any("augment changes nothing here" in note for note in made.notes)

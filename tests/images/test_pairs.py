@@ -1,4 +1,4 @@
-"""Images against their templates: alignment, boxes, kinds of defects, and the way by the command line."""
+"""Images against their templates: alignment, boxes, types of defects, and the modality with its commands."""
 
 from __future__ import annotations
 
@@ -15,10 +15,15 @@ from PIL import Image as Pillow
 
 from faultwise import UserError
 from faultwise.contracts.errors import DataError, RunFolderError
+from faultwise.contracts.findings import RegionFinding
+from faultwise.contracts.modality import Converses, Exports, Model
+from faultwise.contracts.settings import flattened
 from faultwise.images.data.image_converting import boxes_beside
-from faultwise.images.detection.region_kinds import RegionKinds
+from faultwise.images.detection.defect_types import DefectTypes
 from faultwise.images.detection.templates import PairRule, aligned, box_figures, compared, found_boxes, overlaps
+from faultwise.images.modality import images
 from faultwise.images.pair_inspector import PairInspector
+from faultwise.images.settings import ImageReading, ImageSettings
 
 SIDE = 160
 
@@ -96,7 +101,7 @@ def test_two_sizes_are_refused() -> None:
 def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("pairs") / "boards"
     folder.mkdir()
-    for n in range(10):
+    for n in range(6):
         board = _board(n)
         image, boxes = _defective(np.roll(board, n % 3, axis=1), 50 + n)
         Pillow.fromarray(board).save(folder / f"b{n}_temp.png")
@@ -108,71 +113,83 @@ def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def run(pairs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from faultwise.cli.main import main
-
-    folder = tmp_path_factory.mktemp("runs") / "boards"
-    assert main(["fit", str(pairs), "--out", str(folder), "--json"]) == 0
-    return folder
+def model(pairs: Path) -> Model:
+    return images.fit(pairs, ImageSettings(), ImageReading())
 
 
-def test_the_whole_way(cli: Callable[..., Any], pairs: Path, run: Path, tmp_path: Path) -> None:
-    judged = json.loads(cli("evaluate", run, pairs, "--json").out)
-    assert judged["hit"] == 1
-    assert judged["false_per_image"] <= 0.1
-    assert min(judged["f1_by_kind"].values()) > 0.9
-    ran = cli("diagnose", run, pairs, "--report", tmp_path / "r.html", "--json")
-    said = json.loads(ran.out)["images"]
-    assert all(one["defective"] for one in said)
-    assert {region["kind"] for one in said for region in one["regions"]} == {"copper", "pin-hole"}
-    assert (tmp_path / "r.html").read_text().count("data:image/jpeg") == 10
+def test_the_whole_way(pairs: Path, model: Model) -> None:
+    figures = model.evaluate(pairs, ImageReading(), None).figures
+    assert figures["hit"] == 1
+    assert float(str(figures["false_per_image"])) <= 0.2
+    scored = figures["f1_by_kind"]
+    assert isinstance(scored, dict)
+    assert min(scored.values()) > 0.9
+    made = model.diagnose(pairs, ImageReading(), None)
+    assert all(case.verdict.detected for case in made.cases)
+    found = [one for case in made.cases for one in case.findings if isinstance(one, RegionFinding)]
+    assert {one.defect for one in found} == {"copper", "pin-hole"}
+    assert {one.expert for one in found} == {"template"}
+    picture = made.cases[0].picture
+    assert picture is not None
+    assert picture.scores.max() > picture.threshold == found[0].normal_high
+    assert max(picture.scores.shape) <= 256
+    assert "NAME.txt" not in " ".join(model.notes)
+    assert not isinstance(model, Exports)
+    assert not isinstance(model, Converses)
 
 
-def test_runs_come_back(pairs: Path, run: Path) -> None:
-    image, template = pairs / "b0_test.png", pairs / "b0_temp.png"
-    first, second = (PairInspector.load(run).inspect(image, template) for _ in range(2))
-    assert first.regions == second.regions
-    assert PairInspector.load(run).settings.levels == first.region_limit
-    (run / "kinds.safetensors").rename(run / "gone")
-    with pytest.raises(RunFolderError, match="is missing"):
-        PairInspector.load(run)
-    (run / "gone").rename(run / "kinds.safetensors")
+def test_the_commands(cli: Callable[..., Any], pairs: Path, tmp_path: Path) -> None:
+    few = tmp_path / "few"
+    few.mkdir()
+    for file in pairs.glob("b[01]*"):
+        (few / file.name).write_bytes(file.read_bytes())
+    assert cli("fit", few, "--out", tmp_path / "run").code == 0
+    ran = cli("diagnose", tmp_path / "run", few, "--report", tmp_path / "r.html", "--json")
+    assert all(case["verdict"]["detected"] for case in json.loads(ran.out)["cases"])
+    assert (tmp_path / "r.html").read_text().count("data:image/jpeg") == 2
+    ran = cli("evaluate", tmp_path / "run", few)
+    assert "F1 by defect type: copper" in ran.err
+    ran = cli("export", tmp_path / "run", "--out", tmp_path / "x.onnx")
+    assert (ran.code, "cannot be exported" in ran.err) == (2, True)
 
 
-def test_without_boxes_the_plain_rule_is_kept(cli: Callable[..., Any], pairs: Path, tmp_path: Path) -> None:
-    (tmp_path / "p").mkdir()
+def test_runs_come_back(pairs: Path, model: Model, tmp_path: Path) -> None:
+    manifest = {"settings": flattened(model.settings), **model.write(tmp_path)}
+    again = images.load(tmp_path, json.loads(json.dumps(manifest, allow_nan=False)))
+    assert again.summary() == model.summary()
+    first, second = (one.diagnose(pairs, ImageReading(), None) for one in (model, again))
+    assert [case.findings for case in first.cases] == [case.findings for case in second.cases]
+    (tmp_path / "defect_types.safetensors").unlink()
+    with pytest.raises(RunFolderError, match="no types of defects that can be read"):
+        images.load(tmp_path, manifest)
+    with pytest.raises(RunFolderError, match="holds no rule for pairs"):
+        images.load(tmp_path, {"settings": {}, "detector": "pairs"})
+
+
+def test_without_boxes_the_plain_rule_is_kept(pairs: Path, tmp_path: Path) -> None:
     for file in pairs.glob("b[01]_*.png"):
-        (tmp_path / "p" / file.name).write_bytes(file.read_bytes())
-    ran = cli("fit", tmp_path / "p", "--out", tmp_path / "run")
-    assert ran.code == 0
-    assert "plain rule is kept" in ran.err
-    assert cli("diagnose", tmp_path / "run", tmp_path / "p").out.count("Defective") == 2
-    wrong = cli("evaluate", tmp_path / "run", tmp_path / "p")
-    assert wrong.code == 2
-    assert "No boxes lie beside" in wrong.err
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    plain = images.fit(tmp_path, ImageSettings(), ImageReading())
+    assert "plain rule is kept" in plain.notes[0]
+    assert [case.verdict.label for case in plain.diagnose(tmp_path, ImageReading(), None).cases] == ["defective"] * 2
+    with pytest.raises(DataError, match="No boxes lie beside"):
+        plain.evaluate(tmp_path, ImageReading(), None)
     with pytest.raises(UserError, match="No box is marked"):
         PairInspector().fit([(pairs / "b0_test.png", pairs / "b0_temp.png")], [[]])
 
 
-def test_wrong_use(cli: Callable[..., Any], pairs: Path, run: Path, tmp_path: Path) -> None:
-    assert "is for single images" in cli("fit", pairs, "--out", tmp_path / "r", "--side", "128").err
+def test_wrong_use(pairs: Path, model: Model, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="`side`, `talk` is for single images"):
+        images.fit(pairs, ImageSettings(side=128, talk=True), ImageReading())
     Pillow.fromarray(_board()).save(tmp_path / "a.png")
-    assert "holds no templates" in cli("diagnose", run, tmp_path).err
-    (pairs / "b3.txt").rename(pairs / "kept")
-    (pairs / "b3.txt").write_text("1 2 3")
+    for source in (tmp_path, [_board()]):
+        with pytest.raises(DataError, match="holds no templates"):
+            model.diagnose(source, ImageReading(), None)
+    (tmp_path / "b.txt").write_text("1 2 3")
     with pytest.raises(DataError, match="expected x1 y1 x2 y2"):
-        boxes_beside(pairs / "b3_test.png")
-    (pairs / "kept").replace(pairs / "b3.txt")
-    with pytest.raises(RunFolderError, match="no run on pairs"):
-        PairInspector.load(_other_kind(tmp_path))
+        boxes_beside(tmp_path / "b_test.png")
 
 
-def _other_kind(tmp_path: Path) -> Path:
-    from faultwise.runs.folders import write_run
-
-    return write_run(tmp_path / "other", {"kind": "images"}, lambda place: None)
-
-
-def test_one_kind_alone_is_not_named() -> None:
-    assert RegionKinds().fit(np.ones((3, 2)), ["a"] * 3).named(np.ones((1, 2))) is None
-    assert RegionKinds().fit(np.eye(2), ["a", "b"]).named(np.empty((0, 2))) == []
+def test_one_type_alone_is_not_named() -> None:
+    assert DefectTypes().fit(np.ones((3, 2)), ["a"] * 3).named(np.ones((1, 2))) is None
+    assert DefectTypes().fit(np.eye(2), ["a", "b"]).named(np.empty((0, 2))) == []

@@ -1,32 +1,28 @@
-"""Forms of fine-tuning, on a random two-layer LLaMA: what is trained, what is kept, what is refused."""
+"""Fine-tuning methods, on a random two-layer LLaMA: what is trained, what is kept, what is refused."""
 
 from __future__ import annotations
 
 import json
 import subprocess
 import sys
+import textwrap
 import warnings
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from faultwise.contracts.errors import RunFolderError, UserError
+from faultwise.contracts.language import METHODS
 from faultwise.language import nf4
-from faultwise.language.adapters import FORMS, FormConfig, Tuned, attach
+from faultwise.language.adapters import MethodConfig, TunedModel, attach
 
 IDS = [[5, 6, 7, 8, 9, 10], [11, 12, 13, 14, 15, 16]]
 LABELS = [20, 21, 22]  # rows of the output embedding
-TRAINED = [form for form in FORMS if form != "context"]
+TRAINED = [method for method in METHODS if method != "context"]
 FILES = {"context": set(), "adapter": {"trained.safetensors"}, "partial": {"trained.safetensors"}}
 FILES["full"] = FILES["partial"]
-
-
-def _model(folder: Path, dtype: str = "float32") -> Any:
-    import torch
-    from transformers import LlamaForCausalLM
-
-    return LlamaForCausalLM.from_pretrained(folder, dtype=getattr(torch, dtype)).eval()
 
 
 def _wide(seed: int = 0, tied: bool = False) -> Any:
@@ -39,37 +35,47 @@ def _wide(seed: int = 0, tied: bool = False) -> Any:
     return LlamaForCausalLM(LlamaConfig(vocab_size=64, tie_word_embeddings=tied, **shape)).eval()
 
 
-def _config(form: str, **more: Any) -> FormConfig:
-    return FormConfig(form, **{"r": 4, "alpha": 8, "width": 8, "virtual_tokens": 3, **more})
+def _small(seed: int, dtype: str) -> Any:
+    """A random LLaMA of the tiny one's size: a start of its own for every seed."""
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    torch.manual_seed(seed)
+    shape = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
+    return LlamaForCausalLM(LlamaConfig(vocab_size=64, **shape)).to(getattr(torch, dtype)).eval()
 
 
-def _logits(tuned: Tuned) -> Any:
+def _config(method: str, **more: Any) -> MethodConfig:
+    return MethodConfig(method, **{"rank": 4, "alpha": 8, "width": 8, "virtual_tokens": 3, **more})
+
+
+def _logits(tuned: TunedModel) -> Any:
     """Logits (2, 3) of the labels by the inner decoder and three rows of the output embedding."""
     import torch
 
     ids = torch.tensor(IDS)
-    embeds = tuned.model.get_input_embeddings()(ids)
-    if tuned.soft is not None:
-        embeds = torch.cat([tuned.soft.expand(len(ids), -1, -1), embeds], dim=1)
+    embeds = tuned.embeddings(ids)
+    if tuned.soft_prompt is not None:
+        embeds = torch.cat([tuned.soft_prompt.expand(len(ids), -1, -1), embeds], dim=1)
     hidden = tuned.backbone()(inputs_embeds=embeds).last_hidden_state[:, -1]
-    return (hidden @ tuned.model.get_output_embeddings().weight[LABELS].T).float()
+    return (hidden @ tuned.output_layer.weight[LABELS].T).float()
 
 
-def _loss(tuned: Tuned) -> Any:
+def _loss(tuned: TunedModel) -> Any:
     import torch
 
     return torch.nn.functional.cross_entropy(_logits(tuned), torch.tensor([0, 2]))
 
 
 def _plain(model: Any) -> Any:
-    """The same logits by the whole model, without any form."""
+    """The same logits by the whole model, without any fine-tuning method."""
     import torch
 
     with torch.no_grad():
         return model(torch.tensor(IDS)).logits[:, -1, LABELS].float()
 
 
-def _train(tuned: Tuned, steps: int, rate: float = 1e-2) -> list[float]:
+def _train(tuned: TunedModel, steps: int, rate: float = 1e-2) -> list[float]:
     import torch
 
     optimiser = torch.optim.AdamW(tuned.groups(rate), weight_decay=0.0)
@@ -91,21 +97,21 @@ def _dtypes() -> Any:
 
 
 @_dtypes()
-@pytest.mark.parametrize("form", FORMS)
-def test_outputs_begin_as_the_base_models(tiny_lm: Path, form: str, dtype: str) -> None:
+@pytest.mark.parametrize("method", METHODS)
+def test_outputs_begin_as_the_base_models(tiny: Any, method: str, dtype: str) -> None:
     import torch
 
-    model = _model(tiny_lm, dtype)
+    model = tiny(dtype)
     before = _plain(model)
-    tuned = attach(model, _config(form))
+    tuned = attach(model, _config(method))
     with torch.no_grad():
-        if form == "prompt":  # vectors that are words' own embeddings are these words
+        if method == "prompt":  # vectors that are words' own embeddings are these words
             words = [30, 31, 32]
-            tuned = attach(model, _config(form), words)
+            tuned = attach(model, _config(method), words)
             longer = torch.tensor([words + row for row in IDS])
             before = model(longer).logits[:, -1, LABELS].float()
         after = _logits(tuned)
-    if form == "qlora":
+    if method == "qlora":
         assert 0 < (after - before).abs().max() < 0.1 * before.abs().max() + 0.05
     else:
         # Three rows of the output layer are summed in another order than all of them.
@@ -113,22 +119,22 @@ def test_outputs_begin_as_the_base_models(tiny_lm: Path, form: str, dtype: str) 
 
 
 @_dtypes()
-@pytest.mark.parametrize("form", FORMS)
-def test_gradients_reach_what_is_trained_and_nothing_else(tiny_lm: Path, form: str, dtype: str) -> None:
+@pytest.mark.parametrize("method", METHODS)
+def test_gradients_reach_what_is_trained_and_nothing_else(tiny: Any, method: str, dtype: str) -> None:
     import torch
 
-    tuned = attach(_model(tiny_lm, dtype), _config(form))
+    tuned = attach(tiny(dtype), _config(method))
     with torch.no_grad():  # the half that starts at zero keeps the other from its gradient
         for parameter in tuned.parameters():
             if not parameter.any():
                 parameter.normal_(std=0.02)
-    if form == "context":
+    if method == "context":
         assert tuned.parameters() == []
         assert tuned.groups(1e-3) == []
         assert not _logits(tuned).requires_grad
         return
     _loss(tuned).backward()
-    for name, parameter in tuned._masters.named.items():
+    for name, parameter in tuned.trained.items():
         assert parameter.dtype == torch.float32
         assert torch.isfinite(parameter.grad).all(), name
         assert parameter.grad.any(), name
@@ -145,52 +151,57 @@ TOUCHED = {
 }
 
 
-@pytest.mark.parametrize("form", TOUCHED)
-def test_only_upper_layers_are_touched(tiny_lm: Path, form: str) -> None:
-    tuned = attach(_model(tiny_lm), _config(form, upper_layers=0.5))
+@pytest.mark.parametrize("method", TOUCHED)
+def test_only_upper_layers_are_touched(tiny: Any, method: str) -> None:
+    tuned = attach(tiny(), _config(method, upper_layers=0.5))
     names = list(tuned.weights())
-    assert [name for name in names if not any(part in name for part in TOUCHED[form])] == []
-    assert [part for part in TOUCHED[form] if not any(part in name for name in names)] == []
+    assert [name for name in names if not any(part in name for part in TOUCHED[method])] == []
+    assert [part for part in TOUCHED[method] if not any(part in name for name in names)] == []
 
 
-def test_a_small_share_is_still_a_layer(tiny_lm: Path) -> None:
-    names = attach(_model(tiny_lm), _config("partial", upper_layers=0.01)).weights()
+def test_a_small_share_is_still_a_layer(tiny: Any) -> None:
+    names = attach(tiny(), _config("partial", upper_layers=0.01)).weights()
     assert any("layers.1." in name for name in names)
     assert not any("layers.0." in name for name in names)
 
 
 @_dtypes()
-@pytest.mark.parametrize("form", TRAINED)
-def test_every_form_learns(tiny_lm: Path, form: str, dtype: str) -> None:
-    import torch
-
-    torch.manual_seed(0)
-    tuned = attach(_model(tiny_lm, dtype), _config(form))
-    tuned.model.train()
-    losses = _train(tuned, 25)
+@pytest.mark.parametrize("method", TRAINED)
+def test_every_method_learns(method: str, dtype: str) -> None:
+    """On average over three starts, because a single one may be unlucky with another machine's rounding. Nothing falls
+    where nothing moves, so a method whose gradient is broken cannot pass.
+    """
+    falls = []
+    for seed in range(3):
+        tuned = attach(_small(seed, dtype), _config(method))
+        tuned.model.train()
+        still = _train(tuned, 3, 0.0)
+        assert still == pytest.approx(still[:1] * 3, abs=1e-6)
+        losses = _train(tuned, 25, 3e-3)
+        falls.append(1 - losses[-1] / losses[0])
     # A random model's attention is weak, and so is what enters the bottlenecks.
-    assert losses[-1] < {"prompt": 0.97, "adapter": 0.9}.get(form, 0.8) * losses[0]
+    assert np.mean(falls) > {"prompt": 0.03, "adapter": 0.1}.get(method, 0.2)
 
 
-@pytest.mark.parametrize("form", ["lora", "qlora", "adapter"])
-def test_what_is_added_computes_in_the_bases_dtype(tiny_lm: Path, tmp_path: Path, form: str) -> None:
+@pytest.mark.parametrize("method", ["lora", "qlora", "adapter"])
+def test_added_modules_compute_in_the_dtype_of_the_base(tiny: Any, tmp_path: Path, method: str) -> None:
     """Float32 additions to a bfloat16 model run at a third of the speed; also after loading, and a float32 file."""
     import torch
 
-    attach(_model(tiny_lm), _config(form)).save(tmp_path)
+    attach(tiny(), _config(method)).save(tmp_path)
     for tuned in (
-        attach(_model(tiny_lm, "bfloat16"), _config(form)),
-        Tuned.load(_model(tiny_lm, "bfloat16"), tmp_path),
+        attach(tiny("bfloat16"), _config(method)),
+        TunedModel.load(tiny("bfloat16"), tmp_path),
     ):
         added = [p.dtype for name, p in tuned.model.named_parameters() if "lora_" in name or "bottleneck" in name]
         assert added
         assert set(added) == {torch.bfloat16}
 
 
-@pytest.mark.parametrize("form", ["lora", "partial", "full"])
-def test_small_steps_are_not_rounded_away_in_bfloat16(tiny_lm: Path, form: str) -> None:
+@pytest.mark.parametrize("method", ["lora", "partial", "full"])
+def test_small_steps_are_not_rounded_away_in_bfloat16(tiny: Any, method: str) -> None:
     """A step of 1e-5 is below what bfloat16 tells apart in a weight of 0.02; twenty of them have to show."""
-    tuned = attach(_model(tiny_lm, "bfloat16"), _config(form))
+    tuned = attach(tiny("bfloat16"), _config(method))
     before = tuned.weights()
     _train(tuned, 20, 1e-5 / tuned.groups(1.0)[0]["lr"])
     after = tuned.weights()
@@ -200,21 +211,21 @@ def test_small_steps_are_not_rounded_away_in_bfloat16(tiny_lm: Path, form: str) 
         assert (after[name] - before[name]).abs().max() > 1e-4, name
 
 
-@pytest.mark.parametrize("form", ["lora", "full"])
-def test_the_model_takes_over_what_the_optimiser_did(tiny_lm: Path, form: str) -> None:
+@pytest.mark.parametrize("method", ["lora", "full"])
+def test_the_model_takes_over_what_the_optimiser_did(tiny: Any, method: str) -> None:
     """Calling the embeddings alone, before the decoder, must give the newest ones too."""
     import torch
 
-    tuned = attach(_model(tiny_lm, "bfloat16"), _config(form))
+    tuned = attach(tiny("bfloat16"), _config(method))
     _train(tuned, 3)
-    held = {name: parameter.bfloat16() for name, parameter in tuned.weights().items()}
-    if form == "full":
-        seen = tuned.model.get_input_embeddings()(torch.tensor(IDS))
-        torch.testing.assert_close(seen, held["model.embed_tokens.weight"][torch.tensor(IDS)], atol=0, rtol=0)
+    newest = {name: parameter.bfloat16() for name, parameter in tuned.weights().items()}
+    if method == "full":
+        embeds = tuned.embeddings(torch.tensor(IDS))
+        torch.testing.assert_close(embeds, newest["model.embed_tokens.weight"][torch.tensor(IDS)], atol=0, rtol=0)
     _logits(tuned)
     for name, parameter in tuned.model.named_parameters():
-        if name in held:
-            torch.testing.assert_close(parameter.detach(), held[name], atol=0, rtol=0)
+        if name in newest:
+            torch.testing.assert_close(parameter.detach(), newest[name], atol=0, rtol=0)
 
 
 def test_tied_embeddings_are_trained_once() -> None:
@@ -231,33 +242,32 @@ def test_tied_embeddings_are_trained_once() -> None:
 RATES = {"prompt": {0.05}, "lora": {1e-3, 8e-3}, "qlora": {1e-3, 8e-3}, "adapter": {1e-3, 8e-3}}
 
 
-@pytest.mark.parametrize("form", TRAINED)
-def test_groups_hold_every_parameter_once_at_the_forms_rate(tiny_lm: Path, form: str) -> None:
-    tuned = attach(_model(tiny_lm), _config(form))
+@pytest.mark.parametrize("method", TRAINED)
+def test_groups_hold_every_parameter_once_at_the_forms_rate(tiny: Any, method: str) -> None:
+    tuned = attach(tiny(), _config(method))
     groups = tuned.groups(1e-3)
     grouped = [id(p) for group in groups for p in group["params"]]
     assert sorted(grouped) == sorted(map(id, tuned.parameters()))
-    assert {round(group["lr"], 9) for group in groups} == RATES.get(form, {5e-5})
+    assert {round(group["lr"], 9) for group in groups} == RATES.get(method, {5e-5})
     assert [group["full_lr"] for group in groups] == [group["lr"] for group in groups]
 
 
-def test_the_half_that_starts_at_zero_learns_faster(tiny_lm: Path) -> None:
-    for form in ("lora", "adapter"):
-        tuned = attach(_model(tiny_lm), _config(form))
-        fast = max(tuned.groups(1e-3), key=lambda group: group["lr"])["params"]
-        zero = [p for p in tuned.parameters() if not p.any()]
-        assert {id(p) for p in fast} == {id(p) for p in zero}
+@pytest.mark.parametrize("method", ["lora", "adapter"])
+def test_the_half_that_starts_at_zero_learns_faster(tiny: Any, method: str) -> None:
+    tuned = attach(tiny(), _config(method))
+    fast = max(tuned.groups(1e-3), key=lambda group: group["lr"])["params"]
+    assert {id(p) for p in fast} == {id(p) for p in tuned.parameters() if not p.any()}
 
 
 # --- keeping, merging, files -----------------------------------------------------------------------------------
 
 
 @_dtypes()
-@pytest.mark.parametrize("form", TRAINED)
-def test_weights_come_back(tiny_lm: Path, form: str, dtype: str) -> None:
+@pytest.mark.parametrize("method", TRAINED)
+def test_weights_come_back(tiny: Any, method: str, dtype: str) -> None:
     import torch
 
-    tuned = attach(_model(tiny_lm, dtype), _config(form))
+    tuned = attach(tiny(dtype), _config(method))
     _train(tuned, 2)
     kept, before = tuned.weights(), _logits(tuned)
     _train(tuned, 2)
@@ -267,28 +277,33 @@ def test_weights_come_back(tiny_lm: Path, form: str, dtype: str) -> None:
 
 
 @_dtypes()
-@pytest.mark.parametrize("form", FORMS)
-def test_merging_changes_no_output(tiny_lm: Path, form: str, dtype: str) -> None:
+@pytest.mark.parametrize("method", METHODS)
+def test_merging_changes_no_output(tiny: Any, tmp_path: Path, method: str, dtype: str) -> None:
+    """Nor what is saved: the base's weights are not written."""
     import torch
 
-    tuned = attach(_model(tiny_lm, dtype), _config(form))
-    if form != "context":
+    tuned = attach(tiny(dtype), _config(method))
+    if method != "context":
         _train(tuned, 3)
     with torch.inference_mode():
         before = _logits(tuned)
         tuned.merge()
         tuned.merge()  # a second time must not add it twice
         after = _logits(tuned)
-    exact = dtype == "float32" or form != "lora"
+    exact = dtype == "float32" or method != "lora"
     torch.testing.assert_close(after, before, atol=1e-5 if exact else 2e-2, rtol=0)
     with pytest.raises(ValueError, match="merged"):
         tuned.restore({})
+    tuned.save(tmp_path)
+    loaded = TunedModel.load(tiny(dtype), tmp_path)
+    loaded.merge()
+    torch.testing.assert_close(_logits(loaded), after, atol=0 if dtype == "float32" else 4e-3, rtol=0)
 
 
-def test_merging_adds_lora_to_the_base(tiny_lm: Path) -> None:
+def test_merging_adds_lora_to_the_base(tiny: Any) -> None:
     import torch
 
-    model = _model(tiny_lm)
+    model = tiny()
     query = model.model.layers[0].self_attn.q_proj
     before = query.weight.detach().clone()
     tuned = attach(model, _config("lora"))
@@ -299,75 +314,68 @@ def test_merging_adds_lora_to_the_base(tiny_lm: Path) -> None:
 
 
 @_dtypes()
-@pytest.mark.parametrize("merged", [False, True])
-@pytest.mark.parametrize("form", FORMS)
-def test_saved_and_loaded_gives_equal_outputs(
-    tiny_lm: Path, tmp_path: Path, form: str, merged: bool, dtype: str
-) -> None:
+@pytest.mark.parametrize("method", METHODS)
+def test_saved_and_loaded_gives_equal_outputs(tiny: Any, tmp_path: Path, method: str, dtype: str) -> None:
     import torch
 
-    tuned = attach(_model(tiny_lm, dtype), _config(form, upper_layers=0.5))
-    if form != "context":
+    tuned = attach(tiny(dtype), _config(method, upper_layers=0.5))
+    if method != "context":
         _train(tuned, 2)
-    if merged:
-        tuned.merge()
     expected = _logits(tuned)
     tuned.save(tmp_path, "some/base")
     peft = {"adapter_config.json", "adapter_model.safetensors"}
     made = {path.name for path in tmp_path.iterdir()} - {"README.md"}
-    assert made == {"form.json"} | FILES.get(form, peft)
-    if form not in FILES:
+    assert made == {"method.json"} | FILES.get(method, peft)
+    if method not in FILES:
         noted = json.loads((tmp_path / "adapter_config.json").read_text())
         assert noted["base_model_name_or_path"] == "some/base"
-    loaded = Tuned.load(_model(tiny_lm, dtype), tmp_path)
+    loaded = TunedModel.load(tiny(dtype), tmp_path)
     assert loaded.config == tuned.config
-    if merged:
-        loaded.merge()
     torch.testing.assert_close(_logits(loaded), expected, atol=0 if dtype == "float32" else 4e-3, rtol=0)
 
 
-def test_a_loaded_form_can_be_tuned_on(tiny_lm: Path, tmp_path: Path) -> None:
-    for form in TRAINED:
-        attach(_model(tiny_lm, "bfloat16"), _config(form)).save(tmp_path / form)
-        tuned = Tuned.load(_model(tiny_lm, "bfloat16"), tmp_path / form)
+def test_a_loaded_model_can_be_tuned_on(tiny: Any, tmp_path: Path) -> None:
+    for method in TRAINED:
+        attach(tiny("bfloat16"), _config(method)).save(tmp_path / method)
+        tuned = TunedModel.load(tiny("bfloat16"), tmp_path / method)
         losses = _train(tuned, 10)
-        assert losses[-1] < losses[0], form
+        assert losses[-1] < losses[0], method
 
 
-def test_only_trained_parameters_are_written(tiny_lm: Path, tmp_path: Path) -> None:
+def test_only_trained_parameters_are_written(tiny: Any, tmp_path: Path) -> None:
     from safetensors import safe_open
 
-    attach(_model(tiny_lm), _config("partial", upper_layers=0.5)).save(tmp_path)
+    attach(tiny(), _config("partial", upper_layers=0.5)).save(tmp_path)
     with safe_open(tmp_path / "trained.safetensors", "pt") as file:
         assert {name.split(".")[1] for name in file.keys()} == {"layers", "norm"}  # noqa: SIM118
         assert not any("layers.0." in name for name in file.keys())  # noqa: SIM118
 
 
-def test_peft_reads_our_prompt(tiny_lm: Path, tmp_path: Path) -> None:
+def test_peft_reads_our_prompt(tiny: Any, tmp_path: Path) -> None:
     import torch
     from peft import PeftModel
 
-    tuned = attach(_model(tiny_lm), _config("prompt"))
+    tuned = attach(tiny(), _config("prompt"))
     _train(tuned, 3)
     tuned.save(tmp_path)
-    theirs = PeftModel.from_pretrained(_model(tiny_lm), tmp_path)
+    theirs = PeftModel.from_pretrained(tiny(), tmp_path)
     with torch.no_grad():
         made = theirs(input_ids=torch.tensor(IDS)).logits[:, -1, LABELS]
     torch.testing.assert_close(made, _logits(tuned), atol=1e-5, rtol=0)
 
 
-def test_peft_reads_our_lora_and_we_read_theirs(tiny_lm: Path, tmp_path: Path) -> None:
+def test_peft_reads_our_lora_and_we_read_theirs(tiny: Any, tmp_path: Path) -> None:
     import torch
     from peft import PeftModel
 
-    tuned = attach(_model(tiny_lm), _config("lora"))
+    tuned = attach(tiny(), _config("lora"))
     _train(tuned, 3)
     tuned.save(tmp_path)
-    theirs = PeftModel.from_pretrained(_model(tiny_lm), tmp_path)
+    theirs = PeftModel.from_pretrained(tiny(), tmp_path)
     torch.testing.assert_close(_plain(theirs), _logits(tuned), atol=1e-5, rtol=0)
-    (tmp_path / "form.json").unlink()
-    ours = Tuned.load(_model(tiny_lm), tmp_path)
-    assert (ours.config.form, ours.config.r, ours.config.alpha) == ("lora", 4, 8)
+    (tmp_path / "method.json").unlink()
+    ours = TunedModel.load(tiny(), tmp_path)
+    assert (ours.config.method, ours.config.rank, ours.config.alpha) == ("lora", 4, 8)
     torch.testing.assert_close(_logits(ours), _logits(tuned), atol=0, rtol=0)
 
 
@@ -408,7 +416,7 @@ def test_four_bits_give_right_gradients_after_an_evaluation() -> None:
             _logits(tuned)
         tuned.model.train()
         _loss(tuned).backward()
-        return {name: p.grad for name, p in tuned._masters.named.items()}
+        return {name: p.grad for name, p in tuned.trained.items()}
 
     ours, exact = gradients(False), gradients(True)
     assert ours.keys() == exact.keys()
@@ -429,10 +437,10 @@ def test_four_bits_take_a_fifth_of_the_memory_and_leave_the_ends_alone() -> None
     assert all(end.dtype == torch.float32 for end in ends)
 
 
-def test_bitsandbytes_missing(tiny_lm: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bitsandbytes_missing(tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "bitsandbytes", None)
     with pytest.raises(UserError, match=r"pip install 'faultwise\[qlora\]'"):
-        attach(_model(tiny_lm), _config("qlora"))
+        attach(tiny(), _config("qlora"))
 
 
 def test_importing_bitsandbytes_is_quiet_and_fetches_nothing() -> None:
@@ -451,8 +459,6 @@ def test_importing_bitsandbytes_is_quiet_and_fetches_nothing() -> None:
         assert "kernels" not in sys.modules
         print("done")
     """
-    import textwrap
-
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, timeout=120, check=False
     )
@@ -482,8 +488,8 @@ def _opt() -> Any:
 
 
 @pytest.mark.parametrize("build", [_gpt2, _opt])
-@pytest.mark.parametrize("form", TRAINED)
-def test_other_architectures(build: Any, form: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("method", TRAINED)
+def test_other_architectures(build: Any, method: str, tmp_path: Path) -> None:
     """GPT-2's linear modules are transposed Conv1D; OPT's MLP is no module of its own."""
     import torch
 
@@ -491,8 +497,8 @@ def test_other_architectures(build: Any, form: str, tmp_path: Path) -> None:
     before = _plain(model)
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
-        tuned = attach(model, _config(form))
-    if form not in ("prompt", "qlora"):
+        tuned = attach(model, _config(method))
+    if method not in ("prompt", "qlora"):
         torch.testing.assert_close(_logits(tuned), before, atol=1e-5, rtol=0)
     _train(tuned, 3)
     assert not torch.allclose(_logits(tuned), before, atol=1e-4)
@@ -500,7 +506,7 @@ def test_other_architectures(build: Any, form: str, tmp_path: Path) -> None:
     tuned.save(tmp_path)
     tuned.merge()
     torch.testing.assert_close(_logits(tuned), expected, atol=1e-5, rtol=0)
-    torch.testing.assert_close(_logits(Tuned.load(build(), tmp_path)), expected, atol=1e-6, rtol=0)
+    torch.testing.assert_close(_logits(TunedModel.load(build(), tmp_path)), expected, atol=1e-6, rtol=0)
 
 
 @pytest.mark.parametrize("build", [_gpt2, _opt])
@@ -520,8 +526,8 @@ def test_the_last_norm_is_part_of_partial(build: Any) -> None:
 # --- refusals --------------------------------------------------------------------------------------------------
 
 BAD = [
-    ({"form": "loar"}, "choose one of context, prompt, lora.* Did you mean `lora`"),
-    ({"r": 0}, "`r` is 0: give 1 or more"),
+    ({"method": "loar"}, "no fine-tuning method `loar`: choose one of context, prompt, lora.* Did you mean `lora`"),
+    ({"rank": 0}, "`rank` is 0: give 1 or more"),
     ({"alpha": 0}, "`alpha` is 0"),
     ({"virtual_tokens": 0}, "`virtual_tokens` is 0"),
     ({"width": -1}, "`width` is -1"),
@@ -529,79 +535,79 @@ BAD = [
     ({"upper_layers": 0.0}, "`upper_layers` is 0"),
     ({"upper_layers": 1.5}, "`upper_layers` is 1.5"),
     ({"upper_layers": float("nan")}, "`upper_layers` is nan"),
-    ({"plus": 0.0}, "`plus` is 0"),
-    ({"r": 0, "plus": -1.0}, "`r` is 0.*`plus` is -1"),
+    ({"lr_ratio": 0.0}, "`lr_ratio` is 0"),
+    ({"rank": 0, "lr_ratio": -1.0}, "`rank` is 0.*`lr_ratio` is -1"),
 ]
 
 
 @pytest.mark.parametrize(("wrong", "message"), BAD)
 def test_bad_settings_are_refused_all_at_once(wrong: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
-        FormConfig(**wrong)
+        MethodConfig(**wrong)
 
 
-@pytest.mark.parametrize("form", ["lora", "qlora", "adapter"])
-def test_a_model_without_linear_layers(tiny_lm: Path, form: str) -> None:
+@pytest.mark.parametrize("method", ["lora", "qlora", "adapter"])
+def test_a_model_without_linear_layers(tiny: Any, method: str) -> None:
     import torch
 
-    model = _model(tiny_lm)
+    model = tiny()
     model.model.layers = torch.nn.ModuleList([torch.nn.LayerNorm(32), torch.nn.LayerNorm(32)])
     with pytest.raises(UserError, match="No linear layers were found in the layers of LlamaForCausalLM"):
-        attach(model, _config(form))
+        attach(model, _config(method))
 
 
-def test_a_model_whose_layers_are_not_found(tiny_lm: Path) -> None:
-    model = _model(tiny_lm)
+def test_a_model_whose_layers_are_not_found(tiny: Any) -> None:
+    model = tiny()
     model.config.num_hidden_layers = 5
     with pytest.raises(UserError, match="layers of LlamaForCausalLM were not found"):
         attach(model, _config("partial"))
 
 
-def test_no_words(tiny_lm: Path) -> None:
+def test_no_words(tiny: Any) -> None:
     with pytest.raises(UserError, match="at least one token id"):
-        attach(_model(tiny_lm), _config("prompt"), [])
+        attach(tiny(), _config("prompt"), [])
 
 
-@pytest.mark.parametrize("form", TRAINED)
-def test_another_base_is_refused(tiny_lm: Path, tmp_path: Path, form: str) -> None:
-    attach(_model(tiny_lm), _config(form)).save(tmp_path)
+@pytest.mark.parametrize("method", ["lora", "prompt", "partial"])
+def test_another_base_is_refused(tiny: Any, tmp_path: Path, method: str) -> None:
+    attach(tiny(), _config(method)).save(tmp_path)
     with pytest.raises(RunFolderError, match="base model that"):
-        Tuned.load(_wide(), tmp_path)
+        TunedModel.load(_wide(), tmp_path)
 
 
-@pytest.mark.parametrize("form", TRAINED)
-def test_damaged_weights_are_refused(tiny_lm: Path, tmp_path: Path, form: str) -> None:
-    attach(_model(tiny_lm), _config(form)).save(tmp_path)
+@pytest.mark.parametrize("method", ["lora", "prompt", "partial"])
+def test_damaged_weights_are_refused(tiny: Any, tmp_path: Path, method: str) -> None:
+    attach(tiny(), _config(method)).save(tmp_path)
     weights = next(tmp_path.glob("*.safetensors"))
     weights.write_bytes(weights.read_bytes()[:200])
     with pytest.raises(RunFolderError, match="damaged"):
-        Tuned.load(_model(tiny_lm), tmp_path)
+        TunedModel.load(tiny(), tmp_path)
     weights.unlink()
     with pytest.raises(RunFolderError, match=f"has no `{weights.name}`"):
-        Tuned.load(_model(tiny_lm), tmp_path)
+        TunedModel.load(tiny(), tmp_path)
 
 
 EDITS = [
     ("not json", "is not JSON"),
     ("[]", "holds a list"),
-    ('{"form": "lora", "rank": 3}', "`rank` in .* is not understood"),
-    ('{"form": "lora", "r": "3"}', "`r` in .* is not understood"),
+    ('{"method": "lora", "r": 3}', "`r` in .* is not understood"),
+    ('{"method": "lora", "rank": "3"}', "`rank` in .* is not understood"),
 ]
 
 
 @pytest.mark.parametrize(("text", "message"), EDITS)
-def test_an_edited_configuration_is_refused(tiny_lm: Path, tmp_path: Path, text: str, message: str) -> None:
-    (tmp_path / "form.json").write_text(text)
+def test_an_edited_configuration_is_refused(tiny: Any, tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "method.json").write_text(text)
     with pytest.raises(RunFolderError, match=message):
-        Tuned.load(_model(tiny_lm), tmp_path)
+        TunedModel.load(tiny(), tmp_path)
 
 
-def test_an_empty_folder_is_refused(tiny_lm: Path, tmp_path: Path) -> None:
-    with pytest.raises(RunFolderError, match=r"neither `form\.json` nor `adapter_config\.json`"):
-        Tuned.load(_model(tiny_lm), tmp_path)
+def test_an_empty_folder_is_refused(tiny: Any, tmp_path: Path) -> None:
+    with pytest.raises(RunFolderError, match=r"neither `method\.json` nor `adapter_config\.json`"):
+        TunedModel.load(tiny(), tmp_path)
 
 
-def test_an_adapter_of_another_kind_is_refused(tiny_lm: Path, tmp_path: Path) -> None:
+def test_an_adapter_of_another_kind_is_refused(tiny: Any, tmp_path: Path) -> None:
     (tmp_path / "adapter_config.json").write_text('{"peft_type": "IA3"}')
     with pytest.raises(RunFolderError, match="`IA3`: only LORA and PROMPT_TUNING"):
-        Tuned.load(_model(tiny_lm), tmp_path)
+        TunedModel.load(tiny(), tmp_path)

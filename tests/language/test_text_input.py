@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 from faultwise import Diagnoser, UserError
+from faultwise.contracts.language import LanguageSettings
 from faultwise.language.adapters import FormConfig, Tuned, attach
 from faultwise.language.classifier.expert import LanguageExpert
 from faultwise.language.classifier.sentence import Sentence
@@ -20,9 +21,8 @@ from faultwise.language.classifier.text import ShortText
 from faultwise.language.generating import NO_ANSWER, Writing, generate
 from faultwise.language.prompts import PromptBuilder
 from faultwise.language.questions import TextQuestions
-from faultwise.language.settings import LanguageSettings
 from faultwise.tables.fit.features.windows import WindowEncoder
-from faultwise.tables.fit.settings import FitSettings, from_mapping
+from faultwise.tables.fit.settings import TableSettings, from_mapping
 
 TEXTS = ("short", "statistics", "thesis")
 
@@ -272,7 +272,7 @@ def test_unreadable_answers_are_counted_and_decide_nothing(tiny_lm: Path, plant:
     log = json.loads((tmp_path / "run" / "manifest.json").read_text())["language_model"]
     assert (log["generated"], log["unreadable"]) == (10, 10)
     assert {entry["unreadable"] for entry in log["history"]} == {1.0}
-    expert = made.fitted_.ensemble.experts["language-model"]
+    expert = made.model_.fitted.ensemble.experts["language-model"]
     np.testing.assert_allclose(expert.predict_proba(made._encode(rows, None).frame[:4]), 1 / 3)
 
 
@@ -408,7 +408,7 @@ def test_a_model_without_a_chat_template(tiny_lm: Path, tmp_path: Path) -> None:
 
 def test_tokens_are_not_written_about() -> None:
     with pytest.raises(UserError, match=r"lm_judge is `generate` .* choose --lm-text short, statistics or thesis"):
-        FitSettings(lm_judge="generate")
+        TableSettings(lm_judge="generate")
     with pytest.raises(UserError, match=r"rows come in as tokens: choose --lm-text short"):
         LanguageSettings(judge="generate")
 

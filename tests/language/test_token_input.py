@@ -13,12 +13,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from faultwise.contracts.errors import RunFolderError, UserError
-from faultwise.contracts.records import Expert
+from faultwise.contracts.experts import Expert
+from faultwise.contracts.language import LanguageSettings
 from faultwise.language.classifier import distilling
 from faultwise.language.classifier.distilling import TEACHERS, Teacher, perturbed
 from faultwise.language.classifier.expert import LanguageExpert
 from faultwise.language.memory import is_out_of_memory, shrinking
-from faultwise.language.settings import LanguageSettings
 
 # --- scale and encoder -----------------------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""Curves of a tuning: each fault is told with figures, healthy curves stay without a word, the report shows both."""
+"""Curves of a tuning: each fault is noted with figures, healthy curves stay without a word, the report shows both."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from test_report import Page, check_harmless, make_diagnosis
 
 from faultwise import Diagnoser
-from faultwise.language.curves import COLUMNS, summary, warnings
+from faultwise.language.classifier.curves import COLUMNS, summary, warnings
 from faultwise.report.curve_plot import curve_figure, curve_svgs, drawable
 from faultwise.report.html import render_html
 from faultwise.report.markdown import render_markdown
@@ -30,7 +30,7 @@ def log_of(
     likeliest: list[float] | None = None,
     **over: Any,
 ) -> dict[str, Any]:
-    """A log with an evaluation every 20 steps: 96 held-out rows of four labels, the most frequent with 27%."""
+    """A log with an evaluation every 20 steps: 96 validation rows of four labels, the most frequent with 27%."""
     count = len(loss)
     columns = {
         "step": [20.0 * (i + 1) for i in range(count)],
@@ -44,7 +44,7 @@ def log_of(
     }
     history = [{name: values[i] for name, values in columns.items() if values[i] == values[i]} for i in range(count)]
     log = {"history": history, "steps": 20 * count, "planned_steps": 20 * count, "rows": 340, "seconds": 60.0}
-    return {**log, "stopped": "budget used", "classes": 4, "likeliest_share": 0.27, "held": 96, **over}
+    return {**log, "stopped": "budget used", "classes": 4, "likeliest_share": 0.27, "validation_rows": 96, **over}
 
 
 CLEAN = {
@@ -68,27 +68,27 @@ CLEAN = {
         [1.0, 0.6, 0.4, 0.32, 0.3, 0.31],
         [0.55, 0.78, 0.88, 0.91, 0.91, 0.91],
     ),
-    "better on training rows, and held-out loss still falls": log_of(
+    "better on training rows, and validation loss still falls": log_of(
         [1.2, 0.6, 0.3, 0.2, 0.1], [0.5, 0.8, 0.95, 0.98, 1.0], [1.2, 1.0, 0.9, 0.87, 0.85],
         [0.5, 0.62, 0.7, 0.71, 0.71],
     ),
-    "ten held-out rows": log_of(
-        [1.0, 0.5, 0.3, 0.2], [0.5, 0.8, 0.9, 0.98], [1.0, 0.6, 0.6, 0.65], [0.5, 0.8, 0.7, 0.8], held=10
+    "ten validation rows": log_of(
+        [1.0, 0.5, 0.3, 0.2], [0.5, 0.8, 0.9, 0.98], [1.0, 0.6, 0.6, 0.65], [0.5, 0.8, 0.7, 0.8], validation_rows=10
     ),
     "nine of ten rows normal, all right": log_of(
         [0.4, 0.2, 0.1], None, [0.3, 0.15, 0.05], [0.9, 0.95, 1.0], [1.0, 0.95, 0.9],
-        classes=2, likeliest_share=0.9, held=20,
+        classes=2, likeliest_share=0.9, validation_rows=20,
     ),
     "always the same label because all rows but few have it": log_of(
         [0.3, 0.15, 0.12], None, [0.2, 0.1, 0.09], [0.95, 0.96, 0.97], [1.0, 0.99, 0.98],
-        classes=2, likeliest_share=0.95, held=96,
+        classes=2, likeliest_share=0.95, validation_rows=96,
     ),
     "one class at first, cured later": log_of(
         [1.5, 1.2, 0.5, 0.3], None, [1.5, 1.3, 0.5, 0.3], [0.26, 0.27, 0.85, 0.97], [1.0, 1.0, 0.3, 0.28]
     ),
     "many labels, hard": log_of(
         [2.9, 2.3, 1.9, 1.7, 1.6], [0.1, 0.3, 0.4, 0.44, 0.46], [2.8, 2.3, 2.0, 1.9, 1.9],
-        [0.12, 0.3, 0.37, 0.38, 0.37], classes=21, likeliest_share=0.06, held=96,
+        [0.12, 0.3, 0.37, 0.38, 0.37], classes=21, likeliest_share=0.06, validation_rows=96,
     ),
     "an older log": {
         "history": [{"step": 20.0, "loss": 0.9, "log_loss": 0.8, "accuracy": 0.7},
@@ -121,23 +121,23 @@ def test_healthy_curves_get_no_warning(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("log", "says"),
+    ("log", "parts"),
     [
         (DIVERGED, ("diverged", "from 0.80 to 2.90", "costs 1.39", "step 40 is kept", "learning rate")),
-        (ONE_CLASS, ("one class", "100% of 96", "more than 27%", "--lm-minutes")),
+        (ONE_CLASS, ("one class", "100% of 96", "more than 27%", "language.minutes")),
         (NOTHING, ("learnt nothing", "60 steps", "27% of 96", "--no-lm")),
         (BY_HEART, ("by heart", "from 1.40 to 0.30", "27% of 96", "more runs")),
-        (SHARES, ("how frequent labels are", "from 2.60 to 1.40", "--lm-features")),
+        (SHARES, ("how frequent labels are", "from 2.60 to 1.40", "language.features")),
         (OVERFITS, ("overfits", "100% of training rows, 66% of 96", "0.70 at step 60, 1.30 at the end", "step 60")),
-        (CLIMBING, ("still learning", "80 steps", "from 50% to 72%", "--lm-minutes")),
+        (CLIMBING, ("still learning", "80 steps", "from 50% to 72%", "language.minutes")),
     ],
     ids=["diverged", "one class", "nothing", "by heart", "shares", "overfits", "climbing"],
 )
-def test_each_fault_is_told_once_with_figures_and_a_next_step(log: dict[str, Any], says: tuple[str, ...]) -> None:
-    told = warnings(log)
-    assert len(told) == 1
-    for part in says:
-        assert part in told[0]
+def test_each_fault_is_noted_once_with_figures_and_a_next_step(log: dict[str, Any], parts: tuple[str, ...]) -> None:
+    notes = warnings(log)
+    assert len(notes) == 1
+    for part in parts:
+        assert part in notes[0]
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])
@@ -169,10 +169,10 @@ def test_a_loss_well_above_its_start_but_no_more_than_guessing() -> None:
 def test_many_labels_near_chance() -> None:
     """Seven of 96 rows are right where guessing 21 labels gets five."""
     log = log_of([3.1, 3.05], None, [3.1, 3.05], [0.05, 0.073], classes=21, likeliest_share=0.052)
-    told = warnings(log)
-    assert len(told) == 1
-    assert "among 21 labels, 7% of 96 held-out rows" in told[0]
-    assert "gets 5%" in told[0]
+    notes = warnings(log)
+    assert len(notes) == 1
+    assert "among 21 labels, 7% of 96 validation rows" in notes[0]
+    assert "gets 5%" in notes[0]
     # A quarter is five times what guessing gets.
     assert warnings(log_of([2.9, 2.6], None, [2.9, 2.6], [0.1, 0.25], classes=21, likeliest_share=0.052)) == []
 
@@ -180,8 +180,8 @@ def test_many_labels_near_chance() -> None:
 def test_two_faults_come_in_order_of_gravity_and_without_their_consequences() -> None:
     # Diverged to one class: what follows from the first is left out.
     assert [line.split(":")[0] for line in warnings(DIVERGED)] == ["The language model's tuning diverged"]
-    # With ten held-out rows a third fewer right than in training may be bad luck.
-    assert warnings({**OVERFITS, "held": 10}) == []
+    # With ten validation rows a third fewer right than in training may be bad luck.
+    assert warnings({**OVERFITS, "validation_rows": 10}) == []
 
 
 def test_still_climbing_only_when_the_budget_ended_it() -> None:
@@ -189,47 +189,47 @@ def test_still_climbing_only_when_the_budget_ended_it() -> None:
 
 
 def test_unknown_counts_are_not_made_up() -> None:
-    """Without the number of held-out rows the fewest are reckoned with, but none are named."""
-    log = {**NOTHING, "held": None, "likeliest_share": None}
-    assert "27% of held-out rows are right at best, and guessing evenly gets 25%" in warnings(log)[0]
+    """Without the number of validation rows the fewest are reckoned with, but none are named."""
+    log = {**NOTHING, "validation_rows": None, "likeliest_share": None}
+    assert "27% of validation rows are right at best, and guessing evenly gets 25%" in warnings(log)[0]
     # All rows alike are no fault where the true labels may be alike, too.
     assert "one class" not in warnings({**ONE_CLASS, "likeliest_share": None})[0]
 
 
-def _noisy(rng: np.random.Generator, held: int, labels: int, signal: float, evaluations: int) -> dict[str, Any]:
-    """The log of a model whose answers get surer of the true label up to `signal`, judged on the same held-out rows."""
-    truth = np.arange(held) % labels
-    own = rng.normal(size=(held, labels))
+def _noisy(rng: np.random.Generator, validated: int, labels: int, signal: float, evaluations: int) -> dict[str, Any]:
+    """The log of a model whose answers get surer of the true label up to `signal`, on the same validation rows."""
+    truth = np.arange(validated) % labels
+    own = rng.normal(size=(validated, labels))
     columns: dict[str, list[float]] = {name: [] for name in ("loss", "train", "log_loss", "accuracy", "likeliest")}
     for place in range(1, evaluations + 1):
         sure = signal * (1 - math.exp(-6 * place / evaluations))
-        for kind, rows in (("held", truth), ("train", np.arange(100) % labels)):
-            scores = own if kind == "held" else rng.normal(size=(len(rows), labels))
+        for kind, rows in (("validated", truth), ("train", np.arange(100) % labels)):
+            scores = own if kind == "validated" else rng.normal(size=(len(rows), labels))
             scores = scores + 0.3 * rng.normal(size=scores.shape)
             scores[np.arange(len(rows)), rows] += sure
             logs = scores - np.log(np.exp(scores).sum(1, keepdims=True))
-            right, lost = float((logs.argmax(1) == rows).mean()), float(-logs[np.arange(len(rows)), rows].mean())
-            columns["accuracy" if kind == "held" else "train"].append(right)
-            columns["log_loss" if kind == "held" else "loss"].append(lost)
-            if kind == "held":
-                columns["likeliest"].append(float(np.bincount(logs.argmax(1)).max() / held))
-    share = float(np.bincount(truth).max() / held)
-    return log_of(**columns, held=held, classes=labels, likeliest_share=share)
+            right, loss = float((logs.argmax(1) == rows).mean()), float(-logs[np.arange(len(rows)), rows].mean())
+            columns["accuracy" if kind == "validated" else "train"].append(right)
+            columns["log_loss" if kind == "validated" else "loss"].append(loss)
+            if kind == "validated":
+                columns["likeliest"].append(float(np.bincount(logs.argmax(1)).max() / validated))
+    share = float(np.bincount(truth).max() / validated)
+    return log_of(**columns, validation_rows=validated, classes=labels, likeliest_share=share)
 
 
-@pytest.mark.parametrize(("held", "labels", "signal"), [(12, 2, 4.0), (24, 4, 4.0), (24, 21, 6.0), (96, 21, 5.0)])
-def test_noise_of_few_held_out_rows_raises_no_alarm(held: int, labels: int, signal: float) -> None:
-    rng = np.random.default_rng(held + labels)
-    alarms = [told for _ in range(60) for told in warnings(_noisy(rng, held, labels, signal, 6))]
+@pytest.mark.parametrize(("validated", "labels", "signal"), [(12, 2, 4.0), (24, 4, 4.0), (24, 21, 6.0), (96, 21, 5.0)])
+def test_noise_of_few_validation_rows_raises_no_alarm(validated: int, labels: int, signal: float) -> None:
+    rng = np.random.default_rng(validated + labels)
+    alarms = [notes for _ in range(60) for notes in warnings(_noisy(rng, validated, labels, signal, 6))]
     # That it is still learning may be true of one or two.
-    assert [told for told in alarms if "still learning" not in told] == []
+    assert [notes for notes in alarms if "still learning" not in notes] == []
     assert len(alarms) <= 3
 
 
-@pytest.mark.parametrize(("held", "labels"), [(24, 2), (96, 4), (96, 21)])
-def test_a_guessing_model_is_found_through_the_noise(held: int, labels: int) -> None:
-    rng = np.random.default_rng(held + labels)
-    found = sum(any("learnt" in told for told in warnings(_noisy(rng, held, labels, 0.0, 6))) for _ in range(60))
+@pytest.mark.parametrize(("validated", "labels"), [(24, 2), (96, 4), (96, 21)])
+def test_a_guessing_model_is_found_through_the_noise(validated: int, labels: int) -> None:
+    rng = np.random.default_rng(validated + labels)
+    found = sum(any("learnt" in notes for notes in warnings(_noisy(rng, validated, labels, 0.0, 6))) for _ in range(60))
     assert found >= 55
 
 
@@ -239,7 +239,8 @@ _LOGS = st.fixed_dictionaries(
     optional={
         "history": st.none() | st.lists(st.dictionaries(st.sampled_from(COLUMNS), _FIGURES) | st.none(), max_size=8),
         **dict.fromkeys(
-            ("steps", "planned_steps", "rows", "seconds", "stopped", "classes", "likeliest_share", "held"), _FIGURES
+            ("steps", "planned_steps", "rows", "seconds", "stopped", "classes", "likeliest_share", "validation_rows"),
+            _FIGURES,
         ),
     },
 )
@@ -248,14 +249,14 @@ _LOGS = st.fixed_dictionaries(
 @settings(max_examples=300, deadline=None)
 @given(_LOGS)
 def test_no_history_raises(log: dict[str, Any]) -> None:
-    told = warnings(log)
-    assert all(line.endswith(".") and "nan" not in line.split() for line in told)
+    notes = warnings(log)
+    assert all(line.endswith(".") and "nan" not in line.split() for line in notes)
     made = summary(log)
     assert json.loads(json.dumps(made, allow_nan=False)) == made
     assert {len(column) for column in made["curves"].values()} == {made["evaluations"]}
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(st.lists(st.dictionaries(st.sampled_from(COLUMNS), _FIGURES), min_size=2, max_size=6))
 def test_whatever_was_logged_is_drawn(history: list[dict[str, Any]]) -> None:
     history[0] |= {"accuracy": 0.5}
@@ -296,10 +297,11 @@ def test_the_report_shows_curves_and_warnings() -> None:
     assert "How the language model was tuned" in page.text
     assert "The language model overfits: right on 100% of training rows" in page.text
     assert page.text.count("The language model overfits") == 1
-    assert "120 of 120 planned steps, 340 training rows, 96 held-out rows" in page.text
-    said = page.values("aria-label")
-    assert any(name.startswith("Loss by step: training from 1.20 to 0.05; held-out from 1.10 to 1.30") for name in said)
-    assert any(name.startswith("Accuracy by step: ") for name in said)
+    assert "120 of 120 planned steps, 340 training rows, 96 validation rows" in page.text
+    names = page.values("aria-label")
+    loss = "Loss by step: training from 1.20 to 0.05; validation from 1.10 to 1.30"
+    assert any(name.startswith(loss) for name in names)
+    assert any(name.startswith("Accuracy by step: ") for name in names)
     assert page.values("role").count("img") == Page(without).values("role").count("img") + 2
     assert "language_model.best_step" in page.text
     # Markdown and JSON have the figures.
@@ -324,13 +326,13 @@ def test_a_fit_tells_and_its_report_draws(tiny_lm: Path, plant: Any, tmp_path: P
     )
     made.fit(rows[["flow", "level", "temp"]], rows["fault"], rows["run"])
     # Random and six steps old: it guesses.
-    told = [note for note in made.fitted_.notes if note.startswith("The language model")]
-    assert told == warnings(made.fitted_.record["language_model"])
-    assert any("language model learnt nothing" in note or "fell to one class" in note for note in told)
+    notes = [note for note in made.model_.fitted.notes if note.startswith("The language model")]
+    assert notes == warnings(made.model_.fitted.record["language_model"])
+    assert any("language model learnt nothing" in note or "fell to one class" in note for note in notes)
     loaded = Diagnoser.load(made.save(tmp_path / "run"))
     html = render_html(loaded.diagnose(rows[["flow", "level", "temp"]], row=20, lm_score_rows=0))
     page = Page(html)
     check_harmless(page)
     assert "How the language model was tuned" in page.text
-    assert told[0] in page.text
+    assert notes[0] in page.text
     assert any(name.startswith("Loss by step: training from ") for name in page.values("aria-label"))

@@ -18,8 +18,11 @@ import skops.io
 
 from faultwise import Diagnoser, UserError
 from faultwise.contracts.errors import RunFolderError
+from faultwise.contracts.experts import ExpertContext
 from faultwise.runs.folders import _checksum
+from faultwise.tables.fit.predicting import features_of
 from faultwise.verdicts import registry
+from faultwise.verdicts.stretches import stretches
 
 CLASSICAL = (
     "extra-trees", "gradient-boosting", "hist-gradient-boosting", "knn", "logistic-regression", "random-forest", "svm",
@@ -54,7 +57,7 @@ class NearestMean:
         return self
 
 
-def nearest_mean(context: registry.ExpertContext) -> NearestMean:
+def nearest_mean(context: ExpertContext) -> NearestMean:
     return NearestMean()
 
 
@@ -94,10 +97,10 @@ def _resigned(folder: Path) -> None:
 @pytest.mark.parametrize("name", CLASSICAL)
 def test_expert_says_the_same_after_loading(fitted: Diagnoser, saved: Path, unseen: pd.DataFrame, name: str) -> None:
     """Exactly the same, also where the expert no longer counts in the fusion."""
-    X = fitted._encode(unseen, unseen["run"]).frame
-    mine, loaded = fitted.fitted_.ensemble, Diagnoser.load(saved).fitted_.ensemble
+    X = features_of(fitted.model_.fitted, unseen, stretches(unseen["run"].to_numpy())).frame
+    mine, loaded = fitted.model_.fitted.ensemble, Diagnoser.load(saved).model_.fitted.ensemble
     assert list(loaded.experts) == list(CLASSICAL)
-    np.testing.assert_array_equal(loaded.ask(name, X), mine.ask(name, X))
+    np.testing.assert_array_equal(loaded.predict(name, X), mine.predict(name, X))
 
 
 def test_everything_says_the_same_after_loading(fitted: Diagnoser, saved: Path, unseen: pd.DataFrame) -> None:
@@ -112,7 +115,9 @@ def test_everything_says_the_same_after_loading(fitted: Diagnoser, saved: Path, 
 
 
 def test_reference_rows_come_back_in_order(fitted: Diagnoser, saved: Path) -> None:
-    pd.testing.assert_frame_equal(Diagnoser.load(saved).fitted_.reference, fitted.fitted_.reference, check_exact=True)
+    pd.testing.assert_frame_equal(
+        Diagnoser.load(saved).model_.fitted.reference, fitted.model_.fitted.reference, check_exact=True
+    )
 
 
 def test_saving_what_was_loaded_gives_the_same_run(saved: Path, unseen: pd.DataFrame, tmp_path: Path) -> None:
@@ -144,7 +149,7 @@ def test_plug_in_expert(plant: Any, unseen: pd.DataFrame, tmp_path: Path, monkey
         fitted = Diagnoser(experts=("nearest-mean", "logistic-regression")).fit(X, y, runs)
         folder = fitted.save(tmp_path / "run")
         loaded = Diagnoser.load(folder)
-        assert set(loaded.fitted_.ensemble.experts) == {"nearest-mean", "logistic-regression"}
+        assert set(loaded.model_.fitted.ensemble.experts) == {"nearest-mean", "logistic-regression"}
         np.testing.assert_array_equal(loaded.predict_proba(unseen), fitted.predict_proba(unseen))
     with pytest.raises(UserError, match=r"no expert `nearest-mean`.*install the package"):
         Diagnoser.load(folder)
@@ -186,7 +191,7 @@ def test_forged_state_is_refused_in_words(saved: Path, tmp_path: Path) -> None:
 
 def test_manifest_tells_how_the_run_was_made(saved: Path, fitted: Diagnoser) -> None:
     manifest = json.loads((saved / "manifest.json").read_text())
-    assert manifest["format"] == 1
+    assert manifest["format"] == 2
     assert manifest["settings"]["seed"] == 3
     assert manifest["labels"] == ["0", "1", "2"]
     assert len(manifest["data_hash"]) == 64
@@ -215,7 +220,7 @@ def test_saving_over_an_older_run_replaces_it_whole(saved: Path, small: Diagnose
     assert [path.name for path in (folder / "experts").iterdir()] == ["knn"]
     assert not (folder / "left over.txt").exists()
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
-    assert list(Diagnoser.load(folder).fitted_.ensemble.experts) == ["knn"]
+    assert list(Diagnoser.load(folder).model_.fitted.ensemble.experts) == ["knn"]
 
 
 @pytest.mark.parametrize("at", ["expert", "state", "manifest", "replace"])
@@ -248,7 +253,7 @@ def test_failed_save_leaves_the_old_run(
         small.save(folder)
     monkeypatch.undo()
     assert _names(tmp_path) == before
-    assert list(Diagnoser.load(folder).fitted_.ensemble.experts) == list(CLASSICAL)
+    assert list(Diagnoser.load(folder).model_.fitted.ensemble.experts) == list(CLASSICAL)
 
 
 def test_unfitted_is_not_saved(tmp_path: Path) -> None:
@@ -272,4 +277,4 @@ def test_forged_trees_are_refused(saved: Path, tmp_path: Path, field: str) -> No
     skops.io.dump(forest, folder / "experts" / "random-forest" / "expert.skops")
     _resigned(folder)
     with pytest.raises(RunFolderError, match="it was not loaded"):
-        Diagnoser.load(folder).fitted_.ensemble.experts["random-forest"]._ready()  # type: ignore[attr-defined]
+        Diagnoser.load(folder).model_.fitted.ensemble.experts["random-forest"]._ready()  # type: ignore[attr-defined]

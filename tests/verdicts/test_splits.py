@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from faultwise.contracts.errors import DataError
-from faultwise.tables.checks.overlap import shared
+from faultwise.tables.checks.leaks.overlap import shared
 from faultwise.tables.reading.table import Roles, Table
 from faultwise.verdicts.splits import split
 from faultwise.verdicts.stretches import stretches

@@ -5,14 +5,17 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-from faultwise.cli.out import print_json, print_table, say, watched
+from faultwise.cli.out import note, print_json, print_table, watched
+
+if TYPE_CHECKING:
+    from argparse import _SubParsersAction
 
 __all__ = ["add", "run"]
 
 
-def add(commands: Any) -> None:
+def add(commands: _SubParsersAction[argparse.ArgumentParser]) -> None:
     """Register the command."""
     parser = commands.add_parser("bench", help="1, 2 and 4 good images, beside published figures", description=__doc__)
     parser.add_argument("name", choices=("mvtec", "visa"), help="whose published figures are shown")
@@ -40,8 +43,8 @@ def run(args: argparse.Namespace) -> int:
         raise DataError(
             f"`{args.source}` holds no class in the MVTec layout: expected CLASS/train/good and CLASS/test."
         )
-    lines = few_shot([read_image_set(args.source, one) for one in found], shots, args.draws, progress=watched(args))
-    means = macro(lines)
+    made = few_shot([read_image_set(args.source, one) for one in found], shots, args.draws, progress=watched(args))
+    lines, means = [one.to_dict() for one in made], [one.to_dict() for one in macro(made)]
     published = [
         {"class": name, "image_auroc": image / 100, "pixel_auroc": pixel / 100}
         for name, (image, pixel) in PUBLISHED[args.name].items()
@@ -50,6 +53,6 @@ def run(args: argparse.Namespace) -> int:
         print_json({"classes": lines, "macro": means, "published": published})
         return 0
     print_table([*lines, *(means if len(found) > 1 else []), *published])
-    say(f"Published figures are of {args.name}'s own images and larger backbones; ours are of `{args.source}`.")
-    say("Faultwise itself was not yet run on the original.")
+    note(f"Published figures are of {args.name}'s own images and larger backbones; ours are of `{args.source}`.")
+    note("Faultwise was not yet run on the original images.")
     return 0

@@ -1,57 +1,58 @@
-"""`faultwise chat`: the verdict on one image, and questions about it to the language model."""
+"""`faultwise chat`: the verdict on one item, and questions about it to the language model."""
 
 from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator
 
-from faultwise.cli.out import plain, print_json, say, watched
+from faultwise.cli.flags import add_modality_flags, add_run_arguments, options_for, reading_of
+from faultwise.cli.out import note, plain, print_json, watched
 
 __all__ = ["add", "run"]
 
 
-def add(commands: Any) -> None:
+def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Register the command."""
-    parser = commands.add_parser(
-        "chat", help="ask questions about an image", description=__doc__, epilog="An empty line or Ctrl-D ends."
-    )
-    parser.add_argument("run_folder", type=Path, metavar="RUN", help="run folder made by fit with --talk")
-    parser.add_argument("source", metavar="IMAGE", help="image file")
+    ends = "An empty line or Ctrl-D ends."
+    parser = commands.add_parser("chat", help="ask questions about an item", description=__doc__, epilog=ends)
+    parser.set_defaults(run=run, complete=complete)
+
+
+def complete(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    add_run_arguments(parser, "the item, such as an image file")
     parser.add_argument("--ask", action="append", metavar="TEXT", help="ask this and end; may be given more than once")
     parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.set_defaults(run=run)
+    add_modality_flags(parser, "reading")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Say the verdict, then answer: the image is looked at once, whatever is asked."""
-    from faultwise.contracts.errors import UserError
-    from faultwise.images.dialogue.dialogues import QUESTIONS, read_reply
-    from faultwise.images.inspector import Inspector
+    """Print the verdict, then answer: the item is encoded once, whatever is asked."""
+    from faultwise.contracts.modality import Converses, able, modality
+    from faultwise.diagnoser import Diagnoser
 
-    inspector = Inspector.load(args.run_folder, progress=watched(args))
-    if inspector.voice is None:
-        raise UserError(f"The run in `{args.run_folder}` cannot talk: fit again with --talk.")
-    verdict, seen = inspector.look(args.source)
-    own = inspector.voice.reply(seen, QUESTIONS["whether"][0])
-    believed = read_reply(own).defective
-    agrees = believed is verdict.defective
-    turns = list[tuple[str, str]]()
+    made = Diagnoser.load(args.run_folder, progress=watched(args))
+    kind = modality(made.modality_)
+    options_for(args, kind, "reading")
+    model = able(made.model_, Converses, "answer questions")  # type: ignore[type-abstract]
+    conversation = model.conversation(args.source, reading_of(args, kind.reading))
     if not args.json:
-        print(plain(verdict.words))
-        say(f"The language model's own reply: {own}" + ("" if agrees else " The verdict stands; it does not agree."))
+        print(plain(conversation.verdict))
+        if isinstance(remark := conversation.record.get("remark"), str):
+            note(remark)
+    turns = []
     for question in args.ask or _typed():
-        turns.append((question, inspector.voice.reply(seen, question, turns)))
+        reply = conversation.ask(question)
+        turns.append({"question": question, "reply": reply})
         if not args.json:
-            print(plain(turns[-1][1]))
+            print(plain(reply))
     if args.json:
-        said = [{"question": question, "reply": reply} for question, reply in turns]
-        print_json({"verdict": verdict.to_dict(), "own_reply": own, "agrees": agrees, "turns": said})
+        print_json({**conversation.record, "turns": turns})
     return 0
 
 
-def _typed() -> Any:
+def _typed() -> Iterator[str]:
     """Yield what is typed, up to an empty line or the end of the input."""
     while True:
         if sys.stdin.isatty():

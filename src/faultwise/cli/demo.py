@@ -5,73 +5,83 @@ from __future__ import annotations
 import argparse
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-from faultwise.cli.flags import add_fit_flags, fit_settings
-from faultwise.cli.out import print_json, print_table, say, say_notes
+from faultwise.cli.flags import add_setting_flags, settings_of
+from faultwise.cli.out import note, print_json, print_notes, print_table
+
+if TYPE_CHECKING:
+    from faultwise.tables.reading.table import Table
 
 __all__ = ["add", "run"]
 
 # A third of what `fit` gives the language model: enough to see it take part.
-_DEFAULTS = {"window": 20, "lm_minutes": 1.0, "lm_score_rows": 96}
+_DEFAULTS: dict[str, object] = {"window": 20, "language.minutes": 1.0, "language.score_rows": 96}
 _SHOWN_FAULT = "4"
 
 
-def add(commands: Any) -> None:
+def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Register the command."""
     parser = commands.add_parser("demo", help="see the whole way on a sample", description=__doc__)
-    parser.add_argument(
-        "--data", metavar="FOLDER", help="folder of Braatz .dat files (default: the shipped TEP sample)"
-    )
-    parser.add_argument(
-        "--out", type=Path, default=Path("demo"), metavar="FOLDER", help="where to write (default: demo)"
-    )
-    add_fit_flags(parser, **_DEFAULTS)
+    parser.set_defaults(run=run, complete=complete)
+
+
+def complete(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    sample = "folder of Braatz .dat files (default: the shipped Tennessee Eastman sample)"
+    parser.add_argument("--data", metavar="FOLDER", help=sample)
+    out = "where to write (default: demo)"
+    parser.add_argument("--out", type=Path, default=Path("demo"), metavar="FOLDER", help=out)
     parser.add_argument("--json", action="store_true", help="print figures as JSON")
-    parser.set_defaults(run=run)
+    add_setting_flags(parser, ("window", "experts", "lm", "seed", "false_alarm_rate"), window=_DEFAULTS["window"])
 
 
 def run(args: argparse.Namespace) -> int:
     """Fit on one part, measure on the other, diagnose one faulty run, write the report."""
-    settings = fit_settings(args, **_DEFAULTS)
-    from dataclasses import asdict, replace
+    from dataclasses import replace
 
-    from faultwise.diagnoser import Diagnoser
+    from faultwise.contracts.settings import flattened
     from faultwise.report.save import save_report
     from faultwise.report.text import render_text
-    from faultwise.runs.folders import check_target
-    from faultwise.tables.evaluate.protocol import evaluate_table, leaderboard
+    from faultwise.runs.folders import check_target, write_run
+    from faultwise.tables.fit.settings import TableQuery, TableReading, TableSettings
+    from faultwise.tables.modality import tables
 
+    settings = settings_of(args, TableSettings, **_DEFAULTS)
     started = time.monotonic()
     run_folder, report = args.out / "run", args.out / "report.html"
     check_target(run_folder)
     training, test = _parts(args.data)
-    say(f"Training on {len(training.frame):,} rows of `{training.source}`, judging on {len(test.frame):,} unseen rows.")
-    diagnoser = Diagnoser(**asdict(settings), progress=not args.json).fit_table(training)
-    say_notes(diagnoser.fitted_.notes)
-    diagnoser.save(run_folder)
-    say("Judging on runs never seen in training ...")
-    result = evaluate_table(diagnoser.fitted_, test, settings.lm_score_rows, settings.seed)
-    table = leaderboard(result)
-    faulty = _SHOWN_FAULT if _SHOWN_FAULT in set(test.y) else str(test.y[-1])
-    runs = test.groups
-    assert runs is not None  # both sources of `_parts` have runs
-    one = test.rows(runs == runs[test.y == faulty][0])
-    diagnosis = replace(diagnoser.diagnose(one), leaderboard=tuple(table))
+    name = Path(training.source).name
+    note(f"Training on {len(training.frame):,} rows of `{name}`; {len(test.frame):,} rows are kept for judging.")
+    model = tables.fit(training, settings, TableReading(), progress=not args.json)
+    print_notes(model.notes)
+    write_run(run_folder, {"modality": tables.name, "settings": flattened(settings)}, model.write)
+    note("Judging on runs never seen in training ...")
+    result = model.evaluate(test, TableReading(), TableQuery())
+    board = result.tables[0][1]
+    diagnosis = replace(model.diagnose(_shown(test), TableReading(), TableQuery()), leaderboard=board)
     save_report(diagnosis, report)
     seconds = time.monotonic() - started
     if args.json:
-        print_json({"leaderboard": table, "evaluation": result, "report": str(report), "wall_s": round(seconds, 1)})
+        figures = {"leaderboard": board, "evaluation": result.figures, "report": str(report)}
+        print_json({**figures, "wall_s": round(seconds, 1)})
         return 0
-    print("\nLeaderboard on runs never seen in training (mean recall over classes, 95% interval over runs):")
-    print_table(table)
-    print()
+    print_table(board, "Leaderboard on runs never seen in training (mean recall over classes, 95% interval over runs)")
     print(render_text(replace(diagnosis, leaderboard=())))
     print(f"Run folder: {run_folder}\nReport:     {report.absolute().as_uri()}\nTook {seconds / 60:.1f} minutes.")
     return 0
 
 
-def _parts(folder: str | None) -> tuple[Any, Any]:
+def _shown(test: Table) -> Table:
+    """Return one faulty run of the test part."""
+    faulty = _SHOWN_FAULT if _SHOWN_FAULT in set(test.y) else str(test.y[-1])
+    runs = test.groups
+    assert runs is not None  # both sources of `_parts` have runs
+    return test.rows(runs == runs[test.y == faulty][0])
+
+
+def _parts(folder: str | None) -> tuple[Table, Table]:
     """Return training and test tables; of the shipped sample every third run of a fault is the test."""
     import numpy as np
 

@@ -1,69 +1,68 @@
-"""`faultwise diagnose`: verdicts for new rows, with findings and a report; in bulk, or while a file grows."""
+"""`faultwise diagnose`: verdicts for new items, with findings and a report; every row, or while a file grows."""
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-from faultwise.cli.flags import check_score_rows
-from faultwise.cli.out import plain, print_json, print_json_line, say, say_notes, watched
+from faultwise.cli.flags import add_modality_flags, add_run_arguments, options_for, reading_of
+from faultwise.cli.out import note, plain, print_json, print_json_line, print_notes, watched
+
+if TYPE_CHECKING:
+    from faultwise.contracts.modality import Model
 
 __all__ = ["add", "run"]
 
 _MOST_RUNS = 10_000  # whose last label is remembered while following
 
 
-def add(commands: Any) -> None:
+def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Register the command."""
-    parser = commands.add_parser("diagnose", help="diagnose new rows", description=__doc__)
-    parser.add_argument("run_folder", type=Path, metavar="RUN", help="run folder made by fit")
-    parser.add_argument("source", help="file or folder with the columns of the fit; or images")
-    parser.add_argument("--row", type=int, metavar="N", help="explain this row (counted from 1)")
-    parser.add_argument("--category", metavar="NAME", help="of images: which of several categories")
-    parser.add_argument("--cases", type=int, default=3, metavar="N", help="runs to explain in detail (default: 3)")
+    parser = commands.add_parser("diagnose", help="diagnose new rows, images, ...", description=__doc__)
+    parser.set_defaults(run=run, complete=complete)
+
+
+def complete(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    add_run_arguments(parser, "file or folder of the kind that was fitted")
     parser.add_argument("--report", type=Path, metavar="FILE", help="write a report: .html, .md or .json")
-    parser.add_argument("--lm-score-rows", type=int, metavar="N", help="rows the language model scores (0: none)")
-    parser.add_argument("--expert", metavar="NAME", help="let this expert judge alone, calibrated (fast)")
     parser.add_argument("--json", action="store_true", help="print the diagnosis as JSON")
-    bulk = parser.add_argument_group("every row, also of files larger than memory")
-    bulk.add_argument(
-        "--out",
-        type=Path,
-        metavar="FILE",
-        help=".parquet or .csv with a line per row; interrupted, the same command goes on",
-    )
+    bulk = parser.add_argument_group("every item, also of files larger than memory")
+    words = ".parquet or .csv with a line per item; interrupted, the same command goes on"
+    bulk.add_argument("--out", type=Path, metavar="FILE", help=words)
     bulk.add_argument("--labels-only", action="store_true", help="leave the probabilities of all labels out of --out")
     live = parser.add_argument_group("while a file grows (until Ctrl-C)")
-    live.add_argument("--follow", action="store_true", help="judge lines as they are written; --out is a .csv then")
+    live.add_argument("--follow", action="store_true", help="diagnose lines as they are written; --out is a .csv then")
     live.add_argument("--state", type=Path, metavar="FILE", help="keep the state here, to go on after a restart")
     live.add_argument("--poll", type=float, default=1.0, metavar="S", help="seconds between two looks (default: 1)")
     live.add_argument("--idle", type=float, metavar="S", help="end when nothing new came for so long")
-    parser.set_defaults(run=run)
+    add_modality_flags(parser, "reading", "query")
 
 
 def run(args: argparse.Namespace) -> int:
     """Diagnose, print, and write what was asked for."""
     _check(args)
-    from faultwise.cli.images import diagnose_images, is_run_on_images
-
-    if is_run_on_images(args.run_folder):
-        return diagnose_images(args)
+    from faultwise.contracts.modality import modality
     from faultwise.diagnoser import Diagnoser
 
-    diagnoser = Diagnoser.load(args.run_folder, progress=watched(args))
-    if args.expert:
-        diagnoser = diagnoser.only(args.expert)
+    made = Diagnoser.load(args.run_folder, progress=watched(args))
+    kind, model = modality(made.modality_), made.model_
+    options_for(args, kind, "reading", "query")
+    reading: object = reading_of(args, kind.reading)
+    query: object = reading_of(args, kind.query)
     if args.follow:
-        return _follow(args, diagnoser)
+        return _follow(args, model, query)
     if args.out:
-        code = _bulk(args, diagnoser)
-        if not (args.report or args.row):
-            return code
-    diagnosis = diagnoser.diagnose(args.source, row=args.row, cases=args.cases, lm_score_rows=args.lm_score_rows)
+        _bulk(args, model, reading, query)
+        if not (args.report or getattr(args, "row", None)):
+            return 0
+    diagnosis = model.diagnose(args.source, reading, query)
     if args.json:
         print_json(diagnosis.to_dict())
-        say_notes(diagnosis.notes)
+        print_notes(diagnosis.notes)
     else:
         from faultwise.report.text import render_text
 
@@ -72,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
         from faultwise.report.save import save_report
 
         save_report(diagnosis, args.report)
-        say(f"Report: {args.report}")
+        note(f"Report: {args.report}")
     return 0
 
 
@@ -84,64 +83,70 @@ def _check(args: argparse.Namespace) -> None:
 
     if args.report:
         check_place(args.report, SUFFIXES)
-    if args.cases < 1:
-        raise UserError(f"--cases is {args.cases}: choose 1 or more.")
-    check_score_rows(args)
     for out in filter(None, (args.out, args.state)):
         check_place(out)
     wanted = (".csv",) if args.follow else (".parquet", ".csv")
     if args.out and args.out.suffix not in wanted:
         raise UserError(f"`{args.out}` ends in `{args.out.suffix}`: choose {' or '.join(wanted)}.")
-    if args.follow and (args.report or args.row):
-        raise UserError("--follow judges rows as they come: leave --report and --row out.")
+    if args.follow and (args.report or getattr(args, "row", None)):
+        raise UserError("--follow diagnoses rows as they come: leave --report and --row out.")
     if not args.follow and (args.state or args.idle is not None):
         raise UserError("--state and --idle belong to --follow: add it, or leave them out.")
     if args.poll <= 0 or (args.idle is not None and args.idle < 0):
         raise UserError(f"--poll is {args.poll:g} and --idle {args.idle}: choose seconds above 0.")
 
 
-def _bulk(args: argparse.Namespace, diagnoser: Any) -> int:
-    from faultwise.tables.fit.bulk import diagnose_file
+def _bulk(args: argparse.Namespace, model: Model, reading: object, query: object) -> None:
+    from faultwise.contracts.modality import WritesRows, able
 
-    told = diagnose_file(diagnoser, args.source, args.out, every=not args.labels_only, progress=watched(args))
-    say_notes(told["notes"])
+    writer = able(model, WritesRows, "write a line per item")  # type: ignore[type-abstract]
+    record = writer.write_rows(args.source, args.out, reading, query, not args.labels_only, watched(args))
+    notes = record.get("notes")
+    print_notes(notes if isinstance(notes, list | tuple) else ())
     if args.json:
-        print_json(told)
-        return 0
-    if told["resumed_parts"]:
-        say(f"Went on after {told['resumed_parts']} parts of an interrupted command.")
-    flagged = "" if told["flagged"] is None else f", {told['flagged']:,} of them flagged"
-    print(f"{told['judged']:,} of {told['rows']:,} rows judged{flagged}.")
-    for label, count in list(told["labels"].items())[:30]:
-        print(f"  {plain(label[:40])}: {count:,}")
-    say(f"Rows: {told['file']} ({told['seconds']:.1f} s, {told['rows_per_s']:,} rows/s)")
-    return 0
+        print_json(record)
+        return
+    _print_record(record, args.out)
 
 
-def _follow(args: argparse.Namespace, diagnoser: Any) -> int:
-    from faultwise.tables.fit.follow import Follower
+def _print_record(record: Mapping[str, object], out: Path) -> None:
+    """Print how many items got which label."""
+    if record.get("resumed_parts"):
+        note(f"Went on after {record['resumed_parts']} parts of an interrupted command.")
+    flagged = "" if record.get("flagged") is None else f", {record['flagged']:,} of them flagged"
+    print(f"{record['judged']:,} of {record['rows']:,} items diagnosed{flagged}.")
+    labels = record.get("labels")
+    for label, count in list(labels.items())[:30] if isinstance(labels, Mapping) else ():
+        print(f"  {plain(label)[:40]}: {count:,}")
+    speed = f", {record['rows_per_s']:,} rows/s" if "rows_per_s" in record else ""
+    note(f"Table: {out} ({record['seconds']:.1f} s{speed})")
 
-    follower = Follower(diagnoser, args.source, state=args.state, out=args.out, poll=args.poll, idle=args.idle)
+
+def _follow(args: argparse.Namespace, model: Model, query: object) -> int:
+    from faultwise.contracts.modality import Follows, able
+
+    follower = able(model, Follows, "follow a growing file")  # type: ignore[type-abstract]
     there = "" if Path(args.source).exists() else " (not there yet: waiting)"
-    say(f"Following {args.source}{there}; Ctrl-C ends.")
-    last: dict[str, str] = {}
-    try:
-        for lines in follower:
-            for line in lines.to_dict("records"):
-                # People want to hear of changes, programs of every row.
-                if args.json:
-                    print_json_line(line)
-                elif last.get(line["run"]) != line["label"]:
-                    when = f" ({line['time']})" if "time" in line else ""
-                    sure = line.get("probability", line.get("times_limit"))
-                    words = "times the limit" if "times_limit" in line else "probability"
-                    told = f"{line['run']} row {line['row']}{when}: {line['label']}, {words} {sure:.2f}"
-                    print(plain(told), flush=True)
-                last[line["run"]] = line["label"]
-            if len(last) > _MOST_RUNS:
-                last.clear()
-    except KeyboardInterrupt:
-        pass  # the way to end it
-    skipped = f", {follower.file.skipped} broken lines left out" if follower.file.skipped else ""
-    say(f"{follower.rows:,} rows followed{skipped}.")
+    note(f"Following {args.source}{there}; Ctrl-C ends.")
+    lines = follower.follow(args.source, query, args.state, args.out, args.poll, args.idle)
+    with contextlib.suppress(KeyboardInterrupt):  # the way to end it
+        _print_lines(lines, args.json)
+    left_out = f", {lines.left_out} broken lines left out" if lines.left_out else ""
+    note(f"{lines.rows:,} rows followed{left_out}.")
     return 0
+
+
+def _print_lines(lines: Iterable[Mapping[str, object]], as_json: bool) -> None:
+    """Print every line for programs, or only changes for people."""
+    last: dict[object, object] = {}
+    for line in lines:
+        if as_json:
+            print_json_line(line)
+        elif last.get(line["run"]) != line["label"]:
+            when = f" ({line['time']})" if "time" in line else ""
+            unit = "times the limit" if "times_limit" in line else "probability"
+            value = line.get("probability", line.get("times_limit"))
+            print(plain(f"{line['run']} row {line['row']}{when}: {line['label']}, {unit} {value:.2f}"), flush=True)
+        last[line["run"]] = line["label"]
+        if len(last) > _MOST_RUNS:
+            last.clear()

@@ -1,85 +1,68 @@
-"""`faultwise fit`: from a labelled table, or from good images, to a run folder."""
+"""`faultwise fit`: from a source of any kind to a run folder."""
 
 from __future__ import annotations
 
 import argparse
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-from faultwise.cli.flags import add_fit_flags, add_image_flags, add_role_flags, check_no_image_flags, fit_settings
-from faultwise.cli.out import print_json, print_table, say, say_notes, watched
+from faultwise.cli.flags import add_config_flags, add_modality_flags, options_for, reading_of, settings_of
+from faultwise.cli.out import note, print_json, print_notes, print_table, watched
 
-__all__ = ["add", "run"]
+if TYPE_CHECKING:
+    from faultwise.contracts.modality import Model
 
-_SPARE = 2  # rows read of a large source for each that may be drawn for training: windows and gaps cost some
+__all__ = ["add", "print_evaluation", "run"]
 
 
-def add(commands: Any) -> None:
+def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Register the command."""
-    parser = commands.add_parser("fit", help="learn from labelled rows", description=__doc__)
-    parser.add_argument("source", help="CSV, Parquet, Braatz .dat file, or a folder of them; or of images")
+    parser = commands.add_parser("fit", help="learn from a table, from images, ...", description=__doc__)
+    parser.set_defaults(run=run, complete=complete)
+
+
+def complete(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments: only when the command is used, because they come from the installed modalities."""
+    parser.add_argument("source", help="file or folder; its kind is recognised")
     parser.add_argument("--out", required=True, type=Path, metavar="RUN", help="run folder to write")
-    add_role_flags(parser)
-    parser.add_argument("--rules", metavar="FILE", help="YAML file of your own rules, checked on every diagnosed row")
-    add_fit_flags(parser)
-    add_image_flags(parser)
-    parser.add_argument("--json", action="store_true", help="print the manifest's figures as JSON")
-    parser.set_defaults(run=run)
+    parser.add_argument("--modality", metavar="NAME", help="what the source is, where it could be several things")
+    parser.add_argument("--json", action="store_true", help="print figures as JSON")
+    add_config_flags(parser)
+    add_modality_flags(parser, "reading", "settings")
 
 
 def run(args: argparse.Namespace) -> int:
     """Fit and save."""
-    from faultwise.images.data.image_folders import holds_images
-    from faultwise.runs.folders import check_target
+    from faultwise.contracts.modality import recognised
+    from faultwise.contracts.settings import flattened
+    from faultwise.runs.folders import check_target, write_run
 
     check_target(args.out)
-    if holds_images(args.source):
-        from faultwise.cli.images import fit_images
-
-        return fit_images(args)
-    check_no_image_flags(args)
-    settings = fit_settings(args)
-    from faultwise.contracts.errors import DataError, listing
-    from faultwise.diagnoser import Diagnoser
-    from faultwise.tables.reading.batches import is_large
-    from faultwise.tables.reading.readers import read_source
-    from faultwise.tables.reading.sampling import read_sample
-
-    ignored = tuple(name.strip() for name in (args.ignore or "").split(",") if name.strip())
-    roles = {"target": args.target, "group": args.group, "time": args.time, "ignore": ignored}
-    given = {**roles, "about": args.about, "part": "train", "keep": settings.keep}
-    if is_large(args.source):
-        # A run's highest score is that of all its rows.
-        whole = settings.window > 1 or settings.false_alarm_per == "run"
-        given |= {"seed": settings.seed, "whole_runs": whole, "even": not settings.normal_only}
-        given["progress"] = watched(args)
-        table = read_sample(args.source, settings.most_rows * _SPARE, **given)
-    else:
-        table = read_source(args.source, **given)
-    if table.roles.target is None and not settings.normal_only:
-        raise DataError(
-            f"`{args.source}`: which column holds the label? It has {listing(table.frame.columns, 60)}: pass "
-            "--target COL, or learn normal rows alone with --normal-only."
-        )
-    diagnoser = Diagnoser(**asdict(settings), progress=watched(args)).fit_table(table, args.rules)
-    fitted = diagnoser.fitted_
-    say_notes(fitted.notes)
+    found = recognised(args.source, args.modality)
+    kind = found.modality
+    options_for(args, kind, "reading", "settings")
+    settings: object = settings_of(args, kind.settings)
+    model: Model = kind.fit(args.source, settings, reading_of(args, kind.reading), watched(args))
+    summary = model.summary()
+    print_notes([f"Read as {kind.traces}: {found.why}.", *summary.notes])
     if args.out.exists():
-        say(f"The run in {args.out} is replaced.")
-    folder = diagnoser.save(args.out)
-    figures = fitted.record["validation"]
+        note(f"The run in {args.out} is replaced.")
+    manifest = {"modality": kind.name, "settings": flattened(model.settings)}
+    folder = write_run(args.out, manifest, model.write)
     if args.json:
-        print_json({"run": str(folder), **fitted.record, "notes": fitted.notes})
+        print_json({"run": str(folder), "modality": kind.name, **summary.figures, "notes": list(summary.notes)})
         return 0
-    from faultwise.tables.evaluate.protocol import leaderboard
-
-    if settings.normal_only:
-        print("On normal rows that the monitor was not fitted on:")
-        print_table([figures])
-        say(f"Run folder: {folder}")
-        return 0
-    print("On validation rows:")
-    print_table(leaderboard({**figures, "chosen": fitted.record["chosen"]}))
-    say(f"Run folder: {folder}")
+    print_evaluation(summary)
+    note(f"Run folder: {args.out}")
     return 0
+
+
+def print_evaluation(made: object) -> None:
+    """Print an evaluation's tables, then its sentences."""
+    from faultwise.contracts.diagnosis import Evaluation
+
+    assert isinstance(made, Evaluation)
+    for title, rows in made.tables:
+        print_table(rows, title or None)
+    for sentence in made.sentences:
+        note(sentence)

@@ -9,14 +9,14 @@ alarm systems and common causes (a lost utility hits all assets at once) add com
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 
 from faultwise.contracts.errors import UserError
-from faultwise.evaluate.alarms import DEFAULT, MINUTES_A_DAY, Debounce, exposure, predicted_false_alarms
+from faultwise.evaluate.alarms import DEFAULT, MINUTES_A_DAY, Debounce, FalseAlarms, exposure, predicted_false_alarms
 
-__all__ = ["ACCEPTABLE_A_DAY", "FLOOD", "FLOOD_SHARE", "INTERVAL", "MANAGEABLE_A_DAY", "alarm_load"]
+__all__ = ["ACCEPTABLE_A_DAY", "FLOOD", "FLOOD_SHARE", "INTERVAL", "MANAGEABLE_A_DAY", "AlarmLoad", "alarm_load"]
 
 ACCEPTABLE_A_DAY, MANAGEABLE_A_DAY = 150, 300
 INTERVAL = 10.0  # minutes
@@ -24,6 +24,24 @@ FLOOD = 10  # alarms in an interval that are no flood yet
 FLOOD_SHARE = 0.01
 _SHORTEST = 60.0  # minutes of history
 _DRAWS = 200
+
+
+class AlarmLoad(TypedDict):
+    """The alarm load of one operator; see `alarm_load`."""
+
+    assets: int
+    history: FalseAlarms
+    alarms_per_day: float | None
+    alarms_per_day_low: float | None
+    alarms_per_day_high: float | None
+    alarms_per_10_min: float | None
+    alarms_per_10_min_low: float | None
+    alarms_per_10_min_high: float | None
+    flood_share: float | None
+    flood_share_low: float | None
+    flood_share_high: float | None
+    assets_acceptable: int | None
+    grade: str | None
 
 
 def alarm_load(
@@ -34,7 +52,7 @@ def alarm_load(
     assets: int = 1,
     counted: np.ndarray | None = None,
     seed: int = 0,
-) -> dict[str, Any]:
+) -> AlarmLoad:
     """Return the load of one operator who watches `assets` assets like the one that flags (rows,) were recorded on.
 
     `runs`, `minutes`, `counted` are those of `alarms.predicted_false_alarms`. Each asset repeats the recorded alarms,
@@ -50,32 +68,51 @@ def alarm_load(
     if assets < 1:
         raise UserError(f"{assets} assets have no alarm load: give 1 or more.")
     rate = predicted_false_alarms(flags, runs, minutes, debounce, counted, seed)
-    made: dict[str, Any] = {"assets": assets, "history": rate}
-    names = ("alarms_per_day", "alarms_per_10_min", "flood_share")
-    made |= {f"{name}{end}": None for name in names for end in ("", "_low", "_high")}
-    made |= {"assets_acceptable": None, "grade": None}
     raised, rows = exposure(flags, runs, debounce, counted)
-    if rows.sum() * minutes < _SHORTEST:
-        return made
-    for end, key in (("", "per_day"), ("_low", "low"), ("_high", "high")):
-        if rate[key] is not None:
-            made[f"alarms_per_day{end}"] = assets * rate[key]
-            made[f"alarms_per_10_min{end}"] = assets * rate[key] * INTERVAL / MINUTES_A_DAY
-    made["flood_share"] = _flood_share(raised, rows, minutes, assets)
-    if rate["alarms"]:
-        made["assets_acceptable"] = math.floor(ACCEPTABLE_A_DAY / rate["per_day"])
-    if len(rows) > 1 and rate["alarms"]:
-        rng = np.random.default_rng(seed)
-        shares = []
-        for _ in range(_DRAWS):
-            drawn = rng.integers(0, len(rows), len(rows))
-            shares.append(_flood_share([raised[run] for run in drawn], rows[drawn], minutes, assets))
-        made["flood_share_low"], made["flood_share_high"] = map(float, np.quantile(shares, [0.025, 0.975]))
-    a_day = made["alarms_per_day"]
-    made["grade"] = (
-        "acceptable" if a_day <= ACCEPTABLE_A_DAY else "manageable" if a_day <= MANAGEABLE_A_DAY else "too many"
-    )
-    return made
+    enough, alarms = bool(rows.sum() * minutes >= _SHORTEST), rate["alarms"] > 0
+    a_day = [_many(assets, rate[end]) if enough else None for end in ("per_day", "low", "high")]
+    per_interval = [None if value is None else value * INTERVAL / MINUTES_A_DAY for value in a_day]
+    floods = _flood_interval(raised, rows, minutes, assets, seed) if enough and alarms else (None, None)
+    return {
+        "assets": assets,
+        "history": rate,
+        "alarms_per_day": a_day[0],
+        "alarms_per_day_low": a_day[1],
+        "alarms_per_day_high": a_day[2],
+        "alarms_per_10_min": per_interval[0],
+        "alarms_per_10_min_low": per_interval[1],
+        "alarms_per_10_min_high": per_interval[2],
+        "flood_share": _flood_share(raised, rows, minutes, assets) if enough else None,
+        "flood_share_low": floods[0],
+        "flood_share_high": floods[1],
+        "assets_acceptable": math.floor(ACCEPTABLE_A_DAY / rate["per_day"]) if enough and rate["per_day"] else None,
+        "grade": None if a_day[0] is None else _grade(a_day[0]),
+    }
+
+
+def _many(assets: int, rate: float | None) -> float | None:
+    return None if rate is None else assets * rate
+
+
+def _grade(alarms_a_day: float) -> str:
+    if alarms_a_day <= ACCEPTABLE_A_DAY:
+        return "acceptable"
+    return "manageable" if alarms_a_day <= MANAGEABLE_A_DAY else "too many"
+
+
+def _flood_interval(
+    raised: list[np.ndarray], rows: np.ndarray, minutes: float, assets: int, seed: int
+) -> tuple[float, float] | tuple[None, None]:
+    """Return the 95% interval of the share of floods over whole runs drawn anew; None twice with one run."""
+    if len(rows) < 2:
+        return None, None
+    rng = np.random.default_rng(seed)
+    shares = []
+    for _ in range(_DRAWS):
+        drawn = rng.integers(0, len(rows), len(rows))
+        shares.append(_flood_share([raised[run] for run in drawn], rows[drawn], minutes, assets))
+    low, high = np.quantile(shares, [0.025, 0.975])
+    return float(low), float(high)
 
 
 def _flood_share(raised: list[np.ndarray], rows: np.ndarray, minutes: float, assets: int) -> float:

@@ -1,18 +1,19 @@
-"""Detection in time: from flagged rows to alarms, how late they come, and how often for nothing.
+"""Detection in time: from flagged rows to alarms, how late they come, and how many of them are false.
 
-A *flag* is a row whose verdict is not normal. An *alarm* is raised when K of the last N judged rows of a run are
+A *flag* is a row whose verdict is not normal. An *alarm* is raised when K of the last N classified rows of a run are
 flagged (`Debounce`) and cleared when fewer are; each raise is one alarm, and no state crosses runs. A *fault episode*
 is a stretch of rows of one run with one faulty label; its first row is the onset. Rows of a run are taken to be in time
 order.
 
-Whether a verdict is right is `metrics`' business; what alarms mean for an operator is `alarm_load`'s.
+Whether a verdict names the right fault is measured by `metrics`, the load of an operator by `alarm_load`.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 
@@ -24,6 +25,7 @@ __all__ = [
     "MINUTES_A_DAY",
     "Alarms",
     "Debounce",
+    "FalseAlarms",
     "detection",
     "exposure",
     "predicted_false_alarms",
@@ -36,7 +38,7 @@ _DRAWS = 1000
 
 @dataclass(frozen=True, slots=True)
 class Debounce:
-    """An alarm stands while at least `k` of the last `n` rows are flagged; with 1 of 1 every flag is one.
+    """An alarm is standing while at least `k` of the last `n` rows are flagged; with 1 of 1 every flag is one.
 
     >>> Debounce.read("3/5")
     Debounce(k=3, n=5)
@@ -47,7 +49,9 @@ class Debounce:
 
     def __post_init__(self) -> None:
         if not 1 <= self.k <= self.n:
-            raise UserError(f"A debounce of {self} can never work: write K/N with K from 1 to N, such as 3/5.")
+            raise UserError(
+                f"A debounce of {self} can never raise an alarm: write K/N with K from 1 to N, such as 3/5."
+            )
 
     def __str__(self) -> str:
         return f"{self.k}/{self.n}"
@@ -63,6 +67,17 @@ class Debounce:
 
 # A lone flag raises nothing: on simulated Tennessee Eastman runs that halves the false alarms and costs a row of delay.
 DEFAULT = Debounce(2, 3)
+
+
+class FalseAlarms(TypedDict):
+    """Alarms in normal operation per machine-day, with their interval; see `predicted_false_alarms`."""
+
+    per_day: float | None
+    low: float | None
+    high: float | None
+    machine_days: float
+    alarms: int
+    runs: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +144,7 @@ def predicted_false_alarms(
     debounce: Debounce = DEFAULT,
     counted: np.ndarray | None = None,
     seed: int = 0,
-) -> dict[str, Any]:
+) -> FalseAlarms:
     """Return the alarms to expect per machine-day (24 h of one asset) from flags (rows,) of normal operation.
 
     `minutes` is the time of a row; `runs` and `counted` are those of `exposure`. The rate is alarms over time, where
@@ -143,7 +158,7 @@ def predicted_false_alarms(
     raised, rows = exposure(flags, runs, debounce, counted)
     alarms = np.array([len(part) for part in raised], int)
     days = float(rows.sum() * minutes / MINUTES_A_DAY)
-    made: dict[str, Any] = {"per_day": None, "low": None, "high": None, "machine_days": days, "alarms": 0, "runs": 0}
+    made: FalseAlarms = {"per_day": None, "low": None, "high": None, "machine_days": days, "alarms": 0, "runs": 0}
     if not days:
         return made
     made |= {"per_day": float(alarms.sum() / days), "alarms": int(alarms.sum()), "runs": len(rows)}
@@ -164,16 +179,16 @@ def detection(
     normal: str,
     minutes: float | None = None,
     debounce: Debounce = DEFAULT,
-    judged: np.ndarray | None = None,
-) -> dict[str, Any]:
-    """Return how well and how early flags (rows,) tell faults, over all and under `by_fault`.
+    classified: np.ndarray | None = None,
+) -> dict[str, object]:
+    """Return how well and how early flags (rows,) detect faults, over all and under `by_fault`.
 
-    `labels` and `runs` (rows,) are those of all rows, `judged` (rows,) marks the rows that have a verdict (all by
-    default): the others count for the delay, not for the rates. Keys (None where nothing can be said):
+    `labels` and `runs` (rows,) are those of all rows, `classified` (rows,) marks the rows that have a verdict (all by
+    default): the others count for the delay, not for the rates. Keys (None where it cannot be computed):
 
     - `fdr`, `far`: share of faulty and of normal rows flagged. A fault's `far` is that of the runs it occurs in.
     - `episodes`, `detected`, `missed`, `episode_recall`. An episode is detected by the first alarm raised in it. An
-      alarm that stands at the onset is a false one (or an earlier fault's), and detects the episode only where it
+      alarm that is standing at the onset is a false one (or an earlier fault's), and detects the episode only where it
       persists: from the row on at which the flags since the onset alone would raise it. `standing_at_onset` counts
       them.
     - `delay_samples`: rows from the onset to the detection, 0 for the onset itself; the median over detected episodes,
@@ -182,65 +197,75 @@ def detection(
     - `arl1`: rows from the onset, counting it, until detection or the episode's end, per detected episode; `arl0`:
       normal rows per false alarm. Both are average run lengths (Page 1954), estimated with censoring.
     - `chance_recall`: the share of episodes in which false alarms alone, at `arl0`, would have raised one (as a Poisson
-      process): a fault with no higher `episode_recall` was not noticed.
+      process): a fault with no higher `episode_recall` was not detected.
     - `false_alarms`: alarms raised on normal rows; `false_alarms_per_day` (with `_low`, `_high`) and `machine_days` as
       in `predicted_false_alarms`.
 
     Raises DataError where lengths differ, UserError for minutes that are not above 0.
     """
-    if minutes is not None:
-        _check_minutes(minutes)
-    labels = np.asarray(labels)
-    judged = np.ones(len(labels), bool) if judged is None else np.asarray(judged, bool)
-    if not len(labels) == len(flags) == len(runs) == len(judged):
+    _check_minutes(1.0 if minutes is None else minutes)
+    labels, runs = np.asarray(labels), np.asarray(runs)
+    classified = np.ones(len(labels), bool) if classified is None else np.asarray(classified, bool)
+    if not len(labels) == len(flags) == len(runs) == len(classified):
         raise DataError(f"Found {len(flags)} flags, {len(labels)} labels and {len(runs)} runs; expected one per row.")
     flags, healthy = np.asarray(flags, bool), labels == normal
-    found = _episodes(flags, labels, np.asarray(runs), judged, debounce)
-    faulty = found["label"] != normal
-    found = {key: values[faulty] for key, values in found.items()}
-    raised, rows = exposure(flags[judged], np.asarray(runs)[judged], debounce, healthy[judged])
+    found = _episodes(flags, labels, runs, classified, debounce)
+    found = {key: values[found["label"] != normal] for key, values in found.items()}
+    of_classified = flags[classified], runs[classified]
+    raised, rows = exposure(*of_classified, debounce, healthy[classified])
     alarms, normal_rows = sum(map(len, raised)), int(rows.sum())
     pace = alarms / normal_rows if normal_rows else None
-    made: dict[str, Any] = {
-        "fdr": _share(flags, judged & ~healthy),
-        "far": _share(flags, judged & healthy),
+    rate = None if minutes is None else predicted_false_alarms(*of_classified, minutes, debounce, healthy[classified])
+    return {
+        "fdr": _share(flags, classified & ~healthy),
+        "far": _share(flags, classified & healthy),
         **_in_time(found, minutes, pace),
         "normal_rows": normal_rows,
         "false_alarms": alarms,
         "arl0": normal_rows / alarms if alarms else None,
-        "by_fault": {},
+        "by_fault": {
+            str(label): _rates(flags, labels, runs, classified, normal, label) | _in_time(own, minutes, pace)
+            for label, own in _by_label(found)
+        },
+        "machine_days": rate and rate["machine_days"],
+        "false_alarms_per_day": rate and rate["per_day"],
+        "false_alarms_per_day_low": rate and rate["low"],
+        "false_alarms_per_day_high": rate and rate["high"],
     }
-    rate: dict[str, Any] = {}
-    if minutes is not None:
-        rate = predicted_false_alarms(flags[judged], np.asarray(runs)[judged], minutes, debounce, healthy[judged])
-    made["machine_days"] = rate.get("machine_days")
-    made["false_alarms_per_day"] = rate.get("per_day")
-    made |= {f"false_alarms_per_day_{end}": rate.get(end) for end in ("low", "high")}
+
+
+def _by_label(found: dict[str, np.ndarray]) -> Iterator[tuple[object, dict[str, np.ndarray]]]:
     for label in dict.fromkeys(found["label"].tolist()):
-        own = {key: values[found["label"] == label] for key, values in found.items()}
-        rows_of = labels == label
-        beside = np.isin(runs, np.unique(np.asarray(runs)[rows_of])) & healthy
-        rates = {"fdr": _share(flags, judged & rows_of), "far": _share(flags, judged & beside)}
-        made["by_fault"][str(label)] = {**rates, **_in_time(own, minutes, pace)}
-    return made
+        yield label, {key: values[found["label"] == label] for key, values in found.items()}
+
+
+def _rates(
+    flags: np.ndarray, labels: np.ndarray, runs: np.ndarray, classified: np.ndarray, normal: str, label: object
+) -> dict[str, object]:
+    """Return the detection rate of one fault, and the false-alarm rate in the runs that it occurs in."""
+    rows = labels == label
+    beside = np.isin(runs, np.unique(runs[rows])) & (labels == normal)
+    return {"fdr": _share(flags, classified & rows), "far": _share(flags, classified & beside)}
 
 
 def _episodes(
-    flags: np.ndarray, labels: np.ndarray, runs: np.ndarray, judged: np.ndarray, debounce: Debounce
+    flags: np.ndarray, labels: np.ndarray, runs: np.ndarray, classified: np.ndarray, debounce: Debounce
 ) -> dict[str, np.ndarray]:
     """Return, per stretch of one label: label, length, rows until detection (the length where there is none),
-    whether it was detected, and whether an alarm stood when it began.
+    whether it was detected, and whether an alarm was standing when it began.
     """
     ids = stretches(runs, labels)
     order = np.argsort(ids, kind="stable")
-    alarms = raise_alarms(flags[judged], runs[judged], debounce)
+    alarms = raise_alarms(flags[classified], runs[classified], debounce)
     raised, standing = np.zeros(len(ids), bool), np.zeros(len(ids), bool)
-    raised[judged], standing[judged] = alarms.raised, alarms.standing
-    noticed = raised.copy()
-    noticed[judged] |= raise_alarms(flags[judged], ids[judged], debounce).standing  # from this stretch's flags alone
+    raised[classified], standing[classified] = alarms.raised, alarms.standing
+    found_by_flags = raised.copy()
+    found_by_flags[classified] |= raise_alarms(
+        flags[classified], ids[classified], debounce
+    ).standing  # from this stretch's flags alone
     starts = np.flatnonzero(np.r_[True, np.diff(ids[order]) != 0][: len(ids)])
     lengths = np.diff(starts, append=len(ids))
-    at = np.where(noticed[order], np.arange(len(ids)), len(ids))
+    at = np.where(found_by_flags[order], np.arange(len(ids)), len(ids))
     first = np.minimum.reduceat(at, starts) if len(starts) else at
     detected = first < starts + lengths
     return {
@@ -248,21 +273,21 @@ def _episodes(
         "length": lengths,
         "delay": np.where(detected, first - starts, lengths),
         "detected": detected,
-        "stood": (standing & ~raised)[order][starts],
+        "standing": (standing & ~raised)[order][starts],
     }
 
 
-def _in_time(found: dict[str, np.ndarray], minutes: float | None, pace: float | None) -> dict[str, Any]:
+def _in_time(found: dict[str, np.ndarray], minutes: float | None, pace: float | None) -> dict[str, object]:
     """Summarise episodes; `pace` is the false alarms per row."""
     detected, delays = found["detected"], found["delay"]
     count, hits = len(detected), int(detected.sum())
-    made: dict[str, Any] = {
+    made: dict[str, object] = {
         "episodes": count,
         "detected": hits,
         "missed": count - hits,
         "episode_recall": hits / count if count else None,
         "chance_recall": None if pace is None or not count else float(0.0 - np.expm1(-pace * found["length"]).mean()),
-        "standing_at_onset": int(found["stood"].sum()),
+        "standing_at_onset": int(found["standing"].sum()),
         "arl1": float((delays + detected).sum() / hits) if hits else None,
     }
     rows = {

@@ -1,18 +1,46 @@
 """The metric names of every result file, in one place. Fractions, not percent.
 
-`fdr` is the fault detection rate (fault rows called a fault), `far` the false-alarm rate (normal rows called a
-fault). Intervals are 95% and resample whole runs, because rows of a run are not independent.
+`fdr` is the fault detection rate (share of fault rows classified as a fault), `far` the false-alarm rate (share of
+normal rows classified as a fault). Intervals are 95% and resample whole runs, because rows
+of a run are not independent.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import NotRequired, TypedDict
 
 import numpy as np
 import pandas as pd
 from sklearn.metrics import average_precision_score, f1_score, recall_score
 
-__all__ = ["metrics", "recall_by_class", "run_interval"]
+__all__ = ["Figures", "metrics", "recall_by_class", "run_interval"]
+
+
+class Figures(TypedDict):
+    """Figures of the predictions of one expert, or of the fused verdict, on labelled rows.
+
+    Those that are not required are added where they are known: `mean_recall_low` and `_high` with runs, `fdr` and `far`
+    with a normal class, `aurc` in comparisons, `rows_per_s` and the last five (of calibrated verdicts) in evaluations.
+    """
+
+    rows: int
+    accuracy: float
+    balanced_accuracy: float
+    mean_recall: float
+    macro_f1: float
+    pr_auc: float | None
+    log_loss: float | None
+    mean_recall_low: NotRequired[float | None]
+    mean_recall_high: NotRequired[float | None]
+    fdr: NotRequired[float | None]
+    far: NotRequired[float | None]
+    aurc: NotRequired[float]
+    rows_per_s: NotRequired[float]
+    coverage: NotRequired[float]
+    set_size: NotRequired[float]
+    abstained: NotRequired[float]
+    unknown: NotRequired[float]
+    several: NotRequired[float]
 
 
 def metrics(
@@ -22,7 +50,7 @@ def metrics(
     classes: np.ndarray,
     normal: str | None = None,
     groups: np.ndarray | None = None,
-) -> dict[str, Any]:
+) -> Figures:
     """Return the figures of predictions (rows,) and probabilities p (rows, classes).
 
     Rows with a label that `classes` does not have count as wrong in every rate and are left out of
@@ -38,7 +66,7 @@ def metrics(
         for label in present
         if label in classes and label != normal
     ]
-    made: dict[str, Any] = {
+    made: Figures = {
         "rows": len(y),
         "accuracy": float((y == predicted).mean()),
         "balanced_accuracy": mean_recall,
@@ -66,7 +94,7 @@ def run_interval(
 ) -> tuple[float | None, float | None]:
     """Return a 95% bootstrap interval of the mean recall over runs drawn anew within each class.
 
-    None twice when a class has only one run: nothing can then be said about other runs.
+    None twice when a class has only one run: it says nothing about other runs.
     """
     frame = pd.DataFrame({"y": y, "g": groups, "right": (y == predicted).astype(float)})
     cells = frame.groupby(["y", "g"])["right"].agg(["sum", "size"]).reset_index()

@@ -1,4 +1,4 @@
-"""Arrays in a JSON file: a few bytes a value, as text. Never a pickle, and never more than what was asked for."""
+"""Arrays in a JSON file: a few bytes a value, as text. Never a pickle, and never more than the requested size."""
 
 from __future__ import annotations
 

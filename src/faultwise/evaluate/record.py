@@ -1,7 +1,7 @@
 """The record of a comparison: what was drawn, from which rows, and each finished fit, so that none is run twice.
 
-A record of other rows or another configuration is never mixed with new figures, and never overwritten. Writing it is
-the caller's business.
+A record of other rows or another configuration is never mixed with new figures, and never overwritten. The caller
+writes it.
 """
 
 from __future__ import annotations
@@ -15,17 +15,28 @@ from typing import Any, TypeVar
 from faultwise.contracts.errors import UserError
 from faultwise.verdicts.registry import LANGUAGE_MODEL
 
-__all__ = ["LANGUAGE_KEYS", "is_result_of_runs", "is_result_of_thesis", "read_record", "unfinished"]
+__all__ = [
+    "LANGUAGE_KEYS",
+    "Entries",
+    "Entry",
+    "is_result_of_runs",
+    "is_result_of_thesis",
+    "read_record",
+    "unfinished",
+]
 
+# A JSON object of a record, such as a result or a line of its summary, and several of them.
+Entry = dict[str, Any]
+Entries = Sequence[Entry]
 Part = TypeVar("Part", bound=Hashable)
 
 _NEEDED = ("protocol", "config", "data_hash", "results")
 _RESULT = {"seed": int, "expert": str, "train": float, "test": float}
-# What of the language model's settings decides its figures; how many rows a command scores does not.
-LANGUAGE_KEYS = ("model", "minutes", "steps", "digits", "features", "text", "names", "normalise", "system")
+# The settings of the language model that change its figures.
+LANGUAGE_KEYS = ("model", "minutes", "steps", "digits", "features", "input", "column_names", "normalise", "system")
 
 
-def read_record(path: Path, head: Mapping[str, Any], is_result: Callable[[Any], bool]) -> list[dict[str, Any]]:
+def read_record(path: Path, head: Mapping[str, object], is_result: Callable[[object], bool]) -> list[Entry]:
     """Return the finished results in a record that has the same `protocol`, `config` and `data_hash` as `head`.
 
     Nothing where there is no file. Raises UserError for a file that is no record, or one of something else;
@@ -41,7 +52,7 @@ def read_record(path: Path, head: Mapping[str, Any], is_result: Callable[[Any], 
     except (OSError, ValueError, TypeError, RecursionError):
         right = False
     if not right:
-        raise UserError(f"`{path}` exists and is no record of a comparison: choose another --out, it was not touched.")
+        raise UserError(f"`{path}` exists and is no record of a comparison: choose another --out; it was not changed.")
     wanted = json.loads(json.dumps(dict(head)))
     other = [key for key in ("protocol", "data_hash", "config") if record[key] != wanted[key]]
     if other:
@@ -63,22 +74,22 @@ def _differing(record: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
     return f" (differing: {', '.join(keys)})" if keys else ""
 
 
-def is_result_of_thesis(result: Any) -> bool:
-    """A result that was not written by a comparison must not become a figure: a share is a number from 0 to 1."""
+def is_result_of_thesis(result: object) -> bool:
+    """Tell whether something read from a record is a result of the protocol `thesis`, with shares from 0 to 1."""
     if not isinstance(result, dict) or any(not isinstance(result.get(key), kind) for key, kind in _RESULT.items()):
         return False
     return all(math.isfinite(result[part]) and 0 <= result[part] <= 1 for part in ("train", "test"))
 
 
-def is_result_of_runs(result: Any) -> bool:
-    """Tell whether something read from a record has all that a result has, with figures that are numbers."""
+def is_result_of_runs(result: object) -> bool:
+    """Tell whether something read from a record is a result of the protocol `runs`, with figures that are numbers."""
     kinds = {"seed": int, "fold": int, "expert": str, "drawn": str, "figures": dict, "held_out": dict}
     if not isinstance(result, dict) or any(not isinstance(result.get(key), kind) for key, kind in kinds.items()):
         return False
     costs = [result.get(key, "") for key in ("fit_s", "rows_per_s", "peak_rss_mb")]
     figures = [*result["figures"].values(), *costs]
     shares = [result["figures"].get(key) for key in ("mean_recall", "accuracy", "macro_f1", "aurc")]
-    kept = [result["held_out"].get(key) for key in ("label", "doubt")]
+    kept = [result["held_out"].get(key) for key in ("label", "uncertainty")]
     return (
         all(value is None or (isinstance(value, int | float) and math.isfinite(value)) for value in figures)
         and all(isinstance(value, int | float) and 0 <= value <= 1 for value in shares)
@@ -90,7 +101,7 @@ def unfinished(
     parts: Sequence[Part], experts: Sequence[str], finished: Collection[tuple[Part, str]]
 ) -> Iterator[tuple[Part, list[str]]]:
     """Yield each part (a seed, a split) with its unfinished experts; the language model comes after all others of all
-    parts, because scikit-learn's boosting can crawl beside torch's threads.
+    parts, because scikit-learn's boosting can be very slow beside torch's threads.
     """
     for last in (False, True):
         for part in parts:

@@ -1,4 +1,4 @@
-"""Risk and coverage: how wrong an expert is on the rows it is surest of, when the others are left to a person.
+"""Risk and coverage: the error of an expert on its most certain rows, when the others are left to a person.
 
 Sources: El-Yaniv and Wiener, "On the foundations of noise-free selective classification" (JMLR 11, 2010); the area
 (AURC) as in Geifman, Uziel and El-Yaniv (ICLR 2019). Nothing here knows experts or splits.
@@ -11,16 +11,16 @@ import numpy as np
 __all__ = ["at_shares", "aurc", "risk_curve"]
 
 
-def risk_curve(doubt: np.ndarray, wrong: np.ndarray) -> np.ndarray:
+def risk_curve(uncertainty: np.ndarray, wrong: np.ndarray) -> np.ndarray:
     """Return the error among the 1, 2, ... n most confident rows, shape (n,).
 
-    `doubt` (n,) is low where the expert is sure, `wrong` (n,) is boolean. Rows of equal doubt come in no order: each
-    position among them counts their mean, which is what a random order gives on average.
+    `uncertainty` (n,) is low where the expert is certain, `wrong` (n,) is boolean. Rows of equal uncertainty have no
+    order: each position among them counts their mean, which is what a random order gives on average.
 
     >>> risk_curve(np.array([0.0, 0.2, 0.2]), np.array([False, True, False])).tolist()
     [0.0, 0.25, 0.3333333333333333]
     """
-    _, tie, size = np.unique(doubt, return_inverse=True, return_counts=True)
+    _, tie, size = np.unique(uncertainty, return_inverse=True, return_counts=True)
     mean = np.bincount(tie, weights=np.asarray(wrong, dtype=float)) / size
     return np.asarray(np.cumsum(np.repeat(mean, size)) / np.arange(1, len(tie) + 1))
 

@@ -1,7 +1,7 @@
 """What a search of settings may choose from: ranges and lists of values, two presets, and a YAML file of one's own.
 
-Nothing is drawn here and no optimiser is known here. Names are those of the language model's settings; a run's settings
-have them with `lm_` in front.
+Nothing is drawn here and no optimiser is known here. Names are those of `LanguageSettings`; a fit has them under
+`language`.
 """
 
 from __future__ import annotations
@@ -10,39 +10,62 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 from faultwise.contracts.errors import UserError, closest
+from faultwise.contracts.language import INPUTS, METHODS, SCORINGS
 from faultwise.contracts.settings import read_settings
-from faultwise.language.settings import FORMS, JUDGES, TEXTS
 
-__all__ = ["KEYS", "PRESETS", "Choice", "Dimension", "Preset", "Range", "Space", "points", "read_space", "told"]
+__all__ = [
+    "KEYS",
+    "PRESETS",
+    "Choice",
+    "Dimension",
+    "Preset",
+    "Range",
+    "Space",
+    "Value",
+    "plain_space",
+    "points",
+    "read_space",
+]
 
-# What can be searched, and of which kind it is.
+Value = bool | int | float | str
+
+# The settings that can be searched, with their types.
 KEYS: dict[str, type] = {
+    "alpha": int,
+    "column_names": bool,
     "digits": int,
+    "dropout": float,
     "features": int,
-    "form": str,
-    "judge": str,
+    "input": str,
     "learning_rate": float,
-    "lora_alpha": int,
-    "lora_dropout": float,
-    "lora_r": int,
-    "names": bool,
+    "method": str,
     "normalise": bool,
+    "rank": int,
+    "scoring": str,
     "steps": int,
-    "text": str,
     "tokens": int,
+}
+# Names of earlier versions.
+_RENAMED = {
+    "form": "method",
+    "judge": "scoring",
+    "lora_alpha": "alpha",
+    "lora_dropout": "dropout",
+    "lora_r": "rank",
+    "names": "column_names",
+    "text": "input",
 }
 # The lowest and highest value each may take: a LoRA rank of 0 has no weights to tune.
 _LIMITS: dict[str, tuple[float, float]] = {
     "digits": (1, 2),
     "learning_rate": (1e-12, 1),
-    "lora_dropout": (0, 1),
+    "dropout": (0, 1),
 }
 _COUNTS = (1, math.inf)
-_ALLOWED = {"form": FORMS, "judge": JUDGES, "text": TEXTS}
-_CUT = 5  # points of a range without a step, where a grid is asked for
+_ALLOWED = {"input": INPUTS, "method": METHODS, "scoring": SCORINGS}
+_CUT = 5  # points of a range without a step, in a grid
 _WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a word"}
 
 
@@ -60,7 +83,7 @@ class Range:
 class Choice:
     """One of these values."""
 
-    values: tuple[Any, ...]
+    values: tuple[Value, ...]
 
 
 Dimension = Range | Choice
@@ -69,12 +92,12 @@ Space = dict[str, Dimension]
 
 @dataclass(frozen=True, slots=True)
 class Preset:
-    """A search by name: its space, how many trials and folds, and settings of the fit that go with it."""
+    """A search by name: its space, how many trials and folds, and settings of the language model that go with it."""
 
     space: Space
     trials: int
     folds: int
-    settings: dict[str, Any] = field(default_factory=dict)
+    language: dict[str, Value] = field(default_factory=dict)
 
 
 _YES_NO = Choice((False, True))
@@ -82,8 +105,8 @@ PRESETS = {
     "default": Preset(
         {
             "learning_rate": Range(1e-4, 3e-3, log=True),
-            "lora_r": Choice((4, 8, 16, 32)),
-            "lora_alpha": Choice((8, 16, 32, 64)),
+            "rank": Choice((4, 8, 16, 32)),
+            "alpha": Choice((8, 16, 32, 64)),
             "steps": Range(30, 150, 30),
         },
         trials=20,
@@ -92,26 +115,26 @@ PRESETS = {
     # The published study's: every validation row of every fold is scored.
     "thesis": Preset(
         {
-            "lora_r": Range(4, 256, 1),
-            "lora_alpha": Range(4, 128, 1),
-            "lora_dropout": Range(0.05, 1.0, 0.01),
+            "rank": Range(4, 256, 1),
+            "alpha": Range(4, 128, 1),
+            "dropout": Range(0.05, 1.0, 0.01),
             "normalise": _YES_NO,
             "learning_rate": Range(1e-5, 1e-2, 1e-5),
-            "names": _YES_NO,
+            "column_names": _YES_NO,
         },
         trials=100,
         folds=5,
-        settings={"lm_text": "thesis", "lm_score_rows": 100_000},
+        language={"input": "thesis", "score_rows": 100_000},
     ),
 }
 
 
-def points(name: str, dimension: Dimension) -> list[Any]:
+def points(name: str, dimension: Dimension) -> list[Value]:
     """Return the values a grid takes of a dimension: all of a list or of a range with steps, else five of the range.
 
     >>> points("learning_rate", Range(0.001, 0.1, log=True))
     [0.001, 0.00316227766017, 0.01, 0.0316227766017, 0.1]
-    >>> points("lora_r", Range(4, 12, 4))
+    >>> points("rank", Range(4, 12, 4))
     [4, 8, 12]
     """
     if isinstance(dimension, Choice):
@@ -130,11 +153,11 @@ def points(name: str, dimension: Dimension) -> list[Any]:
     return [float(f"{value:.12g}") for value in found]
 
 
-def told(space: Space) -> dict[str, Any]:
-    """Return the space as plain values, as they stand in a record.
+def plain_space(space: Space) -> dict[str, object]:
+    """Return the space as plain values for JSON.
 
-    >>> told({"lora_r": Choice((4, 8))})
-    {'lora_r': [4, 8]}
+    >>> plain_space({"rank": Choice((4, 8))})
+    {'rank': [4, 8]}
     """
     return {
         name: list(dimension.values) if isinstance(dimension, Choice) else asdict(dimension)
@@ -143,7 +166,7 @@ def told(space: Space) -> dict[str, Any]:
 
 
 def read_space(path: str | Path) -> Space:
-    """Read a space from a YAML file: `lora_r: [4, 8]`, or `learning_rate: {low: 1e-4, high: 1e-2, log: true}`.
+    """Read a space from a YAML file: `rank: [4, 8]`, or `learning_rate: {low: 1e-4, high: 1e-2, log: true}`.
 
     Raises UserError with everything that is wrong with it.
     """
@@ -152,9 +175,7 @@ def read_space(path: str | Path) -> Space:
     errors: list[str] = []
     for key, given in raw.items():
         if key not in KEYS:
-            near = closest(str(key).removeprefix("lm_"), KEYS)
-            hint = f"did you mean `{near}`?" if near else f"there are {', '.join(KEYS)}"
-            errors.append(f"unknown key `{key}` ({hint})")
+            errors.append(f"unknown key `{key}` ({_hint(key)})")
             continue
         made, wrong = _dimension(key, given)
         errors += [f"`{key}` {words}" for words in wrong]
@@ -165,7 +186,15 @@ def read_space(path: str | Path) -> Space:
     return space
 
 
-def _dimension(key: str, given: Any) -> tuple[Dimension | None, list[str]]:
+def _hint(key: str) -> str:
+    name = key.removeprefix("lm_").removeprefix("language.")
+    if name in _RENAMED:
+        return f"its name is `{_RENAMED[name]}` now"
+    near = closest(name, KEYS)
+    return f"did you mean `{near}`?" if near else f"there are {', '.join(KEYS)}"
+
+
+def _dimension(key: str, given: object) -> tuple[Dimension | None, list[str]]:
     """Return a dimension, or what is wrong with it."""
     if isinstance(given, Mapping):
         return _range(key, given)
@@ -179,34 +208,41 @@ def _dimension(key: str, given: Any) -> tuple[Dimension | None, list[str]]:
     return Choice(tuple(dict.fromkeys(kind(value) for value in values))), []
 
 
-def _range(key: str, given: Mapping[str, Any]) -> tuple[Range | None, list[str]]:
+def _range(key: str, given: Mapping[str, object]) -> tuple[Range | None, list[str]]:
     fields = ("low", "high", "step", "log")
     wrong = [f"has an unknown `{name}` (a range has low, high, step, log)" for name in given if name not in fields]
     if KEYS[key] not in (int, float):
         return None, [*wrong, f"is {_WORDS[KEYS[key]]}: give a list of values"]
-    ends = {name: _number(given[name]) for name in ("low", "high") if name in given}
-    wrong += [f"lacks `{name}`" for name in ("low", "high") if name not in ends]
-    wrong += [words for value in ends.values() if (words := _unfit(key, value))]
-    step, log = _number(given.get("step")), given.get("log", False)
+    low, high, step = (_number(given.get(name)) for name in ("low", "high", "step"))
+    log = given.get("log", False)
+    wrong += [f"lacks `{name}`" for name in ("low", "high") if name not in given]
+    wrong += [words for name, end in (("low", low), ("high", high)) if name in given and (words := _unfit(key, end))]
     if not isinstance(log, bool):
         wrong.append(f"has log {log!r}, expected true or false")
-    if step is not None and (isinstance(step, bool) or not isinstance(step, int | float) or not 0 < step < math.inf):
-        wrong.append(f"has step {step!r}, expected a number above 0")
-    elif step is not None and KEYS[key] is int and not isinstance(step, int):
-        wrong.append(f"has step {step!r}, expected a whole number")
+    if words := _wrong_step(key, step):
+        wrong.append(words)
     if wrong:
         return None, wrong
-    if ends["low"] >= ends["high"]:
-        wrong.append(f"runs from {ends['low']} to {ends['high']}: low must be below high")
-    if log and step is not None:
+    made = Range(low, high, step, bool(log))  # type: ignore[arg-type]
+    if made.low >= made.high:
+        wrong.append(f"runs from {low} to {high}: low must be below high")
+    if made.log and made.step is not None:
         wrong.append("has both log and step: leave one out")
-    if log and ends["low"] <= 0:
+    if made.log and made.low <= 0:
         wrong.append("cannot be drawn in logarithm from 0 on: choose a low above 0")
-    return (None, wrong) if wrong else (Range(ends["low"], ends["high"], step, log), [])
+    return (None, wrong) if wrong else (made, [])
 
 
-def _number(value: Any) -> Any:
-    """YAML takes 1e-4 for a text, because it wants 1.0e-4."""
+def _wrong_step(key: str, step: object) -> str:
+    if step is None:
+        return ""
+    if isinstance(step, bool) or not isinstance(step, int | float) or not 0 < step < math.inf:
+        return f"has step {step!r}, expected a number above 0"
+    return f"has step {step!r}, expected a whole number" if KEYS[key] is int and not isinstance(step, int) else ""
+
+
+def _number(value: object) -> object:
+    """Read a number that YAML takes for text: it reads 1.0e-4 as a number and 1e-4 as text."""
     if isinstance(value, str):
         try:
             return float(value)
@@ -215,8 +251,8 @@ def _number(value: Any) -> Any:
     return value
 
 
-def _unfit(key: str, value: Any) -> str:
-    """Say why a value is none of this key, or nothing."""
+def _unfit(key: str, value: object) -> str:
+    """Return why a value is not allowed for this key; empty where it is."""
     kind = KEYS[key]
     right = isinstance(value, int | float) if kind is float else isinstance(value, kind)
     if not right or (isinstance(value, bool) and kind is not bool):
@@ -226,7 +262,7 @@ def _unfit(key: str, value: Any) -> str:
     if kind in (bool, str):
         return ""
     low, high = _LIMITS.get(key, _COUNTS)
-    if not low <= value <= high:
+    if not isinstance(value, int | float) or not low <= value <= high:
         limits = f"{low:g} or more" if high == math.inf else f"{low:g} to {high:g}"
         return f"has {value!r}, expected {limits}"
     return ""

@@ -1,4 +1,4 @@
-"""Where a search keeps its trials: a folder with a database, from which it goes on after any end, a kill included.
+"""Where a search keeps its trials: a folder with a database, from which it continues after any end, a kill included.
 
 A trial is made with all its parameters in one step. What they are depends on the seed, the trial's number and the other
 trials' results alone, so a search that was cut off draws what it would have drawn. A trial that was half done when its
@@ -16,7 +16,7 @@ import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -25,6 +25,10 @@ from faultwise.evaluate.search_space import KEYS, Choice, Dimension, Space, poin
 
 if TYPE_CHECKING:
     import optuna
+    from filelock import BaseFileLock
+    from optuna.distributions import BaseDistribution
+    from optuna.samplers import BaseSampler
+    from optuna.storages import RDBStorage
 
 __all__ = ["SAMPLERS", "Store", "check_sampler", "grid_size", "opened"]
 
@@ -38,7 +42,7 @@ class Store:
     """An open search: its trials in `study`, and the lock under which they are handed out."""
 
     study: optuna.Study
-    storage: Any
+    storage: RDBStorage
     folder: Path
     worker: str
     space: Space
@@ -46,7 +50,7 @@ class Store:
     seed: int
 
     def claim(self, trials: int) -> optuna.Trial | None:
-        """Return the next trial to be run, now this worker's; None when `trials` are finished or in others' hands."""
+        """Claim the next trial to be run for this worker; None when `trials` are finished or claimed by others."""
         from optuna.trial import TrialState
 
         with _lock(self.folder / "claim.lock"):
@@ -70,7 +74,7 @@ class Store:
                 self.storage.set_trial_state_values(one._trial_id, TrialState.WAITING)
 
     def _suggested(self, number: int) -> optuna.trial.FrozenTrial:
-        """Draw the parameters of a trial, in a study of its own that holds copies of all trials before."""
+        """Draw the parameters of a trial, in a study of its own with all earlier trials."""
         import optuna
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -90,12 +94,12 @@ class Store:
 
 @contextlib.contextmanager
 def opened(
-    folder: Path, head: Mapping[str, Any], space: Space, sampler: str, seed: int, median: bool
+    folder: Path, head: Mapping[str, object], space: Space, sampler: str, seed: int, median: bool
 ) -> Iterator[Store]:
     """Open the search in a folder, or begin one; while it is open, the trials it runs are known to be alive.
 
-    `head` says what the search is of, in plain values: a folder with another one is refused. Raises UserError for that,
-    for a folder of something else, an unknown sampler, a grid of too many points, and where Optuna is not installed.
+    `head` describes the search in plain values; a folder with another one is refused. Raises UserError for that, for
+    a folder of something else, an unknown sampler, a grid of too many points, and where Optuna is not installed.
     """
     check_sampler(sampler, space)
     import optuna
@@ -137,7 +141,7 @@ def check_sampler(sampler: str, space: Space) -> None:
         import optuna  # noqa: F401
     except ImportError as error:
         raise UserError(
-            f'A search needs Optuna, which is not there ({error}): pip install "faultwise[tune]".'
+            f'A search needs Optuna, which is not installed ({error}): pip install "faultwise[tune]".'
         ) from None
 
 
@@ -152,7 +156,7 @@ def grid_size(space: Space) -> int:
     return size
 
 
-def _study(database: Path, median: bool) -> tuple[Any, optuna.Study]:
+def _study(database: Path, median: bool) -> tuple[RDBStorage, optuna.Study]:
     import optuna
     from sqlalchemy.exc import SQLAlchemyError
 
@@ -162,7 +166,7 @@ def _study(database: Path, median: bool) -> tuple[Any, optuna.Study]:
         storage = optuna.storages.RDBStorage(
             f"sqlite:///{database.absolute()}", engine_kwargs={"connect_args": {"timeout": 60}}
         )
-        # Parameters are drawn by `Store`; this sampler is never asked.
+        # Parameters are drawn by `Store`; this sampler is never used.
         study = optuna.create_study(
             storage=storage,
             study_name=_NAME,
@@ -172,14 +176,14 @@ def _study(database: Path, median: bool) -> tuple[Any, optuna.Study]:
         )
     except (SQLAlchemyError, RuntimeError, AssertionError) as error:
         raise UserError(
-            f"`{database}` is no database of a search ({str(error).splitlines()[0]}): choose another --out, it was not "
-            "touched."
+            f"`{database}` is no database of a search ({str(error).splitlines()[0]}): choose another --out; it was not "
+            "changed."
         ) from None
     return storage, study
 
 
-def _check_head(study: optuna.Study, head: dict[str, Any], folder: Path) -> None:
-    """Write down what the search is of, or refuse the folder of another one."""
+def _check_head(study: optuna.Study, head: dict[str, object], folder: Path) -> None:
+    """Store the description of the search, or refuse the folder of another one."""
     there, here = study.user_attrs.get("head"), json.loads(json.dumps(head))
     if there is None and not study.get_trials(deepcopy=False):
         study.set_user_attr("head", here)
@@ -187,12 +191,12 @@ def _check_head(study: optuna.Study, head: dict[str, Any], folder: Path) -> None
     if there != here:
         keys = [key for key in {**here, **(there or {})} if (there or {}).get(key) != here.get(key)]
         raise UserError(
-            f"`{folder}` holds another search (differing: {', '.join(keys)}): choose another --out, or ask for "
-            "the same to go on with it."
+            f"`{folder}` holds another search (differing: {', '.join(keys)}): choose another --out, or give "
+            "the same settings to continue it."
         )
 
 
-def _sampler(name: str, space: Space, seed: int, number: int) -> Any:
+def _sampler(name: str, space: Space, seed: int, number: int) -> BaseSampler:
     import optuna
 
     # A generator of its own for every trial: whatever was drawn before a kill, the next draw is the same.
@@ -205,7 +209,7 @@ def _sampler(name: str, space: Space, seed: int, number: int) -> Any:
     return optuna.samplers.TPESampler(seed=own)
 
 
-def _distribution(name: str, dimension: Dimension) -> Any:
+def _distribution(name: str, dimension: Dimension) -> BaseDistribution:
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
     if isinstance(dimension, Choice):
@@ -216,14 +220,14 @@ def _distribution(name: str, dimension: Dimension) -> Any:
         return IntDistribution(low, high - (high - low) % step, dimension.log, step)
     if dimension.step is None:
         return FloatDistribution(dimension.low, dimension.high, dimension.log)
-    return FloatDistribution(dimension.low, points(name, dimension)[-1], step=dimension.step)
+    return FloatDistribution(dimension.low, float(points(name, dimension)[-1]), step=dimension.step)
 
 
 def _badge(folder: Path, worker: str) -> Path:
     return folder / f"worker-{worker}.lock"
 
 
-def _lock(path: Path) -> Any:
+def _lock(path: Path) -> BaseFileLock:
     from filelock import FileLock
 
     return FileLock(path)

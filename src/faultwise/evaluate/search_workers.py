@@ -1,6 +1,7 @@
 """Several processes on one search, on this machine: each takes the next trial until there are enough.
 
-They share the folder and nothing else. When the first process ends, by whatever, the others end after their evaluation.
+They share the folder and nothing else. When the first process ends for any reason, the others end after their
+evaluation.
 """
 
 from __future__ import annotations
@@ -14,44 +15,44 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import Connection
-from typing import Any
+from multiprocessing.context import SpawnProcess
 
 from faultwise.contracts.errors import UserError
-from faultwise.evaluate.search import Job, Search, Trial, end_with_parent, looking, search, standing
+from faultwise.evaluate.search import Job, Search, Trial, end_with_parent, opened_trials, resume_state, search
 
 __all__ = ["search_with"]
 
-_LOOK = 0.5  # seconds between looks at what the workers have done
-_PATIENCE = 10.0  # seconds that a worker may take to end in good order
+_LOOK = 0.5  # seconds between looks at the trials of the workers
+_PATIENCE = 10.0  # seconds that a worker may take to end and release its locks
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
-def search_with(workers: int, job: Job, told: Callable[[list[Trial]], object] | None = None) -> Search:
+def search_with(workers: int, job: Job, report: Callable[[list[Trial]], object] | None = None) -> Search:
     """Do what `search` does with this many processes, `job.build` being something that can be sent to them.
 
     The cores are shared out among them unless OMP_NUM_THREADS and the like are set. Raises UserError as `search` does,
-    and RuntimeError with a worker's traceback, or saying that it was killed; what is finished stays.
+    and RuntimeError with a worker's traceback, or where it was killed; finished trials are kept.
     """
     if workers < 1:
         raise UserError(f"workers is {workers}: choose 1 or more.")
     if workers == 1:
-        return search(job, told)
-    # Opened once here: the folder is there when the workers come, and a wrong one is refused once.
-    with looking(job) as look, _running(workers, job) as started:
+        return search(job, report)
+    # Opened here first: the folder exists when the workers start, and a wrong one is refused once.
+    with opened_trials(job) as trials, _running(workers, job) as started:
         while any(process.is_alive() for process, _ in started):
             _raise_failures(started)
             time.sleep(_LOOK)
-            if told is not None:
-                told(look())
+            if report is not None:
+                report(trials())
         _raise_failures(started)
-    return standing(job)
+    return resume_state(job)
 
 
 @contextlib.contextmanager
-def _running(workers: int, job: Job) -> Iterator[list[tuple[Any, Connection]]]:
+def _running(workers: int, job: Job) -> Iterator[list[tuple[SpawnProcess, Connection]]]:
     """Start the workers; at the end there is none."""
     spawning = multiprocessing.get_context("spawn")
-    started: list[tuple[Any, Connection]] = []
+    started: list[tuple[SpawnProcess, Connection]] = []
     try:
         with _shared_cores(workers):
             for _ in range(min(workers, job.trials)):
@@ -71,19 +72,19 @@ def _running(workers: int, job: Job) -> Iterator[list[tuple[Any, Connection]]]:
 
 
 def _work(job: Job, sender: Connection) -> None:
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that locks are given back
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that locks are released
     try:
         search(job, lambda trials: end_with_parent())
         sender.send(("done", ""))
     except KeyboardInterrupt:
-        sender.send(("done", ""))  # the first process was interrupted too, and says so
+        sender.send(("done", ""))  # the first process was interrupted too, and reports it
     except UserError as error:
         sender.send(("user", str(error)))
     except Exception:
         sender.send(("bug", traceback.format_exc()))
 
 
-def _raise_failures(started: Sequence[tuple[Any, Connection]]) -> None:
+def _raise_failures(started: Sequence[tuple[SpawnProcess, Connection]]) -> None:
     for process, receiver in started:
         kind, words = "", ""
         with contextlib.suppress(EOFError, OSError):
@@ -96,7 +97,7 @@ def _raise_failures(started: Sequence[tuple[Any, Connection]]) -> None:
         if not kind and process.exitcode not in (None, 0):
             raise RuntimeError(
                 f"A worker of the search was ended from outside (code {process.exitcode}; out of memory?): start again "
-                "with fewer --workers, what is finished stays."
+                "with fewer --workers; finished trials are kept."
             )
 
 

@@ -1,14 +1,15 @@
-"""Accuracies over several seeds as means with intervals, the study's published figures, and what both can bear.
+"""Accuracies over several seeds as means with intervals, the study's published figures, and the limits of both.
 
-The study is the one of `thesis`; its figures are copied here as they were published, and never computed with.
+The study is the one of `tables.evaluate.thesis`; its figures are copied as published and enter no computation.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
+
+from faultwise.evaluate.record import Entries, Entry
 
 __all__ = ["PUBLISHED", "caveats", "interval", "summary"]
 
@@ -33,10 +34,10 @@ PUBLISHED: dict[str, dict[str, tuple[float, float]]] = {
 }
 
 
-def summary(results: Sequence[Mapping[str, Any]], published: str | None = None) -> list[dict[str, Any]]:
+def summary(results: Entries, published: str | None = None) -> list[Entry]:
     """Return one line per expert, best test accuracy first: means over seeds, 95% intervals (t), published figures.
 
-    Intervals tell what drawing and chance do; seeds draw from the same rows, so they say nothing of other plants.
+    Intervals cover the random draws only: seeds draw from the same rows, so they do not cover other plants.
 
     >>> lines = summary([{"seed": s, "expert": "knn", "train": 1.0, "test": t} for s, t in enumerate([0.6, 0.8])])
     >>> {key: lines[0][key] for key in ("expert", "seeds", "train", "test", "test_low", "test_high")}
@@ -46,7 +47,7 @@ def summary(results: Sequence[Mapping[str, Any]], published: str | None = None) 
     lines = []
     for name in dict.fromkeys(str(result["expert"]) for result in results):
         mine = [result for result in results if result["expert"] == name]
-        line: dict[str, Any] = {"expert": name, "seeds": len(mine)}
+        line: Entry = {"expert": name, "seeds": len(mine)}
         for part in ("train", "test"):
             line[part], line[f"{part}_low"], line[f"{part}_high"] = interval([float(one[part]) for one in mine])
         if published:
@@ -56,10 +57,10 @@ def summary(results: Sequence[Mapping[str, Any]], published: str | None = None) 
 
 
 def caveats(test_rows: int, seeds: int, published: str | None) -> list[str]:
-    """Say what figures on so many test rows can bear: what one row counts, what an interval covers, what the published
-    figures are.
+    """Return sentences on the limits of the figures: the weight of one of `test_rows`, what an interval over `seeds`
+    covers, and how the published figures were measured.
     """
-    said = [
+    notes = [
         f"Accuracy on {test_rows} test rows a seed: one row is {100 / test_rows:.1f} points."
         + (
             " One seed gives no interval."
@@ -77,12 +78,12 @@ def caveats(test_rows: int, seeds: int, published: str | None) -> list[str]:
     }
     if published:
         rows, size, more = words[published]
-        said.append(
+        notes.append(
             "The published figures were measured once, with LLaMA 2 7B as language model, on one test of "
-            f"{size} rows of {rows}: one row is {100 / size:.1f} points. They are not the same rows and stand beside "
+            f"{size} rows of {rows}: one row is {100 / size:.1f} points. They are not the same rows and are given "
             f"for orientation only.{more}"
         )
-    return said
+    return notes
 
 
 def interval(

@@ -11,7 +11,6 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import yaml
 
@@ -54,7 +53,7 @@ class About:
     variables: dict[str, Variable] = field(default_factory=dict)
     faults: dict[str, str] = field(default_factory=dict)
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Return the mapping that `from_dict` reads, without empty entries."""
         variables = {
             column: {key: getattr(known, key) for key in _VARIABLE_KEYS if getattr(known, key) is not None}
@@ -65,7 +64,7 @@ class About:
 
     @classmethod
     def from_dict(cls, raw: object, source: str = "companion file") -> About:
-        """Check and build from plain dicts; all errors are told at once. Raises DataError."""
+        """Check and build from plain dicts; all errors are reported at once. Raises DataError."""
         if not isinstance(raw, Mapping):
             raise DataError(f"`{source}` holds a {type(raw).__name__}; expected a mapping with {listing(_TOP_KEYS)}.")
         errors = [f"unknown key `{key}` (known: {listing(_TOP_KEYS)})" for key in raw if key not in _TOP_KEYS]
@@ -75,31 +74,16 @@ class About:
             errors.append("`variables` must map columns to what is known about them")
             named = {}
         for column, entry in named.items():
-            if not isinstance(entry, Mapping):
-                errors.append(f"variable `{column}` must be a mapping with {listing(_VARIABLE_KEYS)}")
-                continue
-            unknown = [key for key in entry if key not in _VARIABLE_KEYS]
-            errors += [f"variable `{column}`: unknown key `{key}`" for key in unknown]
-            limits: dict[str, float | None] = {}
-            for key in ("low", "high"):
-                value = entry.get(key)
-                limits[key] = None if value is None else _limit(value)
-                if value is not None and limits[key] is None:
-                    errors.append(f"variable `{str(column)[:60]}`: `{key}` is {str(value)[:40]!r}, expected a number")
-            words = {
-                key: None if entry.get(key) is None else str(entry[key]) for key in ("name", "unit", "description")
-            }
-            variables[str(column)] = Variable(**words, **limits)  # type: ignore[arg-type]
+            variables[str(column)] = _variable(column, entry, errors)
         faults = raw.get("faults") or {}
         if not isinstance(faults, Mapping):
             errors.append("`faults` must map labels to descriptions")
             faults = {}
         if errors:
             raise DataError(f"`{source}`: " + "; ".join(errors) + ".")
-        normal = raw.get("normal")
         return cls(
-            asset=None if raw.get("asset") is None else str(raw["asset"]),
-            normal=None if normal is None else str(normal),
+            asset=_text(raw.get("asset")),
+            normal=_text(raw.get("normal")),
             variables=variables,
             faults={str(label): str(text) for label, text in faults.items()},
         )
@@ -128,6 +112,26 @@ def read_about(path: str | Path) -> About:
     return About.from_dict(raw if raw is not None else {}, str(path))
 
 
+def _variable(column: object, entry: object, errors: list[str]) -> Variable:
+    """Return what is known of one column; what is wrong with it is added to `errors`."""
+    if not isinstance(entry, Mapping):
+        errors.append(f"variable `{column}` must be a mapping with {listing(_VARIABLE_KEYS)}")
+        return Variable()
+    errors += [f"variable `{column}`: unknown key `{key}`" for key in entry if key not in _VARIABLE_KEYS]
+    limits: dict[str, float | None] = {}
+    for key in ("low", "high"):
+        value = entry.get(key)
+        limits[key] = None if value is None else _limit(value)
+        if value is not None and limits[key] is None:
+            errors.append(f"variable `{str(column)[:60]}`: `{key}` is {str(value)[:40]!r}, expected a number")
+    name, unit, description = (_text(entry.get(key)) for key in ("name", "unit", "description"))
+    return Variable(name, unit, limits["low"], limits["high"], description)
+
+
+def _text(value: object) -> str | None:
+    return None if value is None else str(value)
+
+
 def _limit(value: object) -> float | None:
     """Return a limit as a finite number, or None when it is none."""
     if isinstance(value, bool) or not isinstance(value, int | float):
@@ -140,7 +144,7 @@ def _limit(value: object) -> float | None:
 
 
 def units_from_headers(columns: Iterable[str]) -> dict[str, Variable]:
-    """Take units from headers like `Torque [Nm]`; other headers say nothing.
+    """Take units from headers like `Torque [Nm]`; other headers have none.
 
     >>> units_from_headers(["Torque [Nm]", "XMEAS(1)", "plain"])["Torque [Nm]"].unit
     'Nm'

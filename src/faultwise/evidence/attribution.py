@@ -1,10 +1,10 @@
 """How much each variable moved a verdict, measured on the model that gave it.
 
-For each variable two questions are asked against reference (normal) rows: how far do the log-odds of the
-verdict fall when this variable alone is set to normal, and how far do they rise when it alone is carried over
-into a normal row? The mean of both is the contribution: the first and the last step of Shapley's average
-(Štrumbelj and Kononenko 2014), which neither hides two variables that say the same nor needs thousands of
-calls. Correlated variables are still split as the model splits them; causes are not claimed.
+For each variable two figures are taken against reference (normal) rows: how far the log-odds of the verdict
+fall when this variable alone is set to normal, and how far they rise when it alone is carried over into a
+normal row. The mean of both is the contribution: the first and the last step of Shapley's average
+(Štrumbelj and Kononenko 2014), which neither hides two variables that carry the same information nor
+needs thousands of calls. Correlated variables are still split as the model splits them; causes are not claimed.
 """
 
 from __future__ import annotations

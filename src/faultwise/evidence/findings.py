@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from faultwise.contracts.records import Direction, Finding, Interval, Measure
+from faultwise.contracts.findings import Direction, Interval, Measure, VariableFinding
 from faultwise.evidence.about import About, Variable
 from faultwise.evidence.normal import NormalBand
 
@@ -28,44 +28,33 @@ def variable_findings(
     about: About,
     most: int = 10,
     expert: str = "fused classifiers",
-) -> tuple[Finding, ...]:
-    """Return the `most` findings that speak loudest, those for the verdict first, then those against it.
+) -> tuple[VariableFinding, ...]:
+    """Return the `most` findings with the largest contributions, those for the verdict first, then those against it.
 
     `row` (1, features) is the encoded case, `origin` the (variable, measure) of each feature, `raw` the
     original cells of the row (for categories and missing values). Variables without a contribution were not measured.
     """
     values = row.to_numpy(dtype=float)[0]
     sigmas = band.deviations(values)
-    features: dict[str, list[int]] = {}
-    for at, (variable, _) in enumerate(origin):
-        if variable in contribution:
-            features.setdefault(variable, []).append(at)
-    loudest = sorted(features, key=lambda name: -abs(contribution[name]))[:most]
     made = []
-    for rank, variable in enumerate(sorted(loudest, key=lambda name: -contribution[name]), start=1):
-        # A category that normal rows never had has no sigmas; being outside must count for itself.
-        at = max(
-            features[variable],
-            key=lambda f: (origin[f][1] == "category" and not band.low[f] <= values[f] <= band.high[f], abs(sigmas[f])),
-        )
-        measure = origin[at][1]
-        known = about.variables.get(variable, Variable())
-        cell = raw.get(variable)
+    for rank, (variable, features) in enumerate(_decisive(origin, contribution, most), start=1):
+        at = _furthest(features, origin, band, values)
+        measure, value = origin[at][1], float(values[at])
+        known, cell = about.variables.get(variable, Variable()), raw.get(variable)
         numeric = measure != "category"
         # Mean, spread, jitter and slope rest on the whole window, not on the one cell.
         missing = measure in ("value", "category") and _absent(cell, numeric)
-        varied = numeric and band.varied[at]
         made.append(
-            Finding(
+            VariableFinding(
                 id=f"F{rank}",
                 expert=expert,
                 variable=variable,
                 measure=measure,
-                value=None if missing else float(values[at]) if numeric else str(cell),
+                value=None if missing else value if numeric else str(cell),
                 normal_low=band.low[at] if numeric else None,
                 normal_high=band.high[at] if numeric else None,
-                deviation=float(sigmas[at]) if varied and not missing else None,
-                direction=_direction(numeric, missing, values[at], band.low[at], band.high[at]),
+                deviation=float(sigmas[at]) if numeric and band.varied[at] and not missing else None,
+                direction=_direction(numeric, missing, value, band.low[at], band.high[at]),
                 contribution=contribution[variable],
                 interval=interval,
                 name=known.name,
@@ -74,6 +63,32 @@ def variable_findings(
             )
         )
     return tuple(made)
+
+
+def _decisive(
+    origin: Sequence[tuple[str, Measure]], contribution: Mapping[str, float], most: int
+) -> list[tuple[str, list[int]]]:
+    """Return the `most` variables with the largest contributions, those for the verdict first, and their features."""
+    features: dict[str, list[int]] = {}
+    for at, (variable, _) in enumerate(origin):
+        if variable in contribution:
+            features.setdefault(variable, []).append(at)
+    largest = sorted(features, key=lambda name: -abs(contribution[name]))[:most]
+    return [(name, features[name]) for name in sorted(largest, key=lambda name: -contribution[name])]
+
+
+def _furthest(
+    features: Sequence[int], origin: Sequence[tuple[str, Measure]], band: NormalBand, values: np.ndarray
+) -> int:
+    """Return which feature of a variable lies furthest from normal."""
+    sigmas = np.abs(band.deviations(values))
+
+    def distance(at: int) -> tuple[bool, float]:
+        # A category that normal rows never had has no sigmas; being outside must count for itself.
+        is_new = origin[at][1] == "category" and not band.low[at] <= values[at] <= band.high[at]
+        return is_new, float(sigmas[at])
+
+    return max(features, key=distance)
 
 
 def _absent(cell: object, numeric: bool) -> bool:

@@ -1,12 +1,11 @@
 """What normal looks like: mean, spread and central range of each feature over the normal training rows.
 
-Without a normal class the band describes all training rows, and the report says so.
+Without a normal class the band describes all training rows, and the report states that.
 """
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -44,6 +43,6 @@ class NormalBand:
         known = self.varied
         return np.asarray(np.where(known, (values - self.mean) / np.where(known, self.spread, 1.0), 0.0))
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Return the JSON state that `NormalBand(**state)` takes back."""
         return asdict(self)

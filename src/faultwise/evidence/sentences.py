@@ -1,75 +1,81 @@
 """Sentences made from findings; each carries the ids of the findings it rests on.
 
-No sentence says more than its findings: a finding that does not exist cannot be worded. Nothing here
-computes, and no language model is asked; it may only reword such sentences later.
+Every kind of finding has one function that words it (`sentence_of`), and no sentence states more than its findings.
+Nothing here computes, and no language model is used; it may only reword such sentences later.
 """
 
 from __future__ import annotations
 
-from faultwise.contracts.records import Finding, Sentence, Verdict
+from collections.abc import Callable, Mapping
+from typing import cast
 
-__all__ = ["narrate", "share_sentence"]
+from faultwise.contracts.diagnosis import Sentence
+from faultwise.contracts.findings import (
+    Finding,
+    OfVariable,
+    RegionFinding,
+    RuleFinding,
+    SensorFinding,
+    StatementFinding,
+    VariableFinding,
+)
+from faultwise.contracts.verdicts import Verdict
+
+__all__ = ["narrate", "sentence_of", "share_sentence"]
 
 _MOST_FOR, _MOST_AGAINST = 5, 2
 _SLIGHT = 0.1  # of the largest contribution: below it a variable within its normal range is not worth a sentence
+_SIDES = {"high": "above", "low": "below"}
 
 
 def narrate(verdict: Verdict, findings: tuple[Finding, ...]) -> tuple[Sentence, ...]:
-    """Return the verdict's sentence, then what speaks for it, then what speaks against it."""
+    """Return the verdict's sentence, then those of findings: of sensors, of rules, for the verdict, against it.
+
+    Findings of regions and statements that were not weighed come before what speaks for the verdict.
+    """
     made = [Sentence(_verdict_text(verdict))]
     if verdict.label is None:
         return tuple(made)
-    made += [Sentence(finding.sensor, (finding.id,)) for finding in findings if finding.sensor]
-    made += [Sentence(_rule_text(finding), (finding.id,)) for finding in findings if finding.rule]
-    least = _SLIGHT * max((finding.contribution for finding in findings), default=0.0)
-    telling = [f for f in findings if f.contribution > 0 and (f.direction != "within" or f.contribution >= least)]
-    for finding in telling[:_MOST_FOR]:
-        made.append(Sentence(_finding_text(finding), (finding.id,)))
-    against = sorted((f for f in findings if f.contribution < 0), key=lambda f: f.contribution)
-    for finding in against[:_MOST_AGAINST]:
-        made.append(Sentence("Speaking against it: " + _finding_text(finding), (finding.id,)))
+    weighed = [one for one in findings if isinstance(one, VariableFinding) or one.contribution]
+    unweighed = [one for one in findings if one not in weighed]
+    for kind, most in ((SensorFinding, None), (RuleFinding, None), (RegionFinding | StatementFinding, _MOST_FOR)):
+        of_kind = [one for one in unweighed if isinstance(one, kind)]
+        made += [_worded(one) for one in of_kind[:most]]
+    least = _SLIGHT * max((one.contribution for one in weighed), default=0.0)
+    supporting = [one for one in weighed if one.contribution > 0 and (not _is_normal(one) or one.contribution >= least)]
+    made += [_worded(one) for one in supporting[:_MOST_FOR]]
+    against = sorted((one for one in weighed if one.contribution < 0), key=lambda one: one.contribution)
+    made += [Sentence(f"Speaking against it: {sentence_of(one)}", (one.id,)) for one in against[:_MOST_AGAINST]]
     return tuple(made)
 
 
-def share_sentence(statistic: str, shares: dict[Finding, float]) -> Sentence:
-    """Say which share of a statistic each of a few variables makes up."""
-    said = ", ".join(f"{finding.name or finding.variable} {share:.0%}" for finding, share in shares.items())
-    return Sentence(f"Of {statistic} these variables make up: {said}.", tuple(finding.id for finding in shares))
+def sentence_of(finding: Finding) -> str:
+    """Return a finding as one sentence. Raises TypeError for what is no finding."""
+    if type(finding) not in _SENTENCES:
+        raise TypeError(f"A {type(finding).__name__} is no kind of finding: use one of contracts.findings.")
+    return _SENTENCES[type(finding)](finding)
 
 
-def _rule_text(finding: Finding) -> str:
-    subject = f"{finding.name} ({finding.variable})" if finding.name else finding.variable
-    if finding.direction == "missing":
-        return f"{subject} has no value at sample {finding.interval.last}, against the rule “{finding.rule}”."
-    value = _number(finding.value) if isinstance(finding.value, float) else str(finding.value)
-    unit = f" {finding.unit}" if finding.unit and isinstance(finding.value, float) else ""
-    verb = "has changed by" if finding.measure == "change" else "is"
-    return f"{subject} {verb} {value}{unit} at sample {finding.interval.last}, against the rule “{finding.rule}”."
+def share_sentence(statistic: str, shares: Mapping[VariableFinding, float]) -> Sentence:
+    """Return which share of a statistic each of a few variables makes up."""
+    parts = ", ".join(f"{finding.name or finding.variable} {share:.0%}" for finding, share in shares.items())
+    return Sentence(f"Of {statistic} these variables make up: {parts}.", tuple(finding.id for finding in shares))
 
 
-def _monitored_text(verdict: Verdict) -> str:
-    said = ", ".join(f"{name} {_number(value)}" for name, value in verdict.statistics.items())
-    state = "The rows are not normal" if verdict.detected else "Nothing unusual is detected"
-    return f"{state} (in units of the alarm limit: {said})."
+def _worded(finding: Finding) -> Sentence:
+    return Sentence(sentence_of(finding), (finding.id,))
 
 
-def _verdict_text(verdict: Verdict) -> str:
-    if verdict.label is None:
-        return f"No verdict: {verdict.reason}."
-    if verdict.statistics:
-        return _monitored_text(verdict)
-    words = f" ({verdict.label_description})" if verdict.label_description else ""
-    share = "over 99%" if verdict.probability > 0.99 else f"{verdict.probability:.0%}"
-    if verdict.detected is None:
-        return f"The most likely label is {verdict.label}{words}, with a probability of {share}."
-    score = f"fault score {_number(verdict.fault_score)}, alarm above {_number(verdict.threshold)}"
-    if not verdict.detected:
-        return f"No fault is detected ({score})."
-    return f"A fault is detected ({score}); the most likely one is {verdict.label}{words}, {share}."
+def _is_normal(finding: Finding) -> bool:
+    return getattr(finding, "direction", None) == "within"
 
 
-def _finding_text(finding: Finding) -> str:
-    subject = f"{finding.name} ({finding.variable})" if finding.name else finding.variable
+def _subject(finding: OfVariable) -> str:
+    return f"{finding.name} ({finding.variable})" if finding.name else finding.variable
+
+
+def _variable_text(finding: VariableFinding) -> str:
+    subject = _subject(finding)
     unit = f" {finding.unit}" if finding.unit else ""
     where = f"sample {finding.interval.last}"
     if finding.interval.first != finding.interval.last:
@@ -89,10 +95,90 @@ def _finding_text(finding: Finding) -> str:
     }[finding.measure]
     if finding.normal_low is None or finding.normal_high is None:
         return f"{what}."
-    side = {"high": "above", "low": "below"}.get(finding.direction, "within")
+    side = _SIDES.get(finding.direction, "within")
     sigmas = "" if finding.deviation is None else f" ({finding.deviation:+.1f} sigma)"
     band = f"{_number(finding.normal_low)} to {_number(finding.normal_high)}"
     return f"{what}, {side} its normal range of {band}{sigmas}."
+
+
+def _rule_text(finding: RuleFinding) -> str:
+    subject = _subject(finding)
+    if finding.direction == "missing":
+        return f"{subject} has no value at sample {finding.interval.last}, against the rule “{finding.rule}”."
+    value = _number(finding.value) if isinstance(finding.value, float) else str(finding.value)
+    unit = f" {finding.unit}" if finding.unit and isinstance(finding.value, float) else ""
+    verb = "has changed by" if finding.measure == "change" else "is"
+    return f"{subject} {verb} {value}{unit} at sample {finding.interval.last}, against the rule “{finding.rule}”."
+
+
+def _sensor_text(finding: SensorFinding) -> str:
+    return finding.sensor
+
+
+def _region_text(finding: RegionFinding) -> str:
+    left, top, right, bottom = finding.box
+    tone = f"{abs(finding.contrast):.0f} grey levels {'darker' if finding.contrast < 0 else 'brighter'}"
+    around = f"{tone} than around" if abs(finding.contrast) >= 1 else "as bright as around"
+    if finding.defect is not None:
+        sure = "" if finding.probability is None else f" ({finding.probability:.0%})"
+        end = f"its type of defect is {finding.defect}{sure}"
+    elif finding.normal_high > 0:
+        end = f"{finding.value / finding.normal_high:.1f} times the threshold of regions"
+    else:
+        end = f"with an anomaly score of {_number(finding.value)}"
+    return f"At the {finding.place}, {right - left} x {bottom - top} pixels from ({left}, {top}), {around}, {end}."
+
+
+def _statement_text(finding: StatementFinding) -> str:
+    place = f" ({finding.place})" if finding.place else ""
+    if finding.value is None:
+        return f"{finding.about} has no value{place}." if finding.direction == "missing" else f"{finding.about}{place}."
+    value = _number(finding.value) if isinstance(finding.value, int | float) else str(finding.value)
+    what = f"{finding.about} is {value}{f' {finding.unit}' if finding.unit else ''}{place}"
+    low, high = finding.normal_low, finding.normal_high
+    if low is not None and high is not None:
+        return (
+            f"{what}, {_SIDES.get(finding.direction, 'within')} its normal range of {_number(low)} to {_number(high)}."
+        )
+    if low is None and high is None:
+        return f"{what}."
+    return f"{what}; normal is {f'at most {_number(high)}' if low is None else f'at least {_number(low)}'}."
+
+
+_SENTENCES = cast(
+    "Mapping[type, Callable[[Finding], str]]",
+    {
+        VariableFinding: _variable_text,
+        RuleFinding: _rule_text,
+        SensorFinding: _sensor_text,
+        RegionFinding: _region_text,
+        StatementFinding: _statement_text,
+    },
+)
+
+
+def _verdict_text(verdict: Verdict) -> str:
+    if verdict.label is None:
+        return f"No verdict: {verdict.reason}."
+    if verdict.statistics:
+        return _monitored_text(verdict)
+    description = f" ({verdict.label_description})" if verdict.label_description else ""
+    score = f"fault score {_number(verdict.fault_score)}, alarm above {_number(verdict.threshold)}"
+    if not verdict.probabilities and verdict.detected is not None:  # a score against a threshold, and nothing else
+        state = "The item is not normal" if verdict.detected else "Nothing unusual is detected"
+        return f"{state} ({score})."
+    share = "over 99%" if verdict.probability > 0.99 else f"{verdict.probability:.0%}"
+    if verdict.detected is None:
+        return f"The most likely label is {verdict.label}{description}, with a probability of {share}."
+    if not verdict.detected:
+        return f"No fault is detected ({score})."
+    return f"A fault is detected ({score}); the most likely one is {verdict.label}{description}, {share}."
+
+
+def _monitored_text(verdict: Verdict) -> str:
+    statistics = ", ".join(f"{name} {_number(value)}" for name, value in verdict.statistics.items())
+    state = "The rows are not normal" if verdict.detected else "Nothing unusual is detected"
+    return f"{state} (in units of the alarm limit: {statistics})."
 
 
 def _number(value: float | None) -> str:

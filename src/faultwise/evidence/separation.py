@@ -11,14 +11,15 @@ from itertools import combinations
 
 import numpy as np
 
-from faultwise.contracts.records import Measure, TellApart
+from faultwise.contracts.findings import Measure
+from faultwise.contracts.verdicts import TellApart
 from faultwise.evidence.about import About, Variable
 from faultwise.verdicts.novelty import Novelty
 
 __all__ = ["tell_apart"]
 
 _PAIRS = 3
-_LEAST = 1.0  # standard deviations: below it the means say little
+_LEAST = 1.0  # standard deviations: below it the means are too much alike
 
 
 def tell_apart(

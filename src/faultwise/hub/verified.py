@@ -54,7 +54,7 @@ def is_right(artifact: Artifact, target: Path, trust_stamp: bool) -> bool:
 
 
 def write_stamp(artifact: Artifact, target: Path) -> None:
-    """Note the check; where the folder is read-only the file is simply hashed each time."""
+    """Record the check; where the folder is read-only the file is hashed each time."""
     seen = target.stat()
     content = {"sha256": artifact.member_sha256, "size": seen.st_size, "mtime_ns": seen.st_mtime_ns}
     new = target.with_name(f".stamp-{os.getpid()}")
@@ -67,7 +67,7 @@ def write_stamp(artifact: Artifact, target: Path) -> None:
 
 
 def _stamp(target: Path) -> Path:
-    """Return the sidecar that notes when `target` was last found right."""
+    """Return the file beside `target` that records the last successful check."""
     return target.with_name(target.name + ".verified.json")
 
 
@@ -85,7 +85,7 @@ def copy_checked(artifact: Artifact, source: IO[bytes], out: Path, what: str) ->
         return out
     out.unlink()
     if size > artifact.size:
-        raise HubError(f"{what} is larger than the {artifact.size} bytes it should have: nothing was kept.")
+        raise HubError(f"{what} is larger than the expected {artifact.size} bytes: nothing was kept.")
     raise HubError(
         f"{what} has {size} bytes and SHA-256 {digest.hexdigest()}, expected {artifact.size} bytes and "
         f"{artifact.member_sha256}: nothing was kept."

@@ -1,8 +1,8 @@
-"""A run on images as one ONNX file: backbone, bank, decoder and scale; in go pixels, out come map and score.
+"""A run on images as one ONNX file: backbone, bank, decoder and scale; from pixels to map and score.
 
-Only resizing stays outside: the file takes images as `Inspector.resized` gives them, one at a time. What it says is
-compared with the run before the file is kept, because scores that differ between formats are what users of such tools
-complain of.
+Only resizing stays outside: the file takes images as `Inspector.resized` gives them, one at a time. Its scores are
+compared with those of the run before the file is kept, because scores that differ between formats are what users of
+such tools complain of.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -38,13 +37,13 @@ class OnnxInspector(nn.Module):
 
     def __init__(self, inspector: Inspector) -> None:
         super().__init__()
-        encoder, odd = inspector.encoder, inspector.odd
-        self.network, self.decoder = encoder.backbone.network, odd.decoder
+        encoder, scorer = inspector.encoder, inspector.scorer
+        self.network, self.decoder = encoder.backbone.network, scorer.decoder
         self.stages, self.grid = encoder.stages, encoder.grid
         self.register_buffer("centre", torch.from_numpy(np.asarray(encoder.centre, np.float32)))
         self.register_buffer("directions", torch.from_numpy(np.asarray(encoder.directions, np.float32)))
-        self.register_buffer("points", torch.from_numpy(odd.bank.points.astype(np.float32)))
-        self.register_buffer("scale", torch.from_numpy(odd.scale.astype(np.float32)))
+        self.register_buffer("points", torch.from_numpy(scorer.bank.points.astype(np.float32)))
+        self.register_buffer("scale", torch.from_numpy(scorer.scale.astype(np.float32)))
 
     def forward(self, pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the map and the score."""
@@ -60,9 +59,9 @@ class OnnxInspector(nn.Module):
 
 
 def export(inspector: Inspector, out: str | Path, seed: int = 0) -> dict[str, float]:
-    """Write an ONNX file (`out`), and NAME.json with limit and size beside it; return how far both are apart.
+    """Write an ONNX file (`out`), and NAME.json with thresholds and size beside it; return how far both are apart.
 
-    Raises UserError without the extra `onnx`, for resizing in proportion, or where the file says something else.
+    Raises UserError without the extra `onnx`, for resizing in proportion, or where the file gives other scores.
     """
     try:
         import onnxruntime
@@ -72,8 +71,8 @@ def export(inspector: Inspector, out: str | Path, seed: int = 0) -> dict[str, fl
     out, settings = Path(out), inspector.settings
     if out.suffix != ".onnx":
         raise UserError(f"`{out}` ends in `{out.suffix}`: choose a name that ends in .onnx.")
-    if inspector.encoder.resizing.way != "square":
-        raise UserError("An exported file takes one size of image: fit with --resizing square.")
+    if inspector.encoder.resizing.method != "square":
+        raise UserError("An exported file takes one size of image: fit with --set resizing=square.")
     rng = np.random.default_rng(seed)
     shape = inspector.resized(np.zeros((settings.side, settings.side, 3), np.uint8)).shape
     tried = [rng.integers(0, 256, shape, dtype=np.uint8) for _ in range(_TRIED)]
@@ -82,15 +81,19 @@ def export(inspector: Inspector, out: str | Path, seed: int = 0) -> dict[str, fl
     try:
         _write(module, torch.from_numpy(tried[0][None]), making)
         session = onnxruntime.InferenceSession(str(making), providers=["CPUExecutionProvider"])
-        said = np.array([session.run(["score"], {"pixels": one[None]})[0] for one in tried], float).ravel()
+        found = np.array([session.run(["score"], {"pixels": one[None]})[0] for one in tried], float).ravel()
         expected = inspector.scores(tried)
-        apart = float(np.abs(said - expected).max())
+        apart = float(np.abs(found - expected).max())
         if not apart <= _APART * max(1.0, float(np.abs(expected).max())):
             raise UserError(f"The exported file gives scores that are {apart:.3g} off: it was not kept.")
         making.replace(out)
     finally:
         making.unlink(missing_ok=True)
-    beside = {"limit": inspector.limit.value, "region_limit": inspector.region_limit, "size": list(shape[:2])}
+    beside = {
+        "threshold": inspector.threshold.value,
+        "region_threshold": inspector.region_threshold,
+        "size": list(shape[:2]),
+    }
     out.with_suffix(".json").write_text(json.dumps(beside, indent=1) + "\n", encoding="utf-8")
     return {"apart": apart, "largest_score": float(expected.max()), "megabytes": math.ceil(out.stat().st_size / 1e6)}
 
@@ -102,7 +105,7 @@ def _write(module: nn.Module, example: torch.Tensor, file: Path) -> None:
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings(), torch.inference_mode():
         warnings.simplefilter("ignore")
-        program: Any = torch.onnx.export(
+        program = torch.onnx.export(
             module,
             (example,),
             input_names=["pixels"],
@@ -110,4 +113,5 @@ def _write(module: nn.Module, example: torch.Tensor, file: Path) -> None:
             dynamo=True,
             verbose=False,
         )
+        assert program is not None
         program.save(str(file), external_data=False)

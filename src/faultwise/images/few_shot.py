@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 from tqdm import tqdm
@@ -16,13 +15,14 @@ from tqdm import tqdm
 from faultwise.contracts.errors import DataError
 from faultwise.images.data.image_folders import GOOD, ImageItem, ImageSet
 from faultwise.images.data.images import read_mask
+from faultwise.images.detection.backbones import Backbone
 from faultwise.images.detection.memory_bank import image_score
 from faultwise.images.detection.regions import stretched
 from faultwise.images.inspector import Inspector
 from faultwise.images.metrics import aupro, image_figures, pixel_auroc
 from faultwise.images.settings import ImageSettings
 
-__all__ = ["PUBLISHED", "few_shot", "macro", "pixel_figures"]
+__all__ = ["PUBLISHED", "FewShot", "few_shot", "macro", "pixel_figures"]
 
 GRID = 128  # of the maps that pixels are judged on, along each side
 # Image and pixel AUROC, per cent, as the papers give them.
@@ -35,6 +35,27 @@ PUBLISHED = {
     },
     "visa": {"AnomalyGPT 1-shot": (87.4, 96.2)},
 }
+
+
+@dataclass(frozen=True, slots=True)
+class FewShot:
+    """The figures of a class learnt from `shots` good images: means over draws, `spread` of the image AUROC."""
+
+    category: str
+    shots: int
+    image_auroc: float
+    spread: float
+    pixel_auroc: float | None
+
+    def to_dict(self) -> dict[str, str | int | float | None]:
+        """Return a row for tables and JSON."""
+        return {
+            "class": self.category,
+            "shots": self.shots,
+            "image_auroc": self.image_auroc,
+            "spread": self.spread,
+            "pixel_auroc": self.pixel_auroc,
+        }
 
 
 def pixel_figures(items: Sequence[ImageItem], maps: Sequence[np.ndarray]) -> dict[str, float | None]:
@@ -64,10 +85,10 @@ def few_shot(
     shots: Sequence[int] = (1, 2, 4),
     draws: int = 5,
     settings: ImageSettings | None = None,
-    backbone: Any = None,
+    backbone: Backbone | None = None,
     progress: bool = False,
-) -> list[dict[str, Any]]:
-    """Return a line for each class and number of shots: mean image and pixel AUROC over draws, and their spread.
+) -> list[FewShot]:
+    """Return for each class and number of shots the mean image and pixel AUROC over draws, and their spread.
 
     Raises DataError for a class without defective and good test images, or with too few good ones to draw from.
     """
@@ -75,51 +96,47 @@ def few_shot(
     total = len(sets) * len(shots) * draws
     with tqdm(total=total, desc="draws", unit="draw", disable=not progress, leave=False, file=sys.stderr) as bar:
         for images in sets:
-            bad = np.array([item.label != GOOD for item in images.test])
-            if not bad.any() or bad.all():
-                raise DataError(f"`{images.source}` needs defective images and good ones in `test`.")
-            if len(images.train) < max(shots):
-                raise DataError(
-                    f"`{images.source}` holds {len(images.train)} good images; {max(shots)} are to be drawn."
-                )
+            _check(images, max(shots))
             for count in shots:
                 figures = list[tuple[float, float]]()
                 for draw in range(draws):
-                    order = np.random.default_rng(draw).permutation(len(images.train))[:count]
-                    inspector = Inspector(replace(settings or ImageSettings(), seed=draw), backbone=backbone)
-                    inspector.fit([images.train[at].path for at in order])
-                    maps = list(inspector.maps([item.path for item in images.test]))
-                    scores = np.array([image_score(one) for one in maps])
-                    image = image_figures(scores, bad, np.inf)["image_auroc"]
-                    pixel = pixel_figures(images.test, maps)["pixel_auroc"]
-                    figures.append((np.nan if image is None else image, np.nan if pixel is None else pixel))
+                    figures.append(_drawn(images, count, draw, settings or ImageSettings(), backbone))
                     bar.update()
-                image_, pixel_ = np.array(figures).T
-                made.append(
-                    {
-                        "class": images.category,
-                        "shots": count,
-                        "image_auroc": float(image_.mean()),
-                        "spread": float(image_.std()),
-                        "pixel_auroc": None if np.isnan(pixel_).any() else float(pixel_.mean()),
-                    }
-                )
+                image, pixel = np.array(figures).T
+                known = None if np.isnan(pixel).any() else float(pixel.mean())
+                made.append(FewShot(images.category, count, float(image.mean()), float(image.std()), known))
     return made
 
 
-def macro(lines: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+def _check(images: ImageSet, most: int) -> None:
+    bad = {item.label != GOOD for item in images.test}
+    if len(bad) < 2:
+        raise DataError(f"`{images.source}` needs defective images and good ones in `test`.")
+    if len(images.train) < most:
+        raise DataError(f"`{images.source}` holds {len(images.train)} good images; {most} are to be drawn.")
+
+
+def _drawn(
+    images: ImageSet, count: int, draw: int, settings: ImageSettings, backbone: Backbone | None
+) -> tuple[float, float]:
+    """Return image and pixel AUROC of a fit on `count` good images that are drawn."""
+    order = np.random.default_rng(draw).permutation(len(images.train))[:count]
+    inspector = Inspector(replace(settings, seed=draw), backbone=backbone)
+    inspector.fit([images.train[at].path for at in order])
+    maps = list(inspector.maps([item.path for item in images.test]))
+    scores = np.array([image_score(one) for one in maps])
+    image = image_figures(scores, np.array([item.label != GOOD for item in images.test]), np.inf)["image_auroc"]
+    pixel = pixel_figures(images.test, maps)["pixel_auroc"]
+    return np.nan if image is None else image, np.nan if pixel is None else pixel
+
+
+def macro(lines: Sequence[FewShot]) -> list[FewShot]:
     """Return for each number of shots the mean over classes."""
     made = []
-    for count in dict.fromkeys(line["shots"] for line in lines):
-        of = [line for line in lines if line["shots"] == count]
-        pixels = [line["pixel_auroc"] for line in of]
-        made.append(
-            {
-                "class": "mean",
-                "shots": count,
-                "image_auroc": float(np.mean([line["image_auroc"] for line in of])),
-                "spread": float(np.std([line["image_auroc"] for line in of])),
-                "pixel_auroc": None if None in pixels else float(np.mean(pixels)),
-            }
-        )
+    for count in dict.fromkeys(line.shots for line in lines):
+        of = [line for line in lines if line.shots == count]
+        pixels = [line.pixel_auroc for line in of if line.pixel_auroc is not None]
+        areas = [line.image_auroc for line in of]
+        pixel = float(np.mean(pixels)) if len(pixels) == len(of) else None
+        made.append(FewShot("mean", count, float(np.mean(areas)), float(np.std(areas)), pixel))
     return made

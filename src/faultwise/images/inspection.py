@@ -1,72 +1,73 @@
-"""What is said of one image: a score against its limit, regions, and the words for them."""
+"""The result for one image: a score against its threshold, regions, and the sentences about them."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
+from faultwise.contracts.diagnosis import Sentence
 from faultwise.images.detection.regions import Region
-from faultwise.verdicts.thresholds import GoodLimit
+from faultwise.verdicts.thresholds import Threshold
 
 __all__ = ["Inspection"]
 
-_SAID = 3  # regions put into words
+_IN_WORDS = 3  # regions put into words
 
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """What is said of one image: `score` against `limit`, the `regions` above theirs, and the map (height, width).
+    """The result for one image: `score` against `threshold`, and the `regions` above theirs, the strongest first.
 
-    `as_odd` is the share of good images set aside that scored as high or higher, None where none were set aside. The
-    image itself is kept as `pixels` (height, width, 3; uint8), for the report.
+    `p_value` is the share of held-out good images that scored as high or higher, None where none were held out.
+    `scores` is the anomaly map (rows, columns; float32 or uint8) that regions were found on, before it is stretched to
+    the image; `read` gives the image's pixels (height, width, 3; uint8) anew.
     """
 
     name: str
     score: float
-    limit: GoodLimit
+    threshold: Threshold
     defective: bool
-    as_odd: float | None
+    p_value: float | None
     regions: tuple[Region, ...]
-    heat: np.ndarray
-    region_limit: float
-    pixels: np.ndarray
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return everything but map and pixels, ready for JSON."""
-        return {
-            "image": self.name,
-            "defective": self.defective,
-            "score": self.score,
-            "limit": self.limit.value,
-            "as_odd": self.as_odd,
-            "kind": self.kind,
-            "regions": [asdict(region) for region in self.regions],
-            "words": self.words,
-        }
+    region_threshold: float
+    scores: np.ndarray
+    read: Callable[[], np.ndarray]
 
     @property
-    def kind(self) -> str | None:
-        """The kind of the strongest region, None where there is none or kinds were not learnt."""
-        return self.regions[0].kind if self.regions else None
+    def label(self) -> str:
+        """The verdict in one word."""
+        return "defective" if self.defective else "good"
+
+    @property
+    def defect(self) -> str | None:
+        """The type of the strongest region's defect, None where there is no region or types were not learnt."""
+        return self.regions[0].defect if self.regions else None
+
+    @property
+    def sentences(self) -> tuple[Sentence, ...]:
+        """The verdict in a sentence, and one for each of the three strongest regions, bound to their ids R1, R2, ..."""
+        share = (
+            "" if self.p_value is None else f"; {self.p_value:.0%} of the held-out good images score as high or higher"
+        )
+        head = "Defective" if self.defective else "No defect found"
+        verdict = f"{head}: {self.name}, score {self.score:.3f}, threshold {self.threshold.value:.3f}{share}."
+        shown = enumerate(self.regions[:_IN_WORDS], 1)
+        return Sentence(verdict), *(Sentence(self._about(region), (f"R{number}",)) for number, region in shown)
 
     @property
     def words(self) -> str:
-        """The verdict in a sentence, and one for each of the three strongest regions."""
-        share = "" if self.as_odd is None else f"; {self.as_odd:.0%} of the good images set aside are as odd"
-        head = "Defective" if self.defective else "No defect found"
-        made = [f"{head}: {self.name}, score {self.score:.3f}, limit {self.limit.value:.3f}{share}."]
-        for region in self.regions[:_SAID]:
-            tone = f"{abs(region.contrast):.0f} grey levels {'darker' if region.contrast < 0 else 'brighter'}"
-            than = f"{tone} than around" if abs(region.contrast) >= 1 else "as bright as around"
-            left, top, right, bottom = region.box
-            made.append(
-                f"At the {region.place}, {right - left} x {bottom - top} pixels from ({left}, {top}), {than}, "
-                + (
-                    f"its kind is {region.kind} ({region.sure:.0%})."
-                    if region.kind
-                    else f"{region.score / self.region_limit:.1f} times the limit of regions."
-                )
-            )
-        return " ".join(made)
+        """All sentences as one text."""
+        return " ".join(one.text for one in self.sentences)
+
+    def _about(self, region: Region) -> str:
+        tone = f"{abs(region.contrast):.0f} grey levels {'darker' if region.contrast < 0 else 'brighter'}"
+        than = f"{tone} than around" if abs(region.contrast) >= 1 else "as bright as around"
+        left, top, right, bottom = region.box
+        size = f"{right - left} x {bottom - top} pixels from ({left}, {top})"
+        if region.defect is None:
+            last = f"{region.score / self.region_threshold:.1f} times the threshold of regions"
+        else:
+            last = f"its defect type is {region.defect} ({region.probability:.0%})"
+        return f"At the {region.place}, {size}, {than}, {last}."

@@ -1,68 +1,81 @@
-"""The settings of a fit on images: one dataclass gives defaults, flags, YAML and the manifest."""
+"""The settings of a fit on images, and how a folder of images is read: defaults, flags, YAML, manifest."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
 
-from faultwise.contracts.errors import UserError
-from faultwise.contracts.settings import flag
-from faultwise.language.settings import DEVICES
+from faultwise.contracts.language import DEVICES
+from faultwise.contracts.settings import nested, option, refuse_problems
 
-__all__ = ["ImageSettings"]
+__all__ = ["ImageQuery", "ImageReading", "ImageSettings", "TalkSettings"]
 
-AUGMENTS = ("auto", "none", "mirrored", "flipped", "turned")
-RESIZINGS = ("auto", "square", "aspect", "tiles")
+
+@dataclass(frozen=True, slots=True)
+class TalkSettings:
+    """How the language model learns to answer questions about images."""
+
+    model: str = option("smollm2-135m-instruct", "registered name, hub id, folder or .gguf file", "NAME")
+    minutes: float = option(3.0, "training budget in minutes", "M", above=0, below=math.inf)
+    steps: int | None = option(None, "training steps instead of minutes: exactly repeatable", "N", low=1)
+    device: str = option("auto", "where it runs", "DEVICE", choices=DEVICES)
+
+    def __post_init__(self) -> None:
+        refuse_problems(self)
 
 
 @dataclass(frozen=True, slots=True)
 class ImageSettings:
-    """Everything a fit on images can be told beside the images."""
+    """The settings of a fit on images. Raises UserError that names all values out of range."""
 
-    backbone: str = flag("efficientnet-lite0", "image backbone: registered name, hub id or folder", "NAME")
-    resizing: str = flag(
-        "auto", f"how images are resized: {', '.join(RESIZINGS)}; auto compares them on the good images", "WAY"
+    backbone: str = option("efficientnet-lite0", "image backbone: registered name, hub id or folder", "NAME", flag=True)
+    zero_shot: str | None = option(
+        None, "no good images: compare with texts about this part (needs a CLIP backbone)", "PART", flag=True
     )
-    side: int = flag(256, "images get as many pixels as a square of this side", "N")
-    augment: str = flag(
-        "auto", f"views of 16 good images or fewer: {', '.join(AUGMENTS)}; auto takes what does not look odd", "RECIPE"
+    resizing: str = option(
+        "auto",
+        "how images are resized; auto compares the methods on the good images",
+        "METHOD",
+        choices=("auto", "square", "aspect", "tiles"),
     )
-    bank: int = flag(32_000, "patches of good images that are remembered at most", "N")
-    simulated: int = flag(120, "simulated defects of each kind that the decoder learns from; 0: no decoder", "N")
-    held_out: float = flag(0.2, "share of good images (20 or more) set aside for the limits", "SHARE")
-    false_alarm_rate: float = flag(0.05, "share of good images that may be called defective", "RATE")
-    seed: int = flag(0, "seed of everything random", "N")
-    talk: bool = flag(False, "teach the language model to speak of images, for `chat`")
-    model: str = flag("smollm2-135m-instruct", "language model: registered name, hub id, folder or .gguf file", "NAME")
-    lm_minutes: float = flag(3.0, "training budget of the language model in minutes", "M")
-    lm_steps: int | None = flag(None, "training steps instead of minutes: exactly repeatable", "N")
-    lm_device: str = flag("auto", f"where the language model runs: {', '.join(DEVICES)}", "WHERE")
+    side: int = option(256, "images get as many pixels as a square of this side", "N", low=64, high=1024)
+    augment: str = option(
+        "auto",
+        "views of 16 good images or fewer; auto takes those that score as normal",
+        "RECIPE",
+        choices=("auto", "none", "mirrored", "flipped", "turned"),
+    )
+    bank: int = option(32_000, "patches of good images that are remembered at most", "N", low=100)
+    simulated: int = option(
+        120, "simulated defects of each type that the decoder learns from; 0: no decoder", "N", low=0
+    )
+    held_out: float = option(
+        0.2, "share of good images (20 or more) held out for the thresholds", "SHARE", low=0.05, high=0.8
+    )
+    false_alarm_rate: float = option(
+        0.05, "share of good images that may be flagged as defective", "RATE", low=0.0001, high=0.5, flag=True
+    )
+    seed: int = option(0, "seed of everything random", "N", low=0, flag=True)
+    talk: bool = option(False, "teach the language model to answer questions about images, for `chat`", flag=True)
+    language: TalkSettings = nested(TalkSettings)
 
     def __post_init__(self) -> None:
-        errors = []
-        if not 64 <= self.side <= 1024:
-            errors.append(f"side is {self.side}, expected 64 to 1024")
-        if self.resizing not in RESIZINGS:
-            errors.append(f"resizing is `{self.resizing}`, expected one of {', '.join(RESIZINGS)}")
-        if self.augment not in AUGMENTS:
-            errors.append(f"augment is `{self.augment}`, expected one of {', '.join(AUGMENTS)}")
-        if self.bank < 100:
-            errors.append(f"bank is {self.bank}, expected 100 or more")
-        if not 0 < self.lm_minutes < math.inf:
-            errors.append(f"lm_minutes is {self.lm_minutes:g}, expected more than 0")
-        if self.lm_steps is not None and self.lm_steps < 1:
-            errors.append(f"lm_steps is {self.lm_steps}, expected 1 or more")
-        if self.lm_device not in DEVICES:
-            errors.append(f"lm_device is `{self.lm_device}`, expected one of {', '.join(DEVICES)}")
-        if self.talk and not self.simulated:
-            errors.append("talk (--talk) is learnt on simulated defects, and simulated (--simulated) is 0")
-        if self.simulated < 0:
-            errors.append(f"simulated is {self.simulated}, expected 0 or more")
-        if not 0.05 <= self.held_out <= 0.8:
-            errors.append(f"held_out is {self.held_out:g}, expected 0.05 to 0.8")
-        if not 0.0001 <= self.false_alarm_rate <= 0.5:
-            errors.append(f"false_alarm_rate is {self.false_alarm_rate:g}, expected 0.0001 to 0.5")
-        if self.seed < 0:
-            errors.append(f"seed is {self.seed}, expected 0 or more")
-        if errors:
-            raise UserError("Settings: " + "; ".join(errors) + ".")
+        speechless = self.talk and not self.simulated
+        nameless = self.zero_shot is not None and not self.zero_shot.strip()
+        refuse_problems(
+            self,
+            "talk (--talk) is learnt on simulated defects, and simulated is 0" if speechless else "",
+            "zero_shot takes the part's name, such as `metal nut`: it is empty" if nameless else "",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ImageReading:
+    """Which images of a folder are meant."""
+
+    category: str | None = option(None, "which of several categories in the MVTec layout", "NAME", flag=True)
+
+
+@dataclass(frozen=True, slots=True)
+class ImageQuery:
+    """Options of a diagnosis of images: none yet."""

@@ -1,4 +1,4 @@
-"""A model of the hub that knows images and texts (CLIP, SigLIP): how much a picture looks like a damaged part.
+"""A model of the hub that knows images and texts (CLIP, SigLIP): the likelihood that a picture shows a damaged part.
 
 The texts are the ensemble that WinCLIP (Jeong et al. 2023) and AnomalyGPT use: states of a flawless and of a damaged
 part in two templates, averaged on each side. No good image is needed, and none is learnt from.
@@ -6,13 +6,17 @@ part in two templates, averaged on each side. No good image is needed, and none 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from faultwise.contracts.errors import UserError
 from faultwise.hub import resolve
 from faultwise.images.detection.backbones import EMBEDDED, normalisation
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from transformers import PreTrainedTokenizerBase
 
 __all__ = ["TextJudge", "load_text_judge"]
 
@@ -34,9 +38,16 @@ _SAME = 1 - 1e-6  # cosine of the two sides
 
 class TextJudge:
     """A model with its tokenizer; `levels` are mean and standard deviation of its channels, `part` is what the pictures
-    show."""
+    show.
+    """
 
-    def __init__(self, model: Any, tokenizer: Any, levels: tuple[list[float], list[float]], part: str) -> None:
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: PreTrainedTokenizerBase,
+        levels: tuple[list[float], list[float]],
+        part: str,
+    ) -> None:
         import torch
 
         self.model, self.size = model, int(model.config.vision_config.image_size)
@@ -46,18 +57,18 @@ class TextJudge:
             self.scale = float(model.logit_scale.exp())
         if float(self.sides[0] @ self.sides[1]) > _SAME:
             raise UserError(
-                "The model hears no difference between texts about flawless and damaged parts: check that its folder "
+                "The model makes no difference between texts about flawless and damaged parts: check that its folder "
                 "holds the tokenizer's files."
             )
 
-    def _side(self, tokenizer: Any, states: tuple[str, ...], part: str) -> Any:
+    def _side(self, tokenizer: PreTrainedTokenizerBase, states: tuple[str, ...], part: str) -> Tensor:
         from torch.nn import functional
 
         texts = [template.format(state.format(part)) for state in states for template in TEMPLATES]
         longest = self.model.config.text_config.max_position_embeddings
-        asked = tokenizer(texts, padding="max_length", truncation=True, max_length=longest, return_tensors="pt")
-        asked = {name: asked[name] for name in ("input_ids", "attention_mask") if name in asked}
-        vectors = self.model.get_text_features(**asked).pooler_output
+        ids = tokenizer(texts, padding="max_length", truncation=True, max_length=longest, return_tensors="pt")
+        known = {name: ids[name] for name in ("input_ids", "attention_mask") if name in ids}
+        vectors = self.model.get_text_features(**known).pooler_output
         return functional.normalize(functional.normalize(vectors, dim=1).mean(dim=0), dim=0)
 
     def damaged(self, pictures: list[np.ndarray]) -> np.ndarray:
@@ -77,7 +88,7 @@ class TextJudge:
 
 
 def load_text_judge(name: str, part: str) -> TextJudge:
-    """Return the model of a folder or hub id, asked about a `part`. Raises UserError for a model without texts."""
+    """Return the model of a folder or hub id with texts about a `part`. Raises UserError for a model without texts."""
     from transformers import AutoConfig, AutoModel, AutoTokenizer
 
     folder = resolve(name)

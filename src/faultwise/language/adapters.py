@@ -1,19 +1,19 @@
-"""All forms of fine-tuning behind one door: what is trained, how fast, and how it is kept.
+"""All fine-tuning methods behind one interface: what is trained, how fast, and how it is kept.
 
-| form | what is trained | rate | kept as |
+| method | what is trained | rate | kept as |
 |---|---|---|---|
-| `context` | nothing: examples in the prompt are the caller's | | `form.json` |
+| `context` | nothing: the caller puts examples into the prompt | | `method.json` |
 | `prompt` | vectors before the prompt (Lester et al. 2021) | 50 | PEFT's prompt tuning |
-| `lora` | low-rank additions to the linear modules (Hu et al. 2022) | 1, B `plus` | PEFT's LoRA |
-| `qlora` | the same on a base in four bits (Dettmers et al. 2023) | 1, B `plus` | PEFT's LoRA |
-| `adapter` | bottlenecks after attention and MLP (Houlsby et al. 2019) | 1, `up` `plus` | `trained.safetensors` |
+| `lora` | low-rank additions to the linear modules (Hu et al. 2022) | 1, B `lr_ratio` | PEFT's LoRA |
+| `qlora` | the same on a base in four bits (Dettmers et al. 2023) | 1, B `lr_ratio` | PEFT's LoRA |
+| `adapter` | bottlenecks after attention and MLP (Houlsby et al. 2019) | 1, `up` `lr_ratio` | `trained.safetensors` |
 | `partial` | the upper layers and the last norm | 1/20 | `trained.safetensors` |
 | `full` | everything, embeddings too, once where they are tied | 1/20 | `trained.safetensors` |
 
-The rate is a factor on the learning rate, which is LoRA's. All forms work when the inner decoder is called directly.
-Memory beside the model: 16 bytes a trained parameter (float32 copy, gradient, two moments; 12 where the model is
-float32), so `full` takes 2.2 GB for 135 million and 112 GB for 7 billion parameters.
-This module trains nothing and knows no prompts; see `tuning`. How forms are kept is in `form_files`.
+The rate is a factor on the learning rate, which is LoRA's. All methods work when the inner decoder is called directly.
+Memory beside the model: 16 bytes a trained parameter (float32 master weight, gradient, two moments; 12 where the model
+is float32), so `full` takes 2.2 GB for 135 million and 112 GB for 7 billion parameters.
+This module trains nothing and knows no prompts; see `tuning`. The files are those of `adapter_files`.
 """
 
 from __future__ import annotations
@@ -22,16 +22,21 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, TypedDict, cast
 
 from faultwise.contracts.errors import RunFolderError, UserError, closest
-from faultwise.language import adapter_files as form_files
-from faultwise.language import anatomy, bottleneck, nf4
-from faultwise.language.float32_weights import Masters
+from faultwise.contracts.language import METHODS
+from faultwise.language import adapter_files, anatomy, bottleneck, nf4
+from faultwise.language.float32_weights import Float32Weights
 
-__all__ = ["FORMS", "FormConfig", "Tuned", "attach"]
+if TYPE_CHECKING:
+    import torch
+    from peft import PeftModel
+    from torch import nn
+    from transformers import PreTrainedModel
 
-FORMS = ("context", "prompt", "lora", "qlora", "adapter", "partial", "full")
+__all__ = ["MethodConfig", "ParameterGroup", "TunedModel", "attach"]
+
 _PEFT_LORA = ("lora", "qlora")
 # Of the learning rate. Pretrained weights bear small steps only; vectors before the prompt need large ones to matter.
 _FACTORS = {"prompt": 50.0, "partial": 0.05, "full": 0.05}
@@ -40,195 +45,235 @@ _ZERO_AT_FIRST = ("lora_B", "bottleneck.up")
 _COMMON_WORDS = 5000
 
 
+class ParameterGroup(TypedDict):
+    """Parameters of an optimiser with their learning rate; `full_lr` is the rate that a schedule starts from."""
+
+    params: list[nn.Parameter]
+    lr: float
+    full_lr: float
+
+
 @dataclass(frozen=True, slots=True)
-class FormConfig:
-    """A form of fine-tuning. Raises UserError, naming everything that is wrong with it.
+class MethodConfig:
+    """A fine-tuning method. Raises UserError, naming everything that is wrong with it.
 
     `upper_layers` is the share of the layers, from the top, that `lora`, `qlora`, `adapter` and `partial` touch;
-    `virtual_tokens` belongs to `prompt`, `width` to `adapter`; `r`, `alpha` to LoRA, `dropout` to LoRA and `adapter`;
-    `plus` is how much faster the half that starts at zero learns (LoRA+).
+    `virtual_tokens` belongs to `prompt`, `width` to `adapter`; `rank`, `alpha` to LoRA, `dropout` to LoRA and
+    `adapter`; `lr_ratio` is how many times faster the half that starts at zero learns (LoRA+).
     """
 
-    form: str = "lora"
-    r: int = 16
+    method: str = "lora"
+    rank: int = 16
     alpha: int = 32
     dropout: float = 0.0
     upper_layers: float = 1.0
     virtual_tokens: int = 16
     width: int = 32
-    plus: float = 8.0
+    lr_ratio: float = 8.0
 
     def __post_init__(self) -> None:
         wrong = []
-        if self.form not in FORMS:
-            near = closest(self.form, FORMS)
+        if self.method not in METHODS:
+            near = closest(self.method, METHODS)
             meant = f" Did you mean `{near}`?" if near else ""
-            wrong.append(f"There is no form `{self.form}` of tuning: choose one of {', '.join(FORMS)}.{meant}")
-        for name in ("r", "alpha", "virtual_tokens", "width"):
+            wrong.append(f"There is no fine-tuning method `{self.method}`: choose one of {', '.join(METHODS)}.{meant}")
+        for name in ("rank", "alpha", "virtual_tokens", "width"):
             if getattr(self, name) < 1:
                 wrong.append(f"`{name}` is {getattr(self, name)}: give 1 or more.")
         if not 0 <= self.dropout < 1:
             wrong.append(f"`dropout` is {self.dropout:g}: give a share from 0 to below 1.")
         if not 0 < self.upper_layers <= 1:
             wrong.append(f"`upper_layers` is {self.upper_layers:g}: give a share of the layers above 0, at most 1.")
-        if not self.plus > 0:
-            wrong.append(f"`plus` is {self.plus:g}: give a factor above 0.")
+        if not self.lr_ratio > 0:
+            wrong.append(f"`lr_ratio` is {self.lr_ratio:g}: give a factor above 0.")
         if wrong:
             raise UserError(" ".join(wrong))
 
 
-def attach(model: Any, config: FormConfig, words: Sequence[int] | None = None) -> Tuned:
-    """Prepare a causal model of transformers for a form of tuning, in place: the rest of it is frozen.
+def attach(model: PreTrainedModel, config: MethodConfig, words: Sequence[int] | None = None) -> TunedModel:
+    """Prepare a causal model of transformers for a fine-tuning method, in place: the rest of it is frozen.
 
     For `prompt`, `words` are the token ids that the vectors start from (repeated or cut to the number of vectors);
     without them, tokens are drawn from the 5,000 first of the vocabulary, which are the common ones in most. Draws
-    use torch's generator: seed it before. Raises UserError where the model has no part that the form could tune, or
+    use torch's generator: seed it before. Raises UserError where the model has no part that the method could tune, or
     bitsandbytes is missing.
     """
     base = model
     model.requires_grad_(False)
-    trained: dict[str, Any] = {}
-    if config.form == "prompt":
-        trained = {"soft": _first_vectors(base, config.virtual_tokens, words)}
-    elif config.form in _PEFT_LORA:
+    trained: dict[str, nn.Parameter] = {}
+    if config.method == "prompt":
+        trained = {"soft_prompt": _first_vectors(base, config.virtual_tokens, words)}
+    elif config.method in _PEFT_LORA:
         model = _with_lora(base, config)
-    elif config.form == "adapter":
+    elif config.method == "adapter":
         trained = bottleneck.insert(base, config.upper_layers, config.width, config.dropout)
-    elif config.form == "partial":
-        for module in [layer for _, layer in anatomy.upper(base, config.upper_layers)] + anatomy.norms(base):
-            _thaw(module)
-    elif config.form == "full":
-        _thaw(base)
-    return Tuned(model, base, config, trained)
+    elif config.method == "partial":
+        layers = [layer for _, layer in anatomy.upper_layers(base, config.upper_layers)]
+        for module in layers + anatomy.norms(base):
+            _unfreeze(module)
+    elif config.method == "full":
+        _unfreeze(base)
+    return TunedModel(model, base, config, trained)
 
 
-class Tuned:
-    """A model with what is trained of it. `model` runs forward passes; `backbone()` is its inner decoder.
+class TunedModel:
+    """A model with its trained parameters. `model` runs forward passes; `backbone()` is its inner decoder.
 
-    Trained parameters of a model in 16 bits have float32 copies (see `masters`): `parameters`, `groups`, `weights` and
-    `restore` deal with these, and gradients are found there after a backward pass. The decoder and the embeddings take
-    the copies over by themselves when they are next called.
+    Trained parameters of a model in 16 bits have float32 master weights (see `float32_weights`): `parameters`,
+    `groups`, `weights` and `restore` deal with these, and gradients are found there after a backward pass. The decoder
+    and the embeddings take the master weights over by themselves when they are next called.
     """
 
-    def __init__(self, model: Any, base: Any, config: FormConfig, trained: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        base: PreTrainedModel,
+        config: MethodConfig,
+        trained: Mapping[str, nn.Parameter] | None = None,
+    ) -> None:
         self.model = model
         self.config = config
         self.merged = False
         self._base = base
         found = trained or {name: p for name, p in model.named_parameters() if p.requires_grad}
-        self._masters = Masters(found)
-        around = [base.get_input_embeddings(), base.get_output_embeddings()]
-        self._masters.follow(self.backbone(), *(module for module in around if module is not None))
+        self._float32 = Float32Weights(found)
+        around: list[nn.Module | None] = [base.get_input_embeddings(), _output_layer(base)]
+        self._float32.follow(self.backbone(), *(module for module in around if module is not None))
         nf4.keep_trainable(base)
 
-    def backbone(self) -> Any:
+    def backbone(self) -> nn.Module:
         """Return the inner decoder, with whatever was added inside its layers."""
         return anatomy.decoder(self._base)
 
     @property
-    def soft(self) -> Any:
-        """The vectors (n, hidden) to put before `inputs_embeds`, in the model's dtype; None for other forms."""
-        if self.config.form != "prompt":
+    def embeddings(self) -> nn.Embedding:
+        """The module from token ids to embeddings."""
+        return cast("nn.Embedding", self.model.get_input_embeddings())
+
+    @property
+    def output_layer(self) -> nn.Linear:
+        """The module from states to logits over the vocabulary."""
+        return cast("nn.Linear", _output_layer(self.model))
+
+    @property
+    def trained(self) -> dict[str, nn.Parameter]:
+        """What the optimiser moves, by name; empty for `context`."""
+        return self._float32.named
+
+    @property
+    def soft_prompt(self) -> torch.Tensor | None:
+        """The vectors (n, hidden) to put before `inputs_embeds`, in the model's dtype; None for other methods."""
+        if self.config.method != "prompt":
             return None
-        return self._masters.named["soft"].to(self._base.get_input_embeddings().weight.dtype)
+        return self._float32.named["soft_prompt"].to(self.embeddings.weight.dtype)
 
-    def parameters(self) -> list[Any]:
+    def parameters(self) -> list[nn.Parameter]:
         """Return what the optimiser moves; empty for `context`."""
-        return list(self._masters.named.values())
+        return list(self._float32.named.values())
 
-    def groups(self, learning_rate: float) -> list[dict[str, Any]]:
-        """Return groups for an optimiser with `lr`, and `full_lr` for a schedule to start from; empty for `context`.
+    def groups(self, learning_rate: float) -> list[ParameterGroup]:
+        """Return groups of parameters for an optimiser; empty for `context`.
 
-        `learning_rate` is LoRA's; other forms get a multiple of it (see the table above).
+        `learning_rate` is LoRA's; other methods get a multiple of it (see the table above).
         """
-        plain: list[Any] = []
-        faster: list[Any] = []
-        for name, parameter in self._masters.named.items():
+        plain: list[nn.Parameter] = []
+        faster: list[nn.Parameter] = []
+        for name, parameter in self._float32.named.items():
             (faster if any(part in name for part in _ZERO_AT_FIRST) else plain).append(parameter)
-        rate = learning_rate * _FACTORS.get(self.config.form, 1.0)
-        pairs = ((plain, rate), (faster, rate * self.config.plus))
-        return [{"params": parameters, "lr": lr, "full_lr": lr} for parameters, lr in pairs if parameters]
+        rate = learning_rate * _FACTORS.get(self.config.method, 1.0)
+        pairs = ((plain, rate), (faster, rate * self.config.lr_ratio))
+        return [ParameterGroup(params=parameters, lr=lr, full_lr=lr) for parameters, lr in pairs if parameters]
 
-    def weights(self) -> dict[str, Any]:
+    def weights(self) -> dict[str, torch.Tensor]:
         """Return copies of the trained parameters by name."""
-        return {name: p.detach().clone() for name, p in self._masters.named.items()}
+        return {name: p.detach().clone() for name, p in self._float32.named.items()}
 
-    def restore(self, weights: Mapping[str, Any]) -> None:
+    def restore(self, weights: Mapping[str, torch.Tensor]) -> None:
         """Set the trained parameters to what `weights` returned. Raises ValueError after `merge`."""
         import torch
 
         if self.merged:
-            raise ValueError("merged for inference: the base already holds what was trained")
+            raise ValueError("merged for inference: the base already holds the trained parameters")
         with torch.no_grad():
-            for name, parameter in self._masters.named.items():
+            for name, parameter in self._float32.named.items():
                 parameter.copy_(weights[name])
-        self._masters.push()
+        self._float32.push()
 
     def merge(self) -> None:
-        """End training and make inference as fast as the form allows; once is enough.
+        """End training and make inference as fast as the method allows; once is enough.
 
         LoRA is added to the base's weights, rounded to their dtype. Four bits are too coarse for that, bottlenecks have
-        a GELU between, and the other forms have nothing to add: these only drop their float32 copies.
+        a GELU between, and the other methods have nothing to add: these only drop their master weights.
         """
         if self.merged:
             return
-        self._masters.release()
-        if self.config.form == "lora":
-            self.model.merge_adapter()
+        self._float32.release()
+        if self.config.method == "lora":
+            cast("PeftModel", self.model).merge_adapter()
         self.merged = True
 
     def save(self, folder: Path, base: str | None = None) -> None:
-        """Write what was trained and `form.json`. `base` is the name of the base model to note for PEFT's readers.
+        """Write the trained parameters and `method.json`. `base` is the base model's name for PEFT's readers.
 
         The layout is PEFT's for `lora`, `qlora` and `prompt` (the quantised base is not written: it is made anew).
         """
         folder.mkdir(parents=True, exist_ok=True)
-        self._masters.push()
-        if self.config.form in _PEFT_LORA:
-            form_files.write_lora(folder, self.model, base)
-        elif self.config.form == "prompt":
-            form_files.write_prompt(folder, self._masters.named["soft"], self._base, base)
-        elif self.config.form != "context":
+        self._float32.push()
+        if self.config.method in _PEFT_LORA:
+            adapter_files.write_lora(folder, cast("PeftModel", self.model), base)
+        elif self.config.method == "prompt":
+            adapter_files.write_prompt(folder, self._float32.named["soft_prompt"], self._base, base)
+        elif self.config.method != "context":
             own = dict(self._base.named_parameters())
-            form_files.write_trained(folder, {name: own[name] for name in self._masters.named})
-        form_files.write_form(folder, self.config)
+            adapter_files.write_trained(folder, {name: own[name] for name in self._float32.named})
+        adapter_files.write_config(folder, self.config)
 
     @classmethod
-    def load(cls, model: Any, folder: Path) -> Tuned:
-        """Attach what `save`, or PEFT (LoRA, prompt tuning), wrote to a freshly loaded base model, ready to go on.
+    def load(cls, model: PreTrainedModel, folder: Path) -> TunedModel:
+        """Attach the files of `save`, or of PEFT (LoRA, prompt tuning), to a freshly loaded base model; it can be tuned
+        further.
 
         Raises RunFolderError for a folder that is incomplete, was edited, or belongs to another model.
         """
         import torch
 
-        config = FormConfig(**form_files.read_form(folder, FormConfig))
-        if config.form in _PEFT_LORA:
+        config = adapter_files.read_config(folder, MethodConfig)
+        if config.method in _PEFT_LORA:
             model.requires_grad_(False)
-            if config.form == "qlora":
+            if config.method == "qlora":
                 nf4.quantise(model)
-            return cls(form_files.read_lora(folder, model), model, config)
+            return cls(cast("PreTrainedModel", adapter_files.read_lora(folder, model)), model, config)
         tuned = attach(model, config)
-        if config.form == "context":
+        if config.method == "context":
             return tuned
-        read = form_files.read_prompt(folder) if config.form == "prompt" else form_files.read_trained(folder)
-        own = tuned._masters.named
-        other = sorted({name for name, p in own.items() if name not in read or read[name].shape != p.shape})
-        if other or read.keys() - own.keys():
-            name = other[0] if other else sorted(read.keys() - own.keys())[0]
+        read = (adapter_files.read_prompt if config.method == "prompt" else adapter_files.read_trained)(folder)
+        misfit = _misfit(tuned._float32.named, read)
+        if misfit is not None:
             raise RunFolderError(
-                f"The weights in {folder} do not fit {type(model).__name__} (`{name}`): load them onto the base model "
-                "that they were trained on."
+                f"The weights in {folder} do not fit {type(model).__name__} (`{misfit}`): load them onto the base "
+                "model that they were trained on."
             )
         with torch.no_grad():
             tuned.restore(read)
         return tuned
 
 
-def _first_vectors(model: Any, count: int, words: Sequence[int] | None) -> Any:
+def _output_layer(model: PreTrainedModel) -> nn.Module | None:
+    found: nn.Module | None = model.get_output_embeddings()  # type: ignore[no-untyped-call]
+    return found
+
+
+def _misfit(own: Mapping[str, torch.Tensor], read: Mapping[str, torch.Tensor]) -> str | None:
+    """Return the first name that is missing, too much, or of another shape in what was read; None where all fit."""
+    other = sorted({name for name, p in own.items() if name not in read or read[name].shape != p.shape})
+    return next(iter(other or sorted(read.keys() - own.keys())), None)
+
+
+def _first_vectors(model: PreTrainedModel, count: int, words: Sequence[int] | None) -> nn.Parameter:
     """Return embeddings of words as a float32 parameter (count, hidden)."""
     import torch
 
-    embed = model.get_input_embeddings()
+    embed = cast("nn.Embedding", model.get_input_embeddings())
     if words is None:
         common = min(_COMMON_WORDS, embed.num_embeddings)
         words = torch.randperm(common)[:count].tolist()
@@ -239,15 +284,15 @@ def _first_vectors(model: Any, count: int, words: Sequence[int] | None) -> Any:
         return torch.nn.Parameter(embed(ids).float().clone())
 
 
-def _with_lora(model: Any, config: FormConfig) -> Any:
-    if config.form == "qlora":
+def _with_lora(model: PreTrainedModel, config: MethodConfig) -> PreTrainedModel:
+    if config.method == "qlora":
         nf4.quantise(model)
-    names = anatomy.linears(model, config.upper_layers)
+    names = anatomy.linear_names(model, config.upper_layers)
     nf4.import_quietly()
     from peft import LoraConfig, get_peft_model
 
     lora = LoraConfig(
-        r=config.r,
+        r=config.rank,
         lora_alpha=config.alpha,
         lora_dropout=config.dropout,
         target_modules=names,
@@ -258,10 +303,10 @@ def _with_lora(model: Any, config: FormConfig) -> Any:
     with warnings.catch_warnings():
         # peft asks transformers by an attribute name that transformers has begun to rename.
         warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*", category=FutureWarning)
-        return get_peft_model(model, lora, autocast_adapter_dtype=False)
+        return cast("PreTrainedModel", get_peft_model(model, lora, autocast_adapter_dtype=False))
 
 
-def _thaw(module: Any) -> None:
+def _unfreeze(module: nn.Module) -> None:
     for parameter in module.parameters():
         if parameter.is_floating_point():
             parameter.requires_grad_(True)

@@ -11,18 +11,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 from faultwise.contracts.errors import UserError
 
-__all__ = ["LabelTree", "Step"]
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+__all__ = ["LabelTree", "Step", "Tokens"]
 
 Tokens = tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One real choice on the way to a label: after `prefix`, take `token` out of `choices`."""
+    """One real choice on the path to a label: after `prefix`, take `token` out of `choices`."""
 
     prefix: Tokens
     token: int
@@ -32,7 +35,7 @@ class Step:
 class LabelTree:
     """The tree of the labels' tokens.
 
-    `branches` maps each prefix after which there is a choice to the tokens to choose from; `paths` gives for
+    `branches` maps each prefix after which there is a choice to the tokens to choose from; `paths` has for
     each label, in the given order, its choices; `root` is what all labels begin with; `depth` is the most tokens a
     model is shown of a label. `end` is the end mark, or the several tokens with which a template closes an answer.
     What all labels begin with ("Y = ") is no choice: it is shown to the model, and costs no probability.
@@ -51,12 +54,9 @@ class LabelTree:
             raise UserError("A label is empty: give every fault a name.")
         if len(set(labels)) < len(labels):
             raise UserError("Two labels are written with the same tokens: rename one of them.")
-        known = set(labels)
-        begins = {label for label in known if any(o[: len(label)] == label for o in known - {label})}
-        close = (end,) if isinstance(end, int) else tuple(end)
-        full = [(*label, *close) if label in begins else tuple(label) for label in labels]
+        closed = _closed(labels, (end,) if isinstance(end, int) else tuple(end))
         after: dict[Tokens, set[int]] = {}
-        for label in full:
+        for label in closed:
             for depth, token in enumerate(label):
                 after.setdefault(label[:depth], set()).add(token)
         self.branches: dict[Tokens, Tokens] = {
@@ -68,15 +68,22 @@ class LabelTree:
                 for depth, token in enumerate(label)
                 if label[:depth] in self.branches
             ]
-            for label in full
+            for label in closed
         ]
         self.root: Tokens = min(self.branches, key=len)
         self.depth = max(map(len, self.branches))
 
     @classmethod
-    def of(cls, labels: Sequence[str], tokenizer: Any) -> LabelTree:
+    def of(cls, labels: Sequence[str], tokenizer: PreTrainedTokenizerBase) -> LabelTree:
         """Build the tree with a tokenizer; special tokens written inside a label are plain text."""
         tokens = [
             tuple(tokenizer(label, add_special_tokens=False, split_special_tokens=True).input_ids) for label in labels
         ]
         return cls(tokens, end=int(tokenizer.eos_token_id))
+
+
+def _closed(labels: Sequence[Tokens], close: Tokens) -> list[Tokens]:
+    """Return the labels, with the end mark behind those that are the beginning of another one."""
+    known = set(labels)
+    begins = {label for label in known if any(o[: len(label)] == label for o in known - {label})}
+    return [(*label, *close) if label in begins else tuple(label) for label in labels]

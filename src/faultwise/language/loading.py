@@ -15,10 +15,14 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from faultwise import hub
 from faultwise.contracts.errors import HubError, UserError
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 __all__ = ["LanguageModel", "device_named", "fast_dtype", "load"]
 
@@ -27,22 +31,22 @@ _PIECE = 1 << 20
 
 @dataclass
 class LanguageModel:
-    """A loaded model with its tokenizer; `source` is the name it was asked for by, `mark` tells one version of its
-    files from another.
+    """A loaded model with its tokenizer; `source` is the name it was requested by, `fingerprint` differs between
+    versions of its files.
     """
 
-    model: Any
-    tokenizer: Any
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
     source: str
-    mark: str = ""
+    fingerprint: str = ""
 
     @property
-    def device(self) -> Any:
+    def device(self) -> torch.device:
         """Where the model's weights are."""
         return next(self.model.parameters()).device
 
 
-def device_named(name: str) -> Any:
+def device_named(name: str) -> torch.device:
     """Return the torch device for "auto" (a GPU if there is one), "cpu" or "cuda". Raises UserError without a GPU."""
     import torch
 
@@ -50,13 +54,14 @@ def device_named(name: str) -> Any:
     if name == "cuda" and not there:
         kind = "is a CPU build" if torch.version.cuda is None and torch.version.hip is None else "finds no GPU"
         raise UserError(
-            f"A GPU was asked for (--lm-device cuda), and PyTorch {torch.__version__} {kind} here: take --lm-device "
-            "auto or cpu, or install PyTorch for your GPU (https://pytorch.org/get-started/locally/)."
+            f"A GPU was requested (--set language.device=cuda), and PyTorch {torch.__version__} {kind} here: take "
+            "--set language.device=auto or cpu, or install PyTorch for your GPU "
+            "(https://pytorch.org/get-started/locally/)."
         )
     return torch.device("cuda" if there and name != "cpu" else "cpu")
 
 
-def fast_dtype(device: str = "auto") -> Any:
+def fast_dtype(device: str = "auto") -> torch.dtype:
     """Return the fastest dtype here that trains well: bfloat16 where the hardware has it, else float32.
 
     On a CPU without bfloat16 instructions bfloat16 is emulated and about eight times *slower* than float32.
@@ -72,7 +77,7 @@ def fast_dtype(device: str = "auto") -> Any:
 def load(source: str, device: str = "auto") -> LanguageModel:
     """Load a model by registered name, hub id, folder or `.gguf` file, in `fast_dtype`, on a device of `device_named`.
 
-    Raises HubError when it cannot be found, or is not a causal language model, UserError without the GPU asked for.
+    Raises HubError when it cannot be found, or is not a causal language model, UserError without the GPU requested.
     """
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -82,7 +87,7 @@ def load(source: str, device: str = "auto") -> LanguageModel:
     try:
         with quiet():
             tokenizer = AutoTokenizer.from_pretrained(folder)
-            model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=fast_dtype(device))
+            model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(folder, dtype=fast_dtype(device))
     except (OSError, ValueError, KeyError) as error:
         first = str(error).strip().splitlines()[0][:200]
         raise HubError(
@@ -91,10 +96,11 @@ def load(source: str, device: str = "auto") -> LanguageModel:
         ) from error
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
-    return LanguageModel(model.to(target).eval(), tokenizer, source, _mark(folder))
+    placed = model.to(target).eval()  # type: ignore[arg-type]
+    return LanguageModel(placed, tokenizer, source, _fingerprint(folder))
 
 
-def _mark(folder: Path) -> str:
+def _fingerprint(folder: Path) -> str:
     """Return a hash of a model's configuration and of the size, beginning and end of its weight files: to read them
     whole would take as long as loading them.
     """
@@ -148,16 +154,14 @@ def _unpacked(gguf: Path) -> Path:
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
     """Keep transformers' bars and warnings off the terminal while loading; errors still come through."""
-    from transformers.utils import logging as made_here
-
-    logging: Any = made_here  # its functions carry no types
+    from transformers.utils import logging
 
     level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
         yield
     finally:
         logging.set_verbosity(level)
         if bars:
-            logging.enable_progress_bar()
+            logging.enable_progress_bar()  # type: ignore[no-untyped-call]

@@ -1,7 +1,7 @@
 """Prompts in the model's own chat template, as token ids, and the answers as they would follow.
 
-The ids are those of the whole text at once: a tokenizer such as LLaMA 2's writes the start of a text in another way
-than its middle, so pieces put together afterwards are not what the model was trained on. Text that comes from data can
+The ids are those of the whole text at once: a tokenizer such as LLaMA 2's encodes the start of a text differently from
+its middle, so pieces put together afterwards are not what the model was trained on. Text that comes from data can
 still never become a control token: where the whole holds one that the template has not, the data's part is tokenised
 alone, with such tokens split.
 """
@@ -10,7 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 __all__ = ["PromptBuilder"]
 
@@ -24,7 +27,7 @@ class PromptBuilder:
     A model without a chat template, LLaMA 2's bare tokenizer included, gets the plain "system, question, Answer:" form.
     """
 
-    def __init__(self, tokenizer: Any, system: str) -> None:
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, system: str) -> None:
         self.tokenizer = tokenizer
         if tokenizer.chat_template:
             user = {"role": "user", "content": _MARK}
@@ -44,7 +47,7 @@ class PromptBuilder:
         # Blank added tokens (runs of spaces) are spelling, all others are control tokens, marked special or not.
         added = {int(at): str(token) for at, token in tokenizer.added_tokens_decoder.items()}
         self._written = [token for token in added.values() if token.strip()]
-        # A letter that the tokenizer does not know may become <unk>, which commands nothing.
+        # A letter that the tokenizer does not know may become <unk>, which controls nothing.
         unknown = {tokenizer.unk_token_id} - {tokenizer.bos_token_id, tokenizer.eos_token_id}
         self._control = {at for at, token in added.items() if token.strip()} - unknown
         self._expected = self._controls(self._ids(_HARMLESS.join(self._text)))
@@ -101,7 +104,7 @@ class PromptBuilder:
         return list(self.tokenizer(text, add_special_tokens=False).input_ids)
 
     def _harmless(self, text: str, whole: Sequence[int]) -> bool:
-        """Tell whether text neither spells a control token nor, where it meets the template, has become one."""
+        """Return whether text neither spells a control token nor, where it meets the template, has become one."""
         return not any(token in text for token in self._written) and self._controls(whole) == self._expected
 
     def _controls(self, ids: Sequence[int]) -> list[int]:

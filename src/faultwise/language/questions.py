@@ -1,29 +1,46 @@
-"""What a model is asked, row by row, ready for a forward pass: text alone, or modality tokens between words.
+"""The questions to a model, row by row, ready for a forward pass: text alone, or modality tokens between words.
 
-All rows of one set share a beginning (`prefix`), which is run once and not once a row. Both kinds give embeddings, so
-that whatever reads them need not know which door a row came through.
+All rows of one set share a beginning (`prefix`), which is run once and not once a row. Every kind gives embeddings, so
+that whatever reads them need not know how a row was put in.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-__all__ = ["Asked", "Conversations", "TextQuestions", "TokenQuestions"]
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+__all__ = ["Conversations", "Questions", "TextQuestions", "TokenProjector", "TokenQuestions"]
 
 
-class Asked(Protocol):
+class Questions(Protocol):
     """Rows to ask about. `prefix` are the token ids they all begin with, `lengths` each row's tokens behind it."""
 
     prefix: list[int]
-    lengths: Sequence[int]
+    lengths: list[int]
 
-    def embed(self, rows: Sequence[int], table: Any) -> tuple[Any, Any]:
+    def embed(self, rows: Sequence[int], table: nn.Embedding) -> tuple[torch.Tensor, torch.Tensor]:
         """Return embeddings (rows, longest, hidden) behind the prefix, padded on the left, and the mask (rows,
         longest); `table` is the model's module from ids to embeddings.
         """
+        ...
+
+
+class TokenProjector(Protocol):
+    """Writes vectors (things, width) as embeddings (things, tokens, hidden); `shape` begins with the tokens."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The number of tokens first."""
+        ...
+
+    def __call__(self, vectors: torch.Tensor, /) -> torch.Tensor:
+        """Return the embeddings."""
         ...
 
 
@@ -39,8 +56,8 @@ class TextQuestions:
         self._pad = pad
         self.lengths = [len(row) for row in self._rows]
 
-    def embed(self, rows: Sequence[int], table: Any) -> tuple[Any, Any]:
-        """See `Asked`."""
+    def embed(self, rows: Sequence[int], table: nn.Embedding) -> tuple[torch.Tensor, torch.Tensor]:
+        """See `Questions`."""
         import torch
 
         longest = max(self.lengths[row] for row in rows)
@@ -57,15 +74,20 @@ class TokenQuestions:
     """Encoded rows: words before, the projector's tokens, words after; `vectors` (rows, width) are the encoder's."""
 
     def __init__(
-        self, vectors: Any, projector: Any, before: Sequence[int], after: Sequence[int], tail: Sequence[int] = ()
+        self,
+        vectors: torch.Tensor,
+        projector: TokenProjector,
+        before: Sequence[int],
+        after: Sequence[int],
+        tail: Sequence[int] = (),
     ) -> None:
         self.prefix = list(before)
         self._after = [*after, *tail]
         self._vectors, self._projector = vectors, projector
         self.lengths = [projector.shape[0] + len(self._after)] * len(vectors)
 
-    def embed(self, rows: Sequence[int], table: Any) -> tuple[Any, Any]:
-        """See `Asked`."""
+    def embed(self, rows: Sequence[int], table: nn.Embedding) -> tuple[torch.Tensor, torch.Tensor]:
+        """See `Questions`."""
         import torch
 
         device = table.weight.device
@@ -78,34 +100,40 @@ class TokenQuestions:
 
 
 class Conversations:
-    """Prompts of which some hold a thing that was seen: its tokens stand right behind what all prompts begin with.
+    """Prompts of which some speak of an encoded thing: its tokens stand right behind what all prompts begin with.
 
-    `rows` are token ids, `front` how many of them all share; `seen` says for each row which of the `vectors` (things,
-    width) it speaks of, None for plain conversation. A `projector` makes the tokens of a vector.
+    `rows` are token ids, `front` how many of them all share; `things` has for each row the position of its vector in
+    `vectors` (things, width), None for plain conversation. A `projector` makes the tokens of a vector.
     """
 
     def __init__(
-        self, rows: Sequence[Sequence[int]], front: int, seen: Sequence[int | None], vectors: Any, projector: Any
+        self,
+        rows: Sequence[Sequence[int]],
+        front: int,
+        things: Sequence[int | None],
+        vectors: torch.Tensor,
+        projector: TokenProjector,
     ) -> None:
         self.prefix = list(rows[0][:front]) if rows else []
         self._rows = [list(row[front:]) for row in rows]
-        self._seen, self._vectors, self._projector = list(seen), vectors, projector
+        self._things, self._vectors, self._projector = list(things), vectors, projector
         own = projector.shape[0]
-        self.lengths = [len(row) + (0 if at is None else own) for row, at in zip(self._rows, self._seen, strict=True)]
+        pairs = zip(self._rows, self._things, strict=True)
+        self.lengths = [len(row) + (0 if at is None else own) for row, at in pairs]
 
-    def embed(self, rows: Sequence[int], table: Any) -> tuple[Any, Any]:
-        """See `Asked`."""
+    def embed(self, rows: Sequence[int], table: nn.Embedding) -> tuple[torch.Tensor, torch.Tensor]:
+        """See `Questions`."""
         import torch
 
         device, dtype = table.weight.device, table.weight.dtype
-        things = [at for row in rows if (at := self._seen[row]) is not None]
+        things = [at for row in rows if (at := self._things[row]) is not None]
         made = self._projector(self._vectors[things].clone().to(device)).to(dtype) if things else None
         longest = max(self.lengths[row] for row in rows)
         parts, used = [], 0
         mask = torch.zeros(len(rows), longest, dtype=torch.long, device=device)
         for at, row in enumerate(rows):
             one = table(torch.tensor(self._rows[row], device=device))
-            if self._seen[row] is not None and made is not None:
+            if self._things[row] is not None and made is not None:
                 one, used = torch.cat([made[used], one]), used + 1
             parts.append(torch.nn.functional.pad(one, (0, 0, longest - len(one), 0)))
             mask[at, longest - len(one) :] = 1
@@ -120,9 +148,7 @@ def _common(rows: Sequence[Sequence[int]]) -> int:
     """
     if not rows:
         return 0
-    first, last = (
-        min(map(list, rows)),
-        max(map(list, rows)),
-    )  # what the two outermost in order share, all between them share
+    # What the two outermost in order share, all between them share.
+    first, last = min(map(list, rows)), max(map(list, rows))
     pairs = zip(first, last, strict=False)
     return next((at for at, (a, b) in enumerate(pairs) if a != b), min(len(first), len(last)))

@@ -1,21 +1,23 @@
 """The report as Markdown, for tickets, wikis and pull requests.
 
 Text of the data cannot become a link, an image, HTML or a heading: whatever Markdown would act on is escaped,
-and what looks like an address becomes code. No plots: for these there is the HTML report.
+and what looks like an address becomes code. No drawings: for these there is the HTML report.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
-from faultwise.contracts.records import Case, Diagnosis
-from faultwise.report import values, words
+from faultwise.contracts.diagnosis import Diagnosis
+from faultwise.report import values
+from faultwise.report.blocks import Block, Bullets, CaseBlock, Cell, Chips, Details, Figures, Pair, Section, Table, Text
+from faultwise.report.diagnosis import PAGE, report_of
+from faultwise.report.drawings import Bars, Link
 
 __all__ = ["escape", "render_markdown"]
 
-_MOST_RUNS = 200
-_MOST_CASES = 50
 # Renderers turn bare addresses into links, some even escaped ones; only code is left alone by all of them.
 _WORD = r"[^\s<>|`\[\]()]*"
 _ADDRESS = re.compile(rf"{_WORD}(?:://|www\.|mailto:|javascript:|data:|@){_WORD}", re.I)
@@ -49,101 +51,103 @@ def _plain(text: str) -> str:
     return _ACTIVE.sub(r"\\\1", text)
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]], numeric: str) -> list[str]:
-    """Write a table of ready cells; `numeric` has an r for every column that is aligned to the right."""
-    line = "|" + "|".join("---:" if kind == "r" else "---" for kind in numeric) + "|"
-    return [f"| {' | '.join(head)} |", line, *(f"| {' | '.join(row)} |" for row in rows), ""]
-
-
-def _case(case: Case, level: str) -> list[str]:
-    verdict = case.verdict
-    lines = [f"{level} {escape(words.headline(verdict))}", ""]
-    lines += [f"Run {escape(case.run)}, row {case.row}; looked at {escape(words.place(case.interval))}.", ""]
-    if words.meaning(verdict):
-        lines += [escape(words.meaning(verdict), start=True), ""]
-    for sentence in case.narrative:
-        ids = f" \\[{', '.join(escape(id_) for id_ in sentence.findings)}\\]" if sentence.findings else ""
-        lines.append(f"- {escape(sentence.text, start=True)}{ids}")
-    lines += [""] if case.narrative else []
-    top, rest, rest_share = words.ranked(verdict.probabilities, 8)
-    if top:
-        known = verdict.label_descriptions
-        rows = [
-            [escape(label + (f" ({known[label]})" if label in known else "")), values.percent(p)] for label, p in top
-        ]
-        rows += [[f"{rest} others", values.percent(rest_share)]] if rest else []
-        lines += [f"{level}# Ranking of classes", "", *_table(["Class", "Probability"], rows, "lr")]
-    findings = words.decisive(case.findings)
-    if findings:
-        rows = []
-        for f in findings:
-            name = words.variable_name(f)
-            column = f" ({values.clean(f.variable)})" if f.name and f.name != f.variable else ""
-            cells = [f.id, name + column, f.measure, words.measured(f), words.normal_range(f)]
-            cells += [
-                words.deviation(f),
-                values.number(f.contribution, sign=True),
-                words.place(f.interval, times=False),
-            ]
-            rows.append([escape(cell) for cell in cells])
-        head = ["Id", "Variable", "Measure", "Value", "Normal range", "Deviation", "Contribution", "Rows"]
-        lines += [f"{level}# Findings", "", *_table(head, rows, "lllrrrrl")]
-        of = "the logarithm of the largest statistic" if verdict.statistics else "the log-odds in nats"
-        lines += [f"Contribution: change of {of}, + for the verdict, − against it.", ""]
-    if verdict.by_expert:
-        rows = []
-        for expert, probabilities in verdict.by_expert.items():
-            first, _, _ = words.ranked(probabilities, 1)
-            own = None if verdict.label is None else probabilities.get(verdict.label)
-            choice = f"{escape(first[0][0])} ({values.percent(first[0][1])})" if first else values.DASH
-            rows.append([escape(expert), values.percent(own), choice])
-        head = ["Expert", "Probability of the verdict", "Its own first choice"]
-        lines += [f"{level}# What each expert says", "", *_table(head, rows, "lrl")]
-    possible = ", ".join(escape(label) for label in verdict.fault_set.labels)
-    covered = verdict.fault_set.coverage
-    promise = "" if covered is None else f" Promised coverage: {values.percent(covered)}."
-    note = f" {escape(verdict.fault_set.note)}" if verdict.fault_set.note else ""
-    if verdict.fault_set.labels:
-        lines += [f"Labels that stay possible: {possible}.{promise}{note}", ""]
-    if verdict.tell_apart:
-        lines += ["What would tell them apart:", "", *(f"- {escape(line)}" for line in words.telling(verdict)), ""]
-    return lines
-
-
-def _runs(diagnosis: Diagnosis) -> list[str]:
-    runs, rest = words.overview(diagnosis.runs, _MOST_RUNS)
-    rows = []
-    for run in runs:
-        known = None if run.label is None else run.probability
-        first = values.clean(run.first_flag) + (f" ({run.first_flag_time})" if run.first_flag_time else "")
-        counts = [str(run.rows), str(run.judged), str(run.flagged)]
-        rows.append([escape(run.run), *counts, escape(run.label), values.percent(known), escape(first)])
-    head = ["Run", "Rows", "Judged", "Flagged", "Most frequent label", "Probability", "First flagged row"]
-    lines = ["## Overview by run", "", *_table(head, rows, "lrrrlrl")]
-    return [*lines, f"{rest} more runs with smaller shares of flagged rows.", ""] if rest else lines
-
-
 def render_markdown(diagnosis: Diagnosis) -> str:
     """Return the report as GitHub-flavoured Markdown; the same diagnosis always gives the same text.
 
-    At most 50 cases are shown in detail and 200 runs in the overview; the count of the rest is said.
+    At most 50 cases (24 of several items, such as images) are shown in detail and 200 runs in the overview; the count
+    of the rest is given.
     """
-    single = len(diagnosis.cases) == 1
-    lines = [] if single else [f"# {escape(words.summary(diagnosis))}", ""]
-    for case in diagnosis.cases[:_MOST_CASES]:
-        lines += _case(case, "#" if single else "##")
-    if len(diagnosis.cases) > _MOST_CASES:
-        lines += [f"{len(diagnosis.cases) - _MOST_CASES} more cases are not shown in detail.", ""]
-    if len(diagnosis.runs) > 1 or (diagnosis.runs and not diagnosis.cases):
-        lines += _runs(diagnosis)
-    if diagnosis.leaderboard:
-        columns = list(dict.fromkeys(column for row in diagnosis.leaderboard for column in row))
-        cells = [values.aligned([row.get(column) for row in diagnosis.leaderboard]) for column in columns]
-        rows = [[escape(cell) for cell in row] for row in zip(*cells, strict=True)]
-        head = [escape(str(column).replace("_", " ")) for column in columns]
-        lines += ["## Leaderboard", "", *_table(head, rows, "l" + "r" * (len(columns) - 1))]
-    if diagnosis.notes:
-        lines += ["## Notes", "", *(f"- {escape(note, start=True)}" for note in diagnosis.notes), ""]
-    lines += ["## Provenance", "", f"- source: {escape(diagnosis.source)}"]
-    lines += [f"- {escape(key)}: {escape(value)}" for key, value in values.flatten(diagnosis.provenance)]
+    report = report_of(diagnosis, PAGE)
+    lines = [f"# {escape(report.title)}", ""] if report.headed else []
+    lines += _written(report.blocks, "##")
+    while lines and not lines[-1]:
+        lines.pop()
     return "\n".join(lines) + "\n"
+
+
+def _written(blocks: Sequence[Block], level: str) -> list[str]:
+    """Return the lines of blocks, each with an empty line behind it; `level` is that of a case's sections."""
+    return [line for block in blocks if type(block) in _WRITERS for line in _WRITERS[type(block)](block, level)]
+
+
+def _links(links: Sequence[Link]) -> str:
+    return f" \\[{', '.join(escape(one.id) for one in links)}\\]" if links else ""
+
+
+def _text(block: Text, level: str) -> list[str]:
+    return [escape(block.text, start=True) + _links(block.links), ""]
+
+
+def _bullets(block: Bullets, level: str) -> list[str]:
+    title = [f"{escape(block.title)}:", ""] if block.title else []
+    return [*title, *(f"- {escape(one.text, start=True)}{_links(one.links)}" for one in block.items), ""]
+
+
+def _bars(block: Bars, level: str) -> list[str]:
+    if block.drawing:
+        return []
+    rows = [[bar.label + (f" ({bar.beside})" if bar.beside else ""), bar.value] for bar in block.bars]
+    return _lines(block.head, [*rows, *([block.rest] if block.rest else [])], (False, True))
+
+
+def _table(block: Table, level: str) -> list[str]:
+    kept = [at for at, column in enumerate(block.columns) if not column.page_only]
+    rows = [[_cell(row.cells[at]) for at in kept] for row in block.rows]
+    columns = [block.columns[at] for at in kept]
+    lines = _lines([one.name for one in columns], rows, [one.right for one in columns])
+    for remark in filter(None, (block.rest, block.remark)):
+        lines += [escape(remark), ""]
+    return lines
+
+
+def _cell(cell: Cell) -> str:
+    return f"{cell.text} ({cell.beside})" if cell.beside else cell.text
+
+
+def _lines(head: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[bool]) -> list[str]:
+    line = "|" + "|".join("---:" if one else "---" for one in right) + "|"
+    cells = [" | ".join(map(escape, row)) for row in (head, *rows)]
+    return [f"| {cells[0]} |", line, *(f"| {row} |" for row in cells[1:]), ""]
+
+
+def _chips(block: Chips, level: str) -> list[str]:
+    remarks = "".join(f" {escape(remark)}" for remark in block.remarks)
+    return [f"{escape(block.title)}: {', '.join(map(escape, block.labels))}.{remarks}", ""]
+
+
+def _figures(block: Figures, level: str) -> list[str]:
+    return [*(f"- {escape(name)}: {escape(value)}" for name, value in block.rows), ""]
+
+
+def _section(block: Section, level: str) -> list[str]:
+    inner = _written(block.blocks, level)
+    title = [f"{'##' if block.level == 2 else level} {escape(block.title)}", ""] if block.title else []
+    return [*title, *inner] if inner else []
+
+
+def _pair(block: Pair, level: str) -> list[str]:
+    return _written(block.blocks, level)
+
+
+def _details(block: Details, level: str) -> list[str]:
+    return [f"## {escape(block.title)}", "", *_written(block.blocks, level)]
+
+
+def _case(block: CaseBlock, level: str) -> list[str]:
+    level = "#" if block.single else "##"
+    head = [f"{level} {escape(block.title)}", "", *([escape(block.where, start=True), ""] if block.where else [])]
+    return [*head, *_written((*block.head, *block.blocks), f"{level}#")]
+
+
+_WRITERS: Mapping[type, Callable[[Any, str], list[str]]] = {
+    Text: _text,
+    Bullets: _bullets,
+    Bars: _bars,
+    Table: _table,
+    Chips: _chips,
+    Figures: _figures,
+    Section: _section,
+    Pair: _pair,
+    Details: _details,
+    CaseBlock: _case,
+}

@@ -12,15 +12,17 @@ import io
 import re
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from faultwise.contracts.records import Interval, Series
+from faultwise.contracts.diagnosis import Series
+from faultwise.contracts.findings import Interval
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.typing import RcKeyType
 
 __all__ = [
     "COLOURS",
@@ -36,7 +38,7 @@ __all__ = [
 # Those of the light theme, by the names that `style.css` has for them.
 COLOURS = {"ink": "#1b2026", "muted": "#59636e", "rule": "#c9cfd6", "band": "#dbe7f3"}
 COLOURS |= {"mark": "#f3d9a4", "out": "#b3261e", "accent": "#1d5fa6", "bar": "#9db9d6"}
-_SETTINGS: dict[Any, Any] = {"svg.hashsalt": "faultwise", "svg.fonttype": "none", "path.simplify": True}
+_SETTINGS: dict[RcKeyType, object] = {"svg.hashsalt": "faultwise", "svg.fonttype": "none", "path.simplify": True}
 _SETTINGS |= {"text.usetex": False, "font.family": ["sans-serif"], "font.sans-serif": ["DejaVu Sans"]}
 # rc_context changes settings for the whole process; a web server draws in several threads.
 _LOCK = threading.Lock()
@@ -66,8 +68,8 @@ def series_points(series: Series, most: int = 600) -> tuple[np.ndarray, np.ndarr
     return x[order], y[order]
 
 
-def series_figure(series: Series, interval: Interval) -> Figure:
-    """Draw a series against its normal band, the interval shaded, what leaves the band in a second colour."""
+def series_figure(series: Series, interval: Interval | None) -> Figure:
+    """Draw a series against its normal band, an interval shaded, what leaves the band in a second colour."""
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator, ScalarFormatter
 
@@ -75,11 +77,24 @@ def series_figure(series: Series, interval: Interval) -> Figure:
     figure = Figure(figsize=(4.7, 1.75), layout="constrained")
     figure.patch.set_visible(False)
     axes = figure.add_subplot()
-    first, last = interval.first - 0.5, interval.last + 0.5
-    axes.axvspan(first, last, color=COLOURS["mark"], lw=0, zorder=1.5, alpha=0.7)
-    low, high = series.normal_low, series.normal_high
-    low = low if low is not None and np.isfinite(low) else None
-    high = high if high is not None and np.isfinite(high) else None
+    if interval is not None:
+        first, last = interval.first - 0.5, interval.last + 0.5
+        axes.axvspan(first, last, color=COLOURS["mark"], lw=0, zorder=1.5, alpha=0.7)
+    _draw_values(axes, x, y, _finite(series.normal_low), _finite(series.normal_high))
+    axes.margins(x=0.01, y=0.12)
+    plain_axes(axes, 10.5, pad=2)
+    axes.tick_params(axis="y", length=0, pad=3)
+    for axis, bins in ((axes.xaxis, 6), (axes.yaxis, 4)):
+        axis.set_major_locator(MaxNLocator(bins, integer=axis is axes.xaxis))
+        axis.set_major_formatter(ScalarFormatter(useOffset=False, useMathText=False))
+    return figure
+
+
+def _finite(limit: float | None) -> float | None:
+    return limit if limit is not None and np.isfinite(limit) else None
+
+
+def _draw_values(axes: Axes, x: np.ndarray, y: np.ndarray, low: float | None, high: float | None) -> None:
     if low is not None and high is not None:
         axes.axhspan(low, high, color=COLOURS["band"], lw=0, zorder=1)
     for limit in (low, high):
@@ -95,13 +110,6 @@ def series_figure(series: Series, interval: Interval) -> Figure:
         # The neighbours come along, so that one single reading outside shows as a spike.
         near = outside | np.r_[False, outside[:-1]] | np.r_[outside[1:], False]
         axes.plot(x, np.where(near, y, np.nan), color=COLOURS["out"], lw=1.5, zorder=4)
-    axes.margins(x=0.01, y=0.12)
-    plain_axes(axes, 10.5, pad=2)
-    axes.tick_params(axis="y", length=0, pad=3)
-    for axis, bins in ((axes.xaxis, 6), (axes.yaxis, 4)):
-        axis.set_major_locator(MaxNLocator(bins, integer=axis is axes.xaxis))
-        axis.set_major_formatter(ScalarFormatter(useOffset=False, useMathText=False))
-    return figure
 
 
 def plain_axes(axes: Axes, size: float, pad: float = 3) -> None:
@@ -133,7 +141,7 @@ def figure_svg(figure: Figure, key: str, title: str) -> str:
     return svg.replace("<svg", f'<svg role="img" aria-label="{html.escape(title)}"', 1).strip()
 
 
-def series_svg(series: Series, interval: Interval, key: str, title: str) -> str:
+def series_svg(series: Series, interval: Interval | None, key: str, title: str) -> str:
     """Draw one series and return its SVG; safe to call from several threads."""
     return drawn_svg(lambda: series_figure(series, interval), key, title)
 

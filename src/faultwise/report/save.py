@@ -7,14 +7,10 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-
+from faultwise.contracts.diagnosis import Diagnosis, Json
 from faultwise.contracts.errors import UserError
-from faultwise.contracts.records import Diagnosis
 from faultwise.runs.files import write_atomic
 
 __all__ = ["SUFFIXES", "render_json", "save_report"]
@@ -22,38 +18,29 @@ __all__ = ["SUFFIXES", "render_json", "save_report"]
 SUFFIXES = (".html", ".md", ".json")
 
 
-def _plain(value: Any) -> Any:
-    """Turn a value into what strict JSON knows; numbers that JSON has no word for become null."""
-    if isinstance(value, np.generic):
-        value = value.item()
-    if value is None or isinstance(value, bool | int | str):
-        return value
+def _strict(value: Json) -> Json:
+    """Return a value as strict JSON knows it: numbers that JSON has no word for become null."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {str(key): _plain(entry) for key, entry in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
-        items = sorted(value, key=str) if isinstance(value, set | frozenset) else value
-        return [_plain(entry) for entry in items]
-    if isinstance(value, np.ndarray):
-        return _plain(value.tolist())
-    return str(value)
+    if isinstance(value, dict):
+        return {key: _strict(entry) for key, entry in value.items()}
+    return [_strict(entry) for entry in value] if isinstance(value, list) else value
 
 
 def render_json(diagnosis: Diagnosis) -> str:
     """Return the diagnosis as strict JSON (no NaN, no Infinity), in ASCII, ending in a newline."""
-    return json.dumps(_plain(diagnosis.to_dict()), indent=2, allow_nan=False) + "\n"
+    return json.dumps(_strict(diagnosis.to_dict()), indent=2, allow_nan=False) + "\n"
 
 
 def save_report(diagnosis: Diagnosis, path: str | Path) -> Path:
-    """Write the report in the kind that the suffix names: .html, .md or .json. Returns the path.
+    """Write the report in the format that the suffix names: .html, .md or .json. Returns the path.
 
     Raises UserError for another suffix and for a place that cannot be written to; an existing file then
     stays as it was.
     """
     path = Path(path)
     suffix = path.suffix.lower()
-    # The renderers are loaded only when asked for: JSON needs neither templates nor plots.
+    # The renderers are loaded only when they are needed: JSON needs neither templates nor plots.
     if suffix == ".html":
         from faultwise.report.html import render_html
 

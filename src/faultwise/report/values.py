@@ -13,6 +13,7 @@ from typing import Any
 
 __all__ = [
     "DASH",
+    "Record",
     "aligned",
     "clean",
     "flatten",
@@ -21,6 +22,8 @@ __all__ = [
 ]
 
 DASH = "–"
+# A result of `evaluate` as JSON holds it: metric names, and figures, texts or more of these.
+Record = Mapping[str, Any]
 _LONGEST = 1000
 # Whole terminal sequences first, so that "[31m" does not stay behind; then whatever else is unprintable,
 # reverses the reading direction or hides (bidi controls, zero-width and tag characters).
@@ -98,7 +101,7 @@ def aligned(values: Sequence[object]) -> list[str]:
     return [f"{v:.3f}".replace("-", "−") if v in floats else number(v) for v in values]
 
 
-def flatten(tree: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+def flatten(tree: Mapping[str, object], prefix: str = "") -> list[tuple[str, str]]:
     """Write a nested mapping as lines of dotted key and text.
 
     >>> flatten({"versions": {"numpy": "2.1"}, "seed": 7, "labels": ["0", "4"], "commit": None})

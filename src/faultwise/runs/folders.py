@@ -12,7 +12,7 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from faultwise.contracts.errors import RunFolderError
 
 __all__ = ["FORMAT", "check_target", "commit", "located", "read_manifest", "write_run"]
 
-FORMAT = 1
+FORMAT = 2
 MANIFEST = "manifest.json"
 
 
@@ -36,8 +36,10 @@ def check_target(folder: Path) -> None:
         raise RunFolderError(f"`{parent}` cannot be written to: choose another --out.")
 
 
-def write_run(folder: Path, manifest: dict[str, Any], write: Callable[[Path], None]) -> Path:
-    """Write a run folder: `write` fills a temporary one, which replaces `folder` in one step at the end."""
+def write_run(folder: Path, manifest: Mapping[str, object], write: Callable[[Path], Mapping[str, object]]) -> Path:
+    """Write a run folder: `write` fills a temporary one, which replaces `folder` in one step at the end, and returns
+    entries of the manifest beside those of `manifest`.
+    """
     folder = folder.resolve()  # a link stays; the run that it leads to is replaced
     if located(folder) != folder:
         os.replace(located(folder), folder)
@@ -46,12 +48,19 @@ def write_run(folder: Path, manifest: dict[str, Any], write: Callable[[Path], No
     making = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
         making.chmod(0o755)
-        write(making)
+        own = write(making)
         files = {str(f.relative_to(making)): _sha256(f) for f in sorted(making.rglob("*")) if f.is_file()}
-        whole = {"format": FORMAT, "version": __version__, "commit": commit(), **manifest, "files": files}
+        whole: dict[str, object] = {
+            "format": FORMAT,
+            "version": __version__,
+            "commit": commit(),
+            **manifest,
+            **own,
+            "files": files,
+        }
         whole["checksum"] = _checksum(whole)
         (making / MANIFEST).write_text(json.dumps(whole, indent=1, allow_nan=False), encoding="utf-8")
-        # A folder cannot be exchanged for another in one step everywhere. Between these two the run stands under its
+        # A folder cannot be exchanged for another in one step everywhere. Between these two the run is under its
         # second name, where `located` finds it, should the process end just then.
         old = _second_name(folder)
         if folder.exists():
@@ -70,7 +79,7 @@ def write_run(folder: Path, manifest: dict[str, Any], write: Callable[[Path], No
 
 
 def located(folder: Path) -> Path:
-    """Return where the run stands: `folder`, or its second name if a process was killed while replacing it."""
+    """Return where the run is: `folder`, or its second name if a process was killed while replacing it."""
     second = _second_name(folder.resolve())
     return second if not folder.exists() and (second / MANIFEST).is_file() else folder
 
@@ -79,7 +88,7 @@ def _second_name(folder: Path) -> Path:
     return folder.parent / f".{folder.name}.replaced"
 
 
-def read_manifest(folder: Path) -> dict[str, Any]:
+def read_manifest(folder: Path) -> dict[str, object]:
     """Read and check a run folder. Raises RunFolderError saying what is wrong with it."""
     path = folder / MANIFEST
     if not folder.is_dir():
@@ -96,20 +105,30 @@ def read_manifest(folder: Path) -> dict[str, Any]:
             f"`{folder}` has run format {made_with}, made by faultwise {manifest.get('version', 'unknown')}; "
             f"this is {__version__} and reads up to {FORMAT}: update with `pip install -U faultwise`."
         )
+    if made_with < FORMAT:
+        raise RunFolderError(
+            f"`{folder}` was made by faultwise {manifest.get('version', 'of an earlier version')}, whose run folders "
+            f"this version does not read: make it anew with `faultwise fit SOURCE --out {folder}`."
+        )
+    _check_edited(folder, manifest)
+    return dict(manifest)
+
+
+def _check_edited(folder: Path, manifest: dict[str, Any]) -> None:
+    """Refuse a manifest or files that were changed after the fit. Raises RunFolderError."""
     claimed = manifest.pop("checksum", None)
     try:
         right = claimed == _checksum(manifest)
     except ValueError:  # a NaN, which no fit writes
         right = False
     if not right:
-        raise RunFolderError(f"`{path}` was edited after the fit: its checksum does not match. Fit again.")
+        raise RunFolderError(f"`{folder / MANIFEST}` was edited after the fit: its checksum does not match. Fit again.")
     for name, expected in manifest["files"].items():
         file = folder / name
         if not file.is_file():
             raise RunFolderError(f"`{folder}` is incomplete: `{name}` is missing. Fit again.")
         if _sha256(file) != expected:
             raise RunFolderError(f"`{file}` was edited after the fit: its SHA-256 does not match. Fit again.")
-    return dict(manifest)
 
 
 def commit() -> str | None:
@@ -122,8 +141,8 @@ def commit() -> str | None:
         )  # fmt: skip
         if top.returncode:
             return None
-        asked = ["git", "-C", str(here), "describe", "--always", "--dirty=+", "--abbrev=12"]
-        return subprocess.run(asked, capture_output=True, text=True, timeout=5, check=False).stdout.strip() or None
+        command = ["git", "-C", str(here), "describe", "--always", "--dirty=+", "--abbrev=12"]
+        return subprocess.run(command, capture_output=True, text=True, timeout=5, check=False).stdout.strip() or None
     except (OSError, subprocess.TimeoutExpired):
         return None
 
@@ -133,6 +152,6 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _checksum(manifest: dict[str, Any]) -> str:
+def _checksum(manifest: Mapping[str, object]) -> str:
     text = json.dumps(manifest, sort_keys=True, allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()

@@ -1,46 +1,47 @@
-"""What a verdict may promise, learnt from runs that neither the experts nor their fusion have seen.
+"""Calibration of verdicts on runs that neither the experts nor their fusion have learnt from.
 
-Three things rest on such runs: the alarm threshold, the fault sets, and the limit beyond which a row is unlike anything
-known. Nothing here chooses an expert or changes a probability.
+Three things rest on such runs: the alarm threshold, the coverage of fault sets, and the p-value below which a row
+counts as unknown. Nothing here chooses an expert or changes a probability.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
-from faultwise.contracts.records import Standing
-from faultwise.verdicts.conformal import FaultSets, PValues, most_coverage, strangeness
+from faultwise.contracts.verdicts import Status
+from faultwise.verdicts.conformal import FaultSets, PValues, most_coverage, nonconformity
 from faultwise.verdicts.ensemble import Ensemble, Labelled
 from faultwise.verdicts.novelty import Novelty
 from faultwise.verdicts.registry import LANGUAGE_MODEL
 
-__all__ = ["STANDINGS", "Calibration", "Stand", "calibrate", "standings"]
+__all__ = ["STATUSES", "Calibration", "SetJudgements", "calibrate", "statuses"]
 
-STANDINGS: tuple[Standing, ...] = ("named", "several", "unknown", "undecided")
-_TOO_MANY = 0.5  # of the known labels: a set larger than this helps nobody
+STATUSES: tuple[Status, ...] = get_args(Status)
+_TOO_MANY = 0.5  # share of the known labels: a larger set decides nothing
 
 
 @dataclass(frozen=True, slots=True)
-class Stand:
-    """How verdicts stand: fault sets `members` (rows, classes), how usual a row's distance to the known classes is,
-    `p_known` (rows,), and `standing` (rows,), one of STANDINGS.
+class SetJudgements:
+    """What calibration adds to verdicts: fault sets `members` (rows, classes; boolean), the p-value `p_known` (rows,)
+    of each row's distance to the known classes, and the verdict's `status` (rows,), one of STATUSES.
     """
 
     members: np.ndarray
     p_known: np.ndarray
-    standing: np.ndarray
+    status: np.ndarray
 
 
 @dataclass(slots=True)
 class Calibration:
     """Fault sets and novelty with the p-values they rest on.
 
-    `coverage` is asked for over all runs or, with `per` "class", within each class; `novel_rate` is the share of rows
-    of known classes that may be called unknown. `runs_by_class` counts the calibration runs with rows of a class.
+    `coverage` is the requested one, over all runs or, with `per` "class", within each class; `novel_rate` is the share
+    of rows of known classes that may be classified as unknown. `runs_by_class` counts the calibration runs with rows
+    of a class.
     """
 
     sets: FaultSets
@@ -57,44 +58,47 @@ class Calibration:
 
     @property
     def promised(self) -> float:
-        """The coverage that holds: the one asked for, or the largest that so few runs can promise."""
+        """The coverage that holds: the requested one, or the largest that so few runs can guarantee."""
         fewest = min(self.runs_by_class.values(), default=0) if self.per == "class" else self.runs
         return min(self.coverage, most_coverage(fewest))
 
     def note(self) -> str:
-        """Say what is promised, and what cannot be."""
+        """Return in words what the calibration guarantees, and what it cannot."""
         few = min(self.runs_by_class.values(), default=0)
         unit = "of each class" if self.per == "class" else "of all classes together"
-        said = (
+        text = (
             f"Fault sets hold the true label in {_percent(self.promised)} of rows {unit}, for new runs like the "
             f"{self.runs} that they were calibrated on."
         )
         if self.promised < self.coverage:
-            said += (
-                f" {_percent(self.coverage)} was asked for: {self._too_few(few if self.per == 'class' else self.runs)}"
-            )
+            runs = few if self.per == "class" else self.runs
+            text += f" {_percent(self.coverage)} was requested: {self._too_few(runs)}"
         elif self.per == "all" and most_coverage(few) < self.coverage:
-            said += f" Class by class that is not promised: {self._too_few(few)}"
+            text += f" This does not hold for each class by itself: {self._too_few(few)}"
         if 1 / (self.runs + 1) > self.novel_rate + 1e-12:
             needed = int(np.ceil(1 / self.novel_rate - 1 - 1e-9))
-            said += f" Nothing can be called unknown at a rate of {self.novel_rate:g}: that needs {needed} runs."
-        return said
+            text += f" No row can be classified as unknown at a rate of {self.novel_rate:g}: that needs {needed} runs."
+        return text
 
     def _too_few(self, few: int) -> str:
         needed = int(np.ceil(self.coverage / (1 - self.coverage) - 1e-9))
         which = "the fewest calibration runs of a class" if few < self.runs else "the calibration runs"
-        return f"{which} are {few}, which can promise {_percent(most_coverage(few))} at most; it needs {needed}."
+        return f"{which} are {few}, which guarantee {_percent(most_coverage(few))} at most; it needs {needed}."
 
-    def stand(self, p: np.ndarray, classes: np.ndarray, labels: np.ndarray, strange: np.ndarray) -> Stand:
-        """Return how verdicts stand: probabilities p (rows, classes), `labels` and novelty scores `strange` (rows,)."""
-        members, p_known = self.members(p, classes, labels), self.novel(strange)
-        return Stand(members, p_known, standings(members, p_known, self.novel_rate))
+    def judgements(
+        self, p: np.ndarray, classes: np.ndarray, labels: np.ndarray, distances: np.ndarray
+    ) -> SetJudgements:
+        """Return fault sets and status of verdicts with probabilities p (rows, classes), `labels` (rows,) and
+        `distances` (rows,) to the known classes, as `Novelty.scores` gives them.
+        """
+        members, p_known = self.members(p, classes, labels), self.novel(distances)
+        return SetJudgements(members, p_known, statuses(members, p_known, self.novel_rate))
 
     def members(self, p: np.ndarray, classes: np.ndarray, labels: np.ndarray) -> np.ndarray:
         """Return which labels stay possible, shape (rows, classes); the verdict's own label always does."""
-        return self.sets.members(strangeness(p, classes, labels), classes, self.coverage, self.per == "class")
+        return self.sets.members(nonconformity(p, classes, labels), classes, self.coverage, self.per == "class")
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Return the JSON state that `from_dict` takes back."""
         return asdict(self)
 
@@ -108,35 +112,35 @@ class Calibration:
 def calibrate(
     ensemble: Ensemble, data: Labelled, novelty: Novelty, coverage: float, per: str, novel_rate: float, seed: int
 ) -> tuple[Calibration, str | None]:
-    """Set the ensemble's thresholds by calibration rows, and return what sets and novelty rest on, with a note on the
-    thresholds: None where no row is normal, and they stay as they were.
+    """Set the ensemble's thresholds on calibration rows; return the calibration of sets and novelty, and a note on the
+    thresholds (None where no row is normal, so that they stay unchanged).
 
-    The language model is not asked: it would take minutes, and few rows of a diagnosis are scored by it. Its fused
-    verdicts use the sets of the others.
+    The language model takes no part: it would need minutes, and few rows of a diagnosis are scored by it. Verdicts that
+    it contributes to use the sets of the other experts.
     """
     classical = [name for name in ensemble.experts if name != LANGUAGE_MODEL]
-    p = {name: ensemble.ask(name, data.X) for name in classical}
+    p = {name: ensemble.predict(name, data.X) for name in classical}
     fused = ensemble.fuse({name: q for name, q in p.items() if name in ensemble.fusion.weights_without})
     note = ensemble.set_thresholds(p, fused, data.y) if (data.y == ensemble.detector.normal).any() else None
-    strange = strangeness(fused, ensemble.classes, ensemble.detector.decide(fused, ensemble.classes))
-    sets = FaultSets().fit(strange, data.y, ensemble.classes, data.groups, seed)
+    scores = nonconformity(fused, ensemble.classes, ensemble.detector.decide(fused, ensemble.classes))
+    sets = FaultSets().fit(scores, data.y, ensemble.classes, data.groups, seed)
     novel = PValues().fit(novelty.scores(data.X), data.groups, seed)
     counts = {str(label): len(set(data.groups[data.y == label])) for label in ensemble.classes}
     return Calibration(sets, novel, coverage, per, novel_rate, counts), note
 
 
 def _percent(share: float) -> str:
-    """Write a share as a percentage, rounded down: 94.7% is not the 95% that was asked for."""
+    """Write a share as a percentage, rounded down: 94.7% must not be shown as 95%."""
     return f"{np.floor(1000 * share + 1e-9) / 10:g}%"
 
 
-def standings(members: np.ndarray, p_known: np.ndarray, novel_rate: float) -> np.ndarray:
-    """Return how each verdict stands, shape (rows,): one of STANDINGS.
+def statuses(members: np.ndarray, p_known: np.ndarray, novel_rate: float) -> np.ndarray:
+    """Return the status of each verdict, shape (rows,): one of STATUSES.
 
-    "unknown" comes before all else: what resembles no known class is no matter of choosing between them.
+    "unknown" comes first: between known classes there is nothing to choose for a row that resembles none of them.
 
     >>> sets = np.array([[1, 0, 0, 0], [1, 1, 0, 0], [1, 1, 1, 0], [1, 0, 0, 0]], bool)
-    >>> standings(sets, np.array([0.5, 0.5, 0.5, 0.01]), 0.05).tolist()
+    >>> statuses(sets, np.array([0.5, 0.5, 0.5, 0.01]), 0.05).tolist()
     ['named', 'several', 'undecided', 'unknown']
     """
     size = members.sum(axis=1)

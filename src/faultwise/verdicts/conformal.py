@@ -1,10 +1,10 @@
 """Conformal p-values calibrated on whole runs: what fault sets and novelty rest on.
 
-Rows of a run resemble each other, so a run is what is exchanged for another one, and not a row. A p-value is averaged
+Rows of a run resemble each other, so runs are taken to be exchangeable, and not rows. A p-value is averaged
 over many draws of one calibration row per run, each an ordinary split-conformal p-value (by `crepes`): in the limit the
-hierarchical one of Lee, Barber and Willett, "Distribution-free inference with hierarchical data" (2023). What it
-promises holds for a row drawn from a new run that is like the calibration runs, and no promise goes beyond K / (K + 1)
-with K runs.
+hierarchical one of Lee, Barber and Willett, "Distribution-free inference with hierarchical data" (2023). It
+holds for a row drawn from a new run that is like the calibration runs; with K runs no coverage above K / (K + 1) can be
+guaranteed.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ import numpy as np
 
 from faultwise.verdicts.drawing import draw_one_per_run
 
-__all__ = ["FaultSets", "PValues", "most_coverage", "strangeness"]
+__all__ = ["FaultSets", "PValues", "most_coverage", "nonconformity"]
 
 _DRAWS = 100
 _GRID = 500
 
 
 def most_coverage(runs: int) -> float:
-    """Return the largest coverage that so many calibration runs can promise.
+    """Return the largest coverage that so many calibration runs can guarantee.
 
     >>> most_coverage(9), most_coverage(0)
     (0.9, 0.0)
@@ -35,10 +35,10 @@ def most_coverage(runs: int) -> float:
 
 @dataclass(slots=True)
 class PValues:
-    """p-values of nonconformity scores (larger is stranger) as a falling staircase; JSON-ready.
+    """p-values of nonconformity scores (larger conforms less) as a falling step function; JSON-ready.
 
     `p[i]` holds for scores above `steps[i]`, up to and with the next step; it is the highest there, so that a coarse
-    staircase never excludes what the rows behind it would not.
+    step function never excludes a score that the exact one would not.
 
     >>> p = PValues().fit(np.array([0.1, 0.2, 0.3]), np.array(["a", "b", "c"]))
     >>> p(np.array([0.0, 0.2, 0.9])).tolist(), p.runs
@@ -65,10 +65,10 @@ class PValues:
         self.steps, self.p = grid.tolist(), np.mean(found, axis=0).tolist()
         return self
 
-    def usual(self, scores: np.ndarray, coverage: float) -> np.ndarray:
-        """Return which scores are usual at a coverage, or at the largest one that the runs can promise; same shape.
+    def conforming(self, scores: np.ndarray, coverage: float) -> np.ndarray:
+        """Return which scores conform at a coverage, or at the largest one that the runs allow, in the scores' shape.
 
-        Without any run every score is.
+        Without any run every score conforms.
         """
         if not self.runs:
             return np.ones(np.shape(scores), bool)
@@ -80,12 +80,12 @@ class PValues:
         return np.asarray(np.r_[1.0, self.p][at])
 
 
-def strangeness(p: np.ndarray, classes: np.ndarray, verdict: np.ndarray) -> np.ndarray:
+def nonconformity(p: np.ndarray, classes: np.ndarray, verdict: np.ndarray) -> np.ndarray:
     """Return the nonconformity of each label, shape (rows, classes): one minus its probability (Sadinle, Lei and
     Wasserman 2019, the smallest sets on average), but 0 for the verdict's own label, which therefore is in every set.
 
     The verdict detects before it names and is not always the likeliest label. Adding its label to finished sets would
-    make them hold the truth more often than was asked for, and larger than they need be.
+    make them larger than necessary: they would hold the true label more often than the coverage requires.
     """
     made = 1 - p
     made[np.arange(len(p)), np.searchsorted(classes, verdict.astype(str))] = 0.0
@@ -94,16 +94,14 @@ def strangeness(p: np.ndarray, classes: np.ndarray, verdict: np.ndarray) -> np.n
 
 @dataclass(slots=True)
 class FaultSets:
-    """Sets of labels that hold the true one as often as is asked for, over all runs or within each class."""
+    """Sets of labels that hold the true one with the requested coverage, over all runs or within each class."""
 
     over_all: PValues = field(default_factory=PValues)
     by_class: dict[str, PValues] = field(default_factory=dict)
 
-    def fit(
-        self, strange: np.ndarray, y: np.ndarray, classes: np.ndarray, runs: np.ndarray, seed: int = 0
-    ) -> FaultSets:
-        """Learn from calibration rows: strangeness (rows, classes), true labels y and runs (rows,)."""
-        of_truth = strange[np.arange(len(y)), np.searchsorted(classes, y)]
+    def fit(self, scores: np.ndarray, y: np.ndarray, classes: np.ndarray, runs: np.ndarray, seed: int = 0) -> FaultSets:
+        """Learn from calibration rows: nonconformity `scores` (rows, classes), true labels y and runs (rows,)."""
+        of_truth = scores[np.arange(len(y)), np.searchsorted(classes, y)]
         self.over_all = PValues().fit(of_truth, runs, seed)
         self.by_class = {
             str(label): PValues().fit(of_truth[y == label], runs[y == label], seed)
@@ -112,17 +110,18 @@ class FaultSets:
         }
         return self
 
-    def members(self, strange: np.ndarray, classes: np.ndarray, coverage: float, per_class: bool = False) -> np.ndarray:
-        """Return which labels stay possible by their strangeness, shape (rows, classes).
+    def members(self, scores: np.ndarray, classes: np.ndarray, coverage: float, per_class: bool = False) -> np.ndarray:
+        """Return which labels stay possible by their nonconformity `scores`, shape (rows, classes).
 
-        Where there are too few calibration runs (of a class) for the coverage, it is the largest that they can promise;
-        a label without any stays in every set.
+        Where there are too few calibration runs (of a class) for the coverage, the largest that they allow is used;
+        a label without calibration runs stays in every set.
         """
         if not per_class:
-            return self.over_all.usual(strange, coverage)
-        never = PValues()
+            return self.over_all.conforming(scores, coverage)
+        without_runs = PValues()
         found = [
-            self.by_class.get(str(label), never).usual(strange[:, at], coverage) for at, label in enumerate(classes)
+            self.by_class.get(str(label), without_runs).conforming(scores[:, at], coverage)
+            for at, label in enumerate(classes)
         ]
         return np.column_stack(found)
 

@@ -1,8 +1,8 @@
 """Detect first, then name: the threshold on the fault score that gives a chosen false-alarm rate.
 
-Normal itself is hard to recognise as one of many classes; asking "normal or not" first, at a false-alarm rate
-that people choose, and only then "which fault", is what an operator needs. The rate is chosen by row on
-validation rows; no promise for new runs is made here.
+Normal itself is hard to recognise as one of many classes. A row is therefore first classified as normal or not, with
+a false-alarm rate that people choose, and only then the fault is named. The rate holds for validation rows; new runs
+may have another one.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Detector:
     def __post_init__(self) -> None:
         if not 0 < self.false_alarm_rate < 1:
             raise UserError(
-                f"A false-alarm rate of {self.false_alarm_rate:g} was asked for: choose between 0 and 1, such as 0.02."
+                f"The false-alarm rate is {self.false_alarm_rate:g}: choose a number between 0 and 1, such as 0.02."
             )
 
     def fit(self, scores: np.ndarray) -> str:

@@ -1,6 +1,6 @@
 """All experts of a fit together: compared on rows held out in folds, fused, then fitted on everything.
 
-Experts that hardly count in the fusion stay in the run for comparison, but a diagnosis does not ask them. The
+Experts with a very small weight in the fusion stay in the run for comparison, but a diagnosis does not use them. The
 language model is tuned once, on the first fold's training rows: tuning it for each fold would multiply the wait.
 """
 
@@ -8,21 +8,21 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Protocol, cast
 
 import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
 from faultwise.contracts.errors import UserError, closest, listing
-from faultwise.contracts.records import Expert
+from faultwise.contracts.experts import Expert, ExpertContext
 from faultwise.verdicts.detection import Detector
 from faultwise.verdicts.drawing import draw_evenly
 from faultwise.verdicts.folds import Fold
 from faultwise.verdicts.fusion import Fusion
-from faultwise.verdicts.registry import LANGUAGE_MODEL, ROW_ENCODER, ExpertContext, make
+from faultwise.verdicts.registry import LANGUAGE_MODEL, ROW_ENCODER, make
 
 __all__ = ["Ensemble", "Labelled", "Validation", "aligned"]
 
@@ -38,8 +38,8 @@ class Labelled:
 
 @dataclass
 class Validation:
-    """What the experts said of held-out rows: positions `rows`, probabilities by expert, `scored` marks the
-    language model's rows, `fused` the fused ones, `note` what the threshold rests on if that is little.
+    """Predictions on held-out rows: positions `rows`, probabilities `p` by expert (rows, classes), the mask `scored` of
+    rows that the language model has scored, the `fused` probabilities, and a `note` where few rows set the threshold.
     """
 
     rows: np.ndarray
@@ -47,6 +47,21 @@ class Validation:
     scored: np.ndarray
     fused: np.ndarray = field(default_factory=lambda: np.empty((0, 0)))
     note: str = ""
+
+
+class _WithoutSensors(Protocol):
+    """What a language model that can classify with missing sensors offers beyond `Expert`."""
+
+    classes_: np.ndarray
+    encoder_is_better: bool
+
+    def predict_proba(self, X: pd.DataFrame) -> np.ndarray:
+        """Return class probabilities by the language model, shape (rows, classes)."""
+        ...
+
+    def quick_proba(self, X: pd.DataFrame) -> np.ndarray:
+        """Return class probabilities by its encoder of rows alone, shape (rows, classes)."""
+        ...
 
 
 def aligned(p: np.ndarray, own: np.ndarray, classes: np.ndarray) -> np.ndarray:
@@ -60,7 +75,7 @@ def aligned(p: np.ndarray, own: np.ndarray, classes: np.ndarray) -> np.ndarray:
 class Ensemble:
     """Experts, their fusion and the detector; `seconds` has each expert's time for fitting all folds.
 
-    `alone` has the threshold of each classical expert for judging without the others (see `only`).
+    `alone` has the threshold of each classical expert for use without the others (see `only`).
     """
 
     classes: np.ndarray
@@ -71,7 +86,7 @@ class Ensemble:
     alone: dict[str, float | None] = field(default_factory=dict)
 
     def fit(self, data: Labelled, folds: Sequence[Fold], names: Sequence[str], context: ExpertContext) -> Validation:
-        """Fit on each fold's training rows, judge its held-out rows, fuse, then fit on all rows.
+        """Fit on each fold's training rows, predict its held-out rows, fuse, then fit on all rows.
 
         Raises UserError when an expert's probabilities are not numbers.
         """
@@ -79,22 +94,22 @@ class Ensemble:
         p = {name: np.full((len(data.y), len(self.classes)), 1 / len(self.classes)) for name in names}
         classical = [name for name in names if name != LANGUAGE_MODEL]
         for number, (train, held) in enumerate(folds, start=1):
-            for name in self._watched(classical, f"fold {number}/{len(folds)}", context.progress):
+            for name in _with_bar(classical, f"fold {number}/{len(folds)}", context.progress):
                 _, p[name][held] = self._fitted(name, context, data, train, held)
-        for name in self._watched(classical, "all rows", context.progress):
+        for name in _with_bar(classical, "all rows", context.progress):
             self.experts[name] = make(name, context).fit(data.X, data.y, data.groups)
         # The language model comes last: once torch's threads exist, scikit-learn's boosting can crawl beside them.
         scored = np.zeros(len(data.y), bool)
         if LANGUAGE_MODEL in names:
             train, held = folds[0]
             most = context.language.score_rows
-            asked = held[draw_evenly(data.y[held], data.groups[held], most, context.seed)]
-            scored[asked] = True
-            self.experts[LANGUAGE_MODEL], p[LANGUAGE_MODEL][asked] = self._fitted(
-                LANGUAGE_MODEL, context, data, train, asked
+            drawn = held[draw_evenly(data.y[held], data.groups[held], most, context.seed)]
+            scored[drawn] = True
+            self.experts[LANGUAGE_MODEL], p[LANGUAGE_MODEL][drawn] = self._fitted(
+                LANGUAGE_MODEL, context, data, train, drawn
             )
-            if not classical:  # nobody has judged the other held-out rows
-                rows = asked
+            if not classical:  # the other held-out rows have no prediction
+                rows = drawn
         p = {name: q[rows] for name, q in p.items()}
         made = Validation(rows, p, scored[rows])
         self.fusion.fit(p, np.searchsorted(self.classes, data.y[rows]), made.scored)
@@ -121,7 +136,7 @@ class Ensemble:
         return note
 
     def only(self, name: str) -> Ensemble:
-        """Return this ensemble with one expert judging alone: calibrated by its own temperature, at its own threshold.
+        """Return this ensemble with one expert alone, calibrated by its own temperature and with its own threshold.
 
         Raises UserError for an expert that the fit did not have, and for the language model, which is too slow.
         """
@@ -130,7 +145,7 @@ class Ensemble:
             hint = f"did you mean `{near}`?" if near else "choose one of these."
             if not self.alone:
                 raise UserError(f"This run has one expert only, so `{name}` cannot be chosen: leave --expert out.")
-            raise UserError(f"`{name}` cannot judge alone here; {listing(self.alone, 20)} can: {hint}")
+            raise UserError(f"`{name}` cannot be used alone in this run; {listing(self.alone, 20)} can: {hint}")
         fusion = self._alone(name)
         detector = replace(self.detector, threshold=self.alone[name])
         return Ensemble(self.classes, detector, {name: self.experts[name]}, fusion, alone=self.alone)
@@ -146,7 +161,7 @@ class Ensemble:
         started = time.monotonic()
         expert = make(name, context).fit(data.X.iloc[train], data.y[train], data.groups[train])
         self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - started
-        p = self._said(expert, data.X.iloc[held])
+        p = self._aligned(expert, data.X.iloc[held])
         if not np.isfinite(p).all():
             raise UserError(f"The expert `{name}` gave probabilities that are not numbers: leave it out.")
         return expert, p
@@ -158,7 +173,7 @@ class Ensemble:
 
     @property
     def language_only(self) -> bool:
-        """Whether no other expert was asked for, so that only rows the language model scores can be judged."""
+        """Whether the language model is the only expert, so that only rows that it scores have a verdict."""
         return not self.fusion.weights_without
 
     def by_expert(self, X: pd.DataFrame, scored: np.ndarray | None = None) -> dict[str, np.ndarray]:
@@ -167,23 +182,23 @@ class Ensemble:
         The language model scores the rows of the mask `scored` only (none without a mask); its other rows
         are uniform and must be fused with the same mask.
         """
-        asked = {*self.fusion.weights, *self.fusion.weights_without}
+        counting = {*self.fusion.weights, *self.fusion.weights_without}
         silent = scored is None or not scored.any()
         return {
-            name: self.ask(name, X, scored if name == LANGUAGE_MODEL else None)
+            name: self.predict(name, X, scored if name == LANGUAGE_MODEL else None)
             for name in self.experts
-            if name in asked and not (name == LANGUAGE_MODEL and silent)
+            if name in counting and not (name == LANGUAGE_MODEL and silent)
         }
 
     def fuse(self, p: Mapping[str, np.ndarray], scored: np.ndarray | None = None) -> np.ndarray:
-        """Return fused probabilities (rows, classes) of what `by_expert` or `partly` gave."""
+        """Return fused probabilities (rows, classes) of what `by_expert` or `with_missing` returned."""
         if ROW_ENCODER in p:
             return p.get(LANGUAGE_MODEL, p[ROW_ENCODER])
         return self.fusion.mix(p, scored)
 
-    def asks_language_model(self, partly: bool) -> bool:
-        """Whether what the language model says of a row counts, with all sensors or without some (`partly`)."""
-        return not self.encoder_is_better if partly else self.uses_language_model
+    def counts_language_model(self, missing: bool) -> bool:
+        """Whether scores of the language model change a verdict, with all sensors or with some `missing`."""
+        return not self.encoder_is_better if missing else self.uses_language_model
 
     def classical(self, X: pd.DataFrame) -> np.ndarray:
         """Return fused probabilities without the language model; with it where nothing else is kept."""
@@ -193,44 +208,44 @@ class Ensemble:
         return self.fuse(self.by_expert(X))
 
     @property
-    def judges_partly(self) -> bool:
-        """Whether the language model was fitted so that it can judge without some of the sensors."""
+    def takes_missing(self) -> bool:
+        """Whether the language model was fitted so that it can classify rows with missing sensors."""
         return bool(getattr(self.experts.get(LANGUAGE_MODEL), "takes_missing", False))
 
     @property
     def encoder_is_better(self) -> bool:
-        """Whether the language model was the worse of the two without some of the sensors (see `partly`)."""
-        expert: Any = self.experts.get(LANGUAGE_MODEL)
-        return bool(expert is not None and expert.encoder_is_better)
+        """Whether the encoder of rows did better than the language model with missing sensors (see `with_missing`)."""
+        expert = self.experts.get(LANGUAGE_MODEL)
+        return expert is not None and bool(cast(_WithoutSensors, expert).encoder_is_better)
 
-    def partly(self, X: pd.DataFrame, scored: np.ndarray) -> dict[str, np.ndarray]:
-        """Return probabilities (rows, classes) for rows X (rows, features) with NaN for lost sensors.
+    def with_missing(self, X: pd.DataFrame, scored: np.ndarray) -> dict[str, np.ndarray]:
+        """Return probabilities (rows, classes) for rows X (rows, features) with NaN for missing sensors.
 
-        The language model's encoder of rows judges, and the model behind it the rows of the mask `scored`, unless it
-        was the worse of the two in the fit. The other experts, which were never without a sensor, are not asked. These
-        probabilities are calibrated as they are (see `doubt`).
+        The language model's encoder of rows classifies all rows, and the model behind it those of the mask `scored`,
+        unless the encoder did better in the fit. The other experts take no part: they have learnt nothing of rows
+        without a sensor. These probabilities are calibrated already (see `language.classifier.missing_sensors`).
         """
-        expert: Any = self.experts[LANGUAGE_MODEL]
+        expert = cast(_WithoutSensors, self.experts[LANGUAGE_MODEL])
         p = {ROW_ENCODER: aligned(expert.quick_proba(X), expert.classes_, self.classes)}
         if scored.any() and not self.encoder_is_better:
             p[LANGUAGE_MODEL] = p[ROW_ENCODER].copy()
-            p[LANGUAGE_MODEL][scored] = self._said(expert, X[scored])
+            p[LANGUAGE_MODEL][scored] = aligned(expert.predict_proba(X[scored]), expert.classes_, self.classes)
         return p
 
-    def ask(self, name: str, X: pd.DataFrame, scored: np.ndarray | None = None) -> np.ndarray:
+    def predict(self, name: str, X: pd.DataFrame, scored: np.ndarray | None = None) -> np.ndarray:
         """Return one expert's probabilities (rows, classes); rows outside the mask are uniform."""
         if scored is None:
-            return self._said(self.experts[name], X)
+            return self._aligned(self.experts[name], X)
         p = np.full((len(X), len(self.classes)), 1 / len(self.classes))
-        p[scored] = self._said(self.experts[name], X[scored])
+        p[scored] = self._aligned(self.experts[name], X[scored])
         return p
 
-    def _said(self, expert: Expert, X: pd.DataFrame) -> np.ndarray:
+    def _aligned(self, expert: Expert, X: pd.DataFrame) -> np.ndarray:
         return aligned(expert.predict_proba(X), expert.classes_, self.classes)
 
-    @staticmethod
-    def _watched(names: Sequence[str], what: str, progress: bool) -> Any:
-        bar = tqdm(names, disable=not progress, file=sys.stderr, leave=False)
-        for name in bar:
-            bar.set_description(f"{what} {name}")
-            yield name
+
+def _with_bar(names: Sequence[str], what: str, progress: bool) -> Iterator[str]:
+    bar = tqdm(names, disable=not progress, file=sys.stderr, leave=False)
+    for name in bar:
+        bar.set_description(f"{what} {name}")
+        yield name

@@ -1,7 +1,7 @@
 """Several splits that together hold every run out once, so that what is fitted on held-out rows sees all runs.
 
-A threshold for rare false alarms that rests on one quarter of the runs varies five-fold with the luck of the
-draw (measured on simulated TEP); resting on all runs it does not. What may be held out is decided in `splits`.
+A threshold for rare false alarms that rests on one quarter of the runs varies five-fold with the draw (measured on
+simulated TEP); a threshold that rests on all runs does not. What may be held out is decided in `splits`.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def folds(
     if kind == "group":
         frame = pd.DataFrame({"y": y, "g": groups})
         runs_of = frame.drop_duplicates().groupby("y").size()
-        # A run counts as its rarest class: one that starts normal and then fails stands for its fault.
+        # A run counts as its rarest class: one that starts normal and then fails counts as its fault.
         frame["rarity"] = frame["y"].map(runs_of)
         rarest = frame.sort_values("rarity", kind="stable").groupby("g")["y"].first()
         strata = pd.factorize(frame["g"].map(rarest))[0]
@@ -51,5 +51,8 @@ def folds(
     if all(set(y[t]) == classes and len(h) for t, h in made):
         words = "runs whole" if kind == "group" else "rows"
         warnings = notes if kind == "row" else []
-        return made, [f"Held out {words} in {len(made)} folds: every one is judged once unseen.", *warnings]
+        return made, [
+            f"Held out {words} in {len(made)} folds: each is predicted once without having been learnt from.",
+            *warnings,
+        ]
     return [(train, held)], notes

@@ -10,14 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
 
 import numpy as np
 from scipy.optimize import minimize_scalar
 
 __all__ = ["Fusion", "apply_temperature", "fit_temperature", "mixture_weights"]
 
-_FLOOR = 1e-4  # an expert that says "impossible" is not believed entirely: forests say it of rare classes
+_FLOOR = 1e-4  # a probability of 0 must not overrule the other experts: forests give it to rare classes
 LANGUAGE_CAP = 0.3
 
 
@@ -116,7 +115,7 @@ class Fusion:
         return apply_temperature(without, self.temperature)
 
     def drop_light(self, least: float = 0.02) -> None:
-        """Take out experts that hardly count, so that nobody waits for them."""
+        """Drop experts with weights below `least`, which cost time and change little."""
         for table in (self.weights, self.weights_without):
             light = [name for name, w in table.items() if w < least]
             for name in light if len(light) < len(table) else []:
@@ -125,7 +124,7 @@ class Fusion:
             for name in table:
                 table[name] /= total
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Return the JSON state that `Fusion(**state)` takes back."""
         return asdict(self)
 

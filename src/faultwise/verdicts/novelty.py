@@ -1,6 +1,6 @@
 """How unlike every known class a row is: minus twice the log-density of the class that explains it best.
 
-It names nothing. What is too unlike is not decided here, but by p-values on calibration runs (`promises`).
+From which distance on a row counts as unknown is decided by p-values on calibration runs (`calibration`).
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Novelty:
         """Learn from encoded rows (rows, features) and labels y (rows,)."""
         X = frame.to_numpy()
         if len(X) > _MOST_ROWS:
-            drawn = draw_evenly(y, np.zeros(len(y), int), _MOST_ROWS, seed)  # no class may be lost
+            drawn = draw_evenly(y, np.zeros(len(y), int), _MOST_ROWS, seed)  # every class must be drawn
             X, y = X[drawn], y[drawn]
         floor = 1e-3 * np.median(np.abs(X), axis=0).astype(float) + 1e-9
         made = cls(logged, floor, np.ones(X.shape[1]), *(np.empty(0),) * 3)

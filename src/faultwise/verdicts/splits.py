@@ -1,7 +1,7 @@
 """Split rows into training and held-out ones without letting a run sit on both sides.
 
-Whole runs are held out where that is possible. The other two ways exist because some data allow no better;
-what they cost is part of what they return. Cross-validation and metrics live in `evaluate`.
+Whole runs are held out where that is possible. The other two kinds exist for data that do not allow it;
+their notes say what they cost. Cross-validation and metrics live in `evaluate`.
 """
 
 from __future__ import annotations
@@ -128,10 +128,10 @@ def _by_block(
             last_held = end - 1
     train = ~held & ~near
     both = set(y[train]) & set(y[held])
-    lost = [label for label in dict.fromkeys(y) if label not in both]
-    if lost:
+    missing = [label for label in dict.fromkeys(y) if label not in both]
+    if missing:
         raise DataError(
-            f"The stretches of {listing(lost)} are too short to be cut in two with {gap} rows between; expected "
+            f"The stretches of {listing(missing)} are too short to be cut in two with {gap} rows between; expected "
             f"more than {2 * gap + 1} rows in one: use a smaller window, or add rows."
         )
     dropped = int((~train & ~held).sum())

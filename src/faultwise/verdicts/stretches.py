@@ -1,6 +1,6 @@
 """Number the uninterrupted stretches of a table: contiguous rows of one run, and of one label.
 
-It sorts nothing and knows no time: rows are taken to be in time order within their run, as they stand in the
+Nothing is sorted and times are not read: rows are taken to be in time order within their run, in the order of the
 file. Windows and block splits are cut along these stretches.
 """
 

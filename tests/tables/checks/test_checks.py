@@ -1,4 +1,4 @@
-"""The report names what is odd; training is refused where nothing can be learnt."""
+"""The report names what is unusual; training is refused where nothing can be learnt."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def table(target: str | None = "fault", **columns: object) -> Table:
         "fault": ["0"] * 10 + ["4"] * 10,
         "run": ["a", "b"] * 10,
     }
-    return Table(pd.DataFrame(base | columns), Roles(target=target, group="run"), "rows.csv", notes=("Said.",))
+    return Table(pd.DataFrame(base | columns), Roles(target=target, group="run"), "rows.csv", notes=("A note.",))
 
 
 def test_a_sound_table() -> None:
@@ -31,15 +31,15 @@ def test_a_sound_table() -> None:
     assert report.class_runs == {"0": 2, "4": 2}
     assert report.runs == 2
     assert report.duplicate_rows == 0
-    assert not report.identifiers + report.mirrors + report.constant + report.all_missing
-    assert report.lines()[-1] == "Said."
+    assert not report.identifiers + report.one_to_one + report.constant + report.all_missing
+    assert report.lines()[-1] == "A note."
     assert "0: 10 in 2 runs; 4: 10 in 2 runs" in " ".join(report.lines())
     assert json.loads(json.dumps(report.to_dict()))["rows"] == 20
     assert training_problems(table()) == []
 
 
-def test_oddities_are_named() -> None:
-    odd = table(
+def test_unusual_columns_are_named() -> None:
+    unusual = table(
         flow=[1.0] * 18 + [np.inf, np.nan],
         serial=[f"SN-{i}" for i in range(20)],
         counter=range(5, 25),
@@ -47,18 +47,18 @@ def test_oddities_are_named() -> None:
         void=[np.nan] * 20,
         answer=["ok"] * 10 + ["bad"] * 10,
     )
-    report = check(odd)
+    report = check(unusual)
     assert report.identifiers == ["serial", "counter"]
     assert report.constant == ["still"]
     assert report.all_missing == ["void"]
-    assert report.mirrors == ["answer"]
+    assert report.one_to_one == ["answer"]
     assert report.infinite == {"flow": 1}
     assert report.missing["flow"] == 0.05
     text = " ".join(report.lines())
     assert "--ignore 'serial' --ignore 'counter'" in text
     assert "--ignore 'answer'" in text
     assert "`flow` (5.0% missing)" in text
-    assert training_problems(odd) == ["Left out because they are empty: `void`."]
+    assert training_problems(unusual) == ["Left out because they are empty: `void`."]
 
 
 def test_duplicates_are_counted_without_run_and_time() -> None:
@@ -73,8 +73,8 @@ def test_duplicates_are_counted_without_run_and_time() -> None:
         (table(fault=["4.0"] * 20), "only the class `4`.*--normal-only"),
         (table(fault=["0"] * 19 + ["4"]), "a single row of `4`.*drop these rows or merge"),
         (table(fault=["0"] * 19 + [None]), "1 of 20 rows have no label"),
-        (table(flow=[np.nan] * 20), "no column that could tell anything"),
-        (table(flow=[3.0] * 20), "no column that could tell anything"),
+        (table(flow=[np.nan] * 20), "no column that holds information"),
+        (table(flow=[3.0] * 20), "no column that holds information"),
         (table(target=None), "--target COL"),
         (table().rows(np.zeros(20, dtype=bool)), "no rows"),
     ],
@@ -91,7 +91,7 @@ def test_normal_rows_alone_need_no_second_class() -> None:
     assert training_problems(table(target=None), labelled=False) == []
 
 
-def test_lines_for_class_troubles() -> None:
+def test_lines_about_classes() -> None:
     assert "only one class" in " ".join(check(table(fault=["0"] * 20)).lines())
     assert "single row: `4`" in " ".join(check(table(fault=["0"] * 19 + ["4"])).lines())
     assert "1 rows have no label" in " ".join(check(table(fault=["0"] * 19 + [None])).lines())

@@ -1,4 +1,4 @@
-"""The leak guard: planted leaks are found and named, what is alike by nature is not accused, scores are compared."""
+"""Leaks: planted ones are found and named, what is alike by nature is not reported, scores are compared."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from faultwise.contracts.errors import DataError
-from faultwise.tables.checks.leaks import LeakReport, find_leaks
-from faultwise.tables.checks.target_leakage import almost_answers
+from faultwise.tables.checks.leaks.leak_report import LeakReport, find_leaks
+from faultwise.tables.checks.leaks.target_leakage import nearly_leaking_columns
 from faultwise.tables.evaluate.leakage import side_by_side
 from faultwise.tables.reading.readers import read_source
 from faultwise.tables.reading.table import Roles, Table
@@ -48,7 +48,7 @@ def _kinds(report: LeakReport) -> list[tuple[str, str]]:
     return [(leak.kind, leak.severity) for leak in report.leaks]
 
 
-def _with_twins(frame: pd.DataFrame, noise: float, rows: int = 8) -> tuple[pd.DataFrame, set[tuple[int, int]]]:
+def _with_duplicates(frame: pd.DataFrame, noise: float, rows: int = 8) -> tuple[pd.DataFrame, set[tuple[int, int]]]:
     """Copy rows of the first run over rows of other ones."""
     rng = np.random.default_rng(1)
     goals = np.sort(rng.choice(np.arange(60, len(frame)), rows, replace=False))
@@ -58,12 +58,12 @@ def _with_twins(frame: pd.DataFrame, noise: float, rows: int = 8) -> tuple[pd.Da
     return made, {(int(a) + 1, int(b) + 1) for a, b in zip(origins, goals, strict=True)}
 
 
-def test_a_clean_table_is_silent_and_says_what_was_looked_for() -> None:
+def test_a_clean_table_has_no_leaks_and_lists_what_was_looked_for() -> None:
     report = _found(_frame(), _frame(seed=5))
     assert report.leaks == ()
-    assert any("copies" in said for said in report.looked_for)
-    assert any("noise" in said for said in report.looked_for)
-    assert any("give the label away" in said for said in report.looked_for)
+    assert any("duplicates" in what for what in report.looked_for)
+    assert any("noise" in what for what in report.looked_for)
+    assert any("give the label away" in what for what in report.looked_for)
     assert list(report.not_checked) == ["countdown to the end of the run"]
 
 
@@ -72,11 +72,11 @@ def test_a_run_in_both_sources(name: str) -> None:
     train, test = _frame(), _frame(seed=5).assign(run=lambda f: "t" + f["run"])
     copied = train[train["run"] == "r03"].assign(run=name)
     report = _found(train, pd.concat([test, copied], ignore_index=True))
-    assert _kinds(report) == [("shared runs", "high")]
+    assert _kinds(report) == [("duplicated runs", "high")]
     assert "`r03`" in report.leaks[0].found
     assert ("is in both sources" in report.leaks[0].found) == (name == "r03")
     assert report.leaks[0].rows == ((181, 721),)
-    assert report.doubled.tolist() == list(range(180, 240))
+    assert report.duplicates.tolist() == list(range(180, 240))
 
 
 def test_the_same_name_of_other_rows_is_no_leak() -> None:
@@ -89,15 +89,15 @@ def test_a_run_under_two_names(noise: float) -> None:
     copied = frame[frame["run"] == "r05"].assign(run="r99")
     copied[NAMES] += noise * np.random.default_rng(0).normal(size=(60, 8))
     report = _found(pd.concat([frame, copied], ignore_index=True))
-    assert _kinds(report) == [("shared runs", "high")]
-    assert "`r05` and `r99` are copies" in report.leaks[0].found
+    assert _kinds(report) == [("duplicated runs", "high")]
+    assert "`r05` and `r99` are duplicates" in report.leaks[0].found
     assert ("value for value" in report.leaks[0].found) == (noise == 0)
 
 
 @given(noise=st.sampled_from([0.0, 1e-6, 1e-4, 1e-3]), seed=st.integers(0, 50))
 @settings(max_examples=8, deadline=None)
 def test_one_row_in_a_hundred_copied_is_found(noise: float, seed: int) -> None:
-    frame, pairs = _with_twins(_frame(seed=seed), noise)
+    frame, pairs = _with_duplicates(_frame(seed=seed), noise)
     report = _found(frame)
     assert _kinds(report) == [("near-duplicate rows", "high")]
     assert report.leaks[0].count == 8
@@ -111,17 +111,17 @@ def test_rows_shared_with_the_other_source() -> None:
     assert _kinds(report) == [("near-duplicate rows", "high")]
     assert report.leaks[0].rows[0][0] in range(301, 309)
     assert report.leaks[0].rows[0][1] in range(101, 109)
-    assert report.doubled.tolist() == list(range(300, 308))
+    assert report.duplicates.tolist() == list(range(300, 308))
 
 
 def test_rows_without_runs() -> None:
     frame = _frame().sample(frac=1, random_state=0, ignore_index=True)
     assert _found(frame, roles=Roles("fault", ignored=("run",))).leaks == ()
-    twice, _ = _with_twins(frame, 1e-4)
+    twice, _ = _with_duplicates(frame, 1e-4)
     report = _found(twice, roles=Roles("fault", ignored=("run",)))
     assert _kinds(report) == [("near-duplicate rows", "high")]
-    assert "--group" in report.not_checked["shared runs"]
-    assert "order of time" in report.not_checked["looks into the future"]
+    assert "--group" in report.not_checked["duplicated runs"]
+    assert "time order" in report.not_checked["look-ahead columns"]
 
 
 def _idle(frame: pd.DataFrame) -> pd.DataFrame:
@@ -162,7 +162,7 @@ def _starts(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _delayed(frame: pd.DataFrame) -> pd.DataFrame:
-    """A delayed copy looks back, not ahead."""
+    """A delayed column looks back, not ahead."""
     return frame.assign(lag=frame.groupby("run")["x3"].shift(4))
 
 
@@ -171,8 +171,8 @@ def _clocks(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.assign(hour=place / 20, total=np.arange(len(frame)), emptying=100 - place)
 
 
-def test_names_of_rows_do_not_hide_twins() -> None:
-    frame, _ = _with_twins(_frame(), 1e-4)
+def test_names_of_rows_do_not_hide_duplicates() -> None:
+    frame, _ = _with_duplicates(_frame(), 1e-4)
     number = np.random.default_rng(0).permutation(len(frame))
     hour = frame.groupby("run").cumcount() / 20
     report = _found(frame.assign(number=number, name=[f"row {at}" for at in number], hour=hour))
@@ -181,7 +181,7 @@ def test_names_of_rows_do_not_hide_twins() -> None:
 
 @pytest.mark.parametrize("nature", [_idle, _frozen, _slow, _coarse, _half, _starts, _delayed, _clocks])
 @pytest.mark.parametrize("seed", [0, 1])
-def test_what_is_alike_by_nature_is_not_accused(nature: Any, seed: int) -> None:
+def test_what_is_alike_by_nature_is_not_reported(nature: Any, seed: int) -> None:
     assert [leak.line() for leak in _found(nature(_frame(seed=seed))).leaks] == []
 
 
@@ -194,20 +194,20 @@ def test_almost_the_label() -> None:
     poor = labels == "leak"
     poor[150:170] ^= True
     table = Table(pd.DataFrame({"flag": wrong, "code": code, "poor": poor, "fault": labels}), Roles("fault"))
-    assert almost_answers(table) == {
-        "flag": "tells `leak` from the rest in all but 2 of 200 rows",
-        "code": "tells `leak` from the rest in all but 1 of 200 rows",
+    assert nearly_leaking_columns(table) == {
+        "flag": "separates `leak` from the rest in all but 2 of 200 rows",
+        "code": "separates `leak` from the rest in all but 1 of 200 rows",
     }
 
 
-def test_answer_columns_are_told_with_their_severity() -> None:
+def test_target_leakage_has_a_severity() -> None:
     frame = _frame()
     fault = frame["fault"] != "ok"
     report = _found(frame.assign(code="c" + frame["fault"]))
-    assert _kinds(report) == [("answer columns", "high")]
+    assert _kinds(report) == [("target leakage", "high")]
     assert "--ignore 'code'" in report.leaks[0].remedy
     report = _found(frame.assign(alarm=fault ^ (frame.index % 97 == 0)))
-    assert _kinds(report) == [("answer columns", "warning")]
+    assert _kinds(report) == [("target leakage", "warning")]
     assert report.columns == ["alarm"]
 
 
@@ -215,7 +215,7 @@ def test_a_value_of_later_rows() -> None:
     frame = _frame()
     later = frame.groupby("run")["x3"].shift(-4)
     shown = _found(frame.assign(next=later))
-    assert _kinds(shown) == [("looks into the future", "high")]
+    assert _kinds(shown) == [("look-ahead columns", "high")]
     assert shown.leaks[0].columns == ("next",)
     assert "`next` is `x3` 4 samples later" in shown.leaks[0].found
     cut = _found(frame.assign(next=later).dropna().reset_index(drop=True))
@@ -229,8 +229,8 @@ def test_the_label_of_later_rows() -> None:
     early = (frame["fault"] != "ok").groupby(frame["run"]).shift(-3)
     early = early.groupby(frame["run"]).ffill().astype(float)
     report = _found(frame.assign(sign=early + 0.02 * np.random.default_rng(0).normal(size=len(frame))))
-    assert _kinds(report) == [("looks into the future", "high")]
-    assert "`sign` changes as the label does, but 3 samples before it" in report.leaks[0].found
+    assert _kinds(report) == [("look-ahead columns", "high")]
+    assert "`sign` changes as the label does, but 3 samples earlier" in report.leaks[0].found
 
 
 @pytest.mark.parametrize("shape", ["plain", "held", "capped", "logarithm"])
@@ -239,8 +239,8 @@ def test_a_countdown_to_the_fault(shape: str) -> None:
     left = (frame["fault"] == "ok").groupby(frame["run"]).transform("sum") - frame.groupby("run").cumcount()
     left = {"plain": left, "held": left.clip(0), "capped": left.clip(0, 15), "logarithm": np.log1p(left.clip(0))}[shape]
     report = _found(frame.assign(left=left.astype(float)))
-    assert _kinds(report) == [("looks into the future", "high")]
-    assert "`left` tells how long it takes to the change of label" in report.leaks[0].found
+    assert _kinds(report) == [("look-ahead columns", "high")]
+    assert "`left` gives the time left until the change of label" in report.leaks[0].found
 
 
 def test_a_countdown_to_the_end_of_the_run() -> None:
@@ -305,7 +305,7 @@ def test_scores_against_another_source_leave_out_shared_rows() -> None:
     assert made["honest"]["rows"] == made["inflated"]["rows"] - 180
 
 
-def test_scores_that_cannot_be_had_say_why() -> None:
+def test_scores_that_cannot_be_computed_say_why() -> None:
     table = Table(_frame(), replace(ROLES, target=None, ignored=("fault",)))
     made = side_by_side(table, find_leaks(table))
     assert made["scores"] == []
@@ -324,19 +324,19 @@ def test_the_command(cli: Any, tmp_path: Path) -> None:
     roles = ("--target", "fault", "--group", "run")
     done = cli("data", "check", tmp_path / "clean.csv", *roles, "--no-scores")
     assert done.code == 0
-    assert done.out.startswith("No leak found. Looked for: ")
-    assert "Not checked: countdown to the end of the run: " in done.out
+    assert done.out.startswith("No leak was found.\nLooked for:\n")
+    assert "Not checked:\n  - countdown to the end of the run: " in done.out
     done = cli("data", "check", tmp_path / "leaky.csv", *roles)
     assert done.code == 0
-    assert "[high] answer columns: `code` tells the label one to one." in done.out
-    assert "Honest: macro-F1 0." in done.out
+    assert "[high] target leakage: `code` gives the label one to one." in done.out
+    assert "Honest score: macro-F1 0." in done.out
     done = cli("data", "check", tmp_path / "leaky.csv", *roles, "--ignore", "code", "--no-scores", "--json")
     made = json.loads(done.out)
     assert made["leaks"] == []
     assert made["scores"] is None
     done = cli("data", "check", tmp_path / "clean.csv", "--against", tmp_path / "leaky.csv", *roles, "--json")
     made = json.loads(done.out)
-    assert {leak["kind"] for leak in made["leaks"]} == {"shared runs"}
+    assert {leak["kind"] for leak in made["leaks"]} == {"duplicated runs"}
     assert len(made["leaks"]) == 12
     assert any("No score" in note for note in made["scores"]["notes"])
 
@@ -348,7 +348,7 @@ def test_the_other_source_may_be_without_labels(cli: Any, tmp_path: Path) -> Non
     roles = ("--target", "fault", "--group", "run")
     done = cli("data", "check", tmp_path / "train.csv", "--against", tmp_path / "test.csv", *roles)
     assert done.code == 0
-    assert "[high] shared runs: the run `r03` is in both sources: 60 of 60 rows" in done.out
+    assert "[high] duplicated runs: The run `r03` is in both sources: 60 of 60 rows" in done.out
     assert "No scores" in done.err
 
 

@@ -1,4 +1,4 @@
-"""Rules of an engineer's own: what fires, what never may, what a mistaken file is told, and batch as stream."""
+"""An engineer's own rules: what fires, what never may, messages about wrong files, and streams as batches."""
 
 from __future__ import annotations
 
@@ -50,9 +50,9 @@ def fires(entry: dict[str, Any], cells: list[Any], runs: str | None = None) -> l
 
 
 def refusal(*entries: Any) -> str:
-    with pytest.raises(DataError) as told:
+    with pytest.raises(DataError) as refused:
         Rules.from_dict({"rules": list(entries)}, "plant.yaml")
-    return str(told.value)
+    return str(refused.value)
 
 
 @pytest.mark.parametrize(
@@ -256,9 +256,9 @@ def test_reasons() -> None:
 
 def test_missing_columns_are_named_with_the_nearest() -> None:
     made = rules({"variable": "XMEAS(7)", "above": 1}, {"variable": "level", "above": 1})
-    with pytest.raises(DataError, match=r"`xmeas\(7\)`.*`level`") as told:
+    with pytest.raises(DataError, match=r"`xmeas\(7\)`.*`level`") as refused:
         made.fired(pd.DataFrame({"xmeas(7)": [1], "q": [2]}), np.zeros(1, dtype=int))
-    assert "did you mean `xmeas(7)`?" in str(told.value)
+    assert "did you mean `xmeas(7)`?" in str(refused.value)
     made.check(["level", "XMEAS(7)", "other"])
 
 
@@ -303,13 +303,13 @@ def test_missing_columns_are_named_with_the_nearest() -> None:
     ],
 )
 def test_bad_entries(entry: dict[str, Any], words: str) -> None:
-    told = refusal({"name": "R", **entry})
-    assert told.startswith("`plant.yaml`: rule `R`")
-    assert words in told
+    message = refusal({"name": "R", **entry})
+    assert message.startswith("`plant.yaml`: rule `R`")
+    assert words in message
 
 
-def test_all_errors_are_told_at_once() -> None:
-    told = refusal(
+def test_all_errors_are_named_together() -> None:
+    message = refusal(
         {"variable": "v", "above": 1},
         {"name": "A", "variable": "v", "above": "x", "for": 0},
         {"name": "A", "above": 1},
@@ -323,7 +323,7 @@ def test_all_errors_are_told_at_once() -> None:
         "2 rules are named `A`",
         "rule 4",
     ):
-        assert words in told
+        assert words in message
 
 
 @pytest.mark.parametrize(
@@ -337,9 +337,9 @@ def test_all_errors_are_told_at_once() -> None:
     ],
 )
 def test_bad_files_as_data(raw: object, words: str) -> None:
-    with pytest.raises(DataError) as told:
+    with pytest.raises(DataError) as refused:
         Rules.from_dict(raw)
-    assert words in str(told.value)
+    assert words in str(refused.value)
     assert Rules.from_dict({"rules": []}) == Rules()
 
 
@@ -378,9 +378,9 @@ def test_yaml_quirks(tmp_path: Path) -> None:
     ],
 )
 def test_bad_files(tmp_path: Path, text: str | bytes, words: str) -> None:
-    with pytest.raises(DataError) as told:
+    with pytest.raises(DataError) as refused:
         read(tmp_path, text)
-    assert words in str(told.value)
+    assert words in str(refused.value)
 
 
 def test_no_file(tmp_path: Path) -> None:

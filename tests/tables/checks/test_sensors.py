@@ -1,4 +1,4 @@
-"""Sensor or machine: each kind is named, machine faults are not accused, odd input, state without pickle, shifts."""
+"""Sensor faults of each kind are named, machine faults are not, unusual input, state without pickle, data drift."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from safetensors.numpy import load_file, save_file
 
 from faultwise.contracts.errors import DataError, RunFolderError
-from faultwise.tables.checks.drift import PSI_LIMIT, drift_of_data, summary_of
-from faultwise.tables.checks.sensor_signs import longest_holds, spikes
-from faultwise.tables.checks.sensors import SensorCheck, SensorFault
+from faultwise.tables.checks.data_drift import PSI_LIMIT, drift_of_data, summary_of
+from faultwise.tables.checks.sensors.sensor_check import SensorCheck, SensorFault
+from faultwise.tables.checks.sensors.signs import longest_holds, spikes
 
 ROWS = 96
 
@@ -60,7 +60,7 @@ def _one(check: SensorCheck, frame: pd.DataFrame) -> list[SensorFault]:
 
 
 @pytest.mark.parametrize("fault", [False, True])
-def test_clean_runs_are_rarely_accused(check: SensorCheck, fault: bool) -> None:
+def test_clean_runs_are_rarely_reported(check: SensorCheck, fault: bool) -> None:
     X, runs = _table(_process(60, 11, fault))
     assert len({found.run for found in check.check(X, runs)}) <= 9
 
@@ -108,10 +108,10 @@ def test_swapped_sensors_are_both_named(check: SensorCheck, pair: tuple[str, str
 
 
 def test_sensors_that_read_alike_are_not_told_apart() -> None:
-    frames = [frame.assign(twin=frame["flow"] + 0.01) for frame in _process(40, 17)]
+    frames = [frame.assign(again=frame["flow"] + 0.01) for frame in _process(40, 17)]
     made = SensorCheck().fit(*_table(frames))
-    other = _process(1, 18)[0].assign(twin=lambda rows: rows["flow"] + 0.01)
-    swapped = other.assign(flow=other["twin"], twin=other["flow"])
+    other = _process(1, 18)[0].assign(again=lambda rows: rows["flow"] + 0.01)
+    swapped = other.assign(flow=other["again"], again=other["flow"])
     assert "swapped" not in [fault.kind for fault in _one(made, swapped)]
 
 
@@ -143,7 +143,7 @@ def test_missing_values_and_interleaved_runs(check: SensorCheck) -> None:
     assert {fault.variable for fault in found} <= {"speed", "level", "temp", "flow", "gas"}
 
 
-def test_a_long_run_is_judged_piece_by_piece_and_told_once(check: SensorCheck) -> None:
+def test_a_long_run_is_checked_piece_by_piece_and_reported_once(check: SensorCheck) -> None:
     frame = pd.concat(_process(3, 22), ignore_index=True).iloc[: 2 * ROWS + 40]
     frame.loc[[50, 150, 220], "speed"] += 400.0
     (found,) = [f for f in check.check(frame, np.zeros(len(frame))) if f.kind == "spiking"]
@@ -151,19 +151,19 @@ def test_a_long_run_is_judged_piece_by_piece_and_told_once(check: SensorCheck) -
 
 
 def test_state_travels_without_pickle(check: SensorCheck, tmp_path: Path) -> None:
-    arrays, told = check.to_arrays()
+    arrays, state = check.to_arrays()
     save_file(arrays, tmp_path / "sensors.safetensors")
-    again = SensorCheck.from_arrays(load_file(tmp_path / "sensors.safetensors"), json.loads(json.dumps(told)))
+    again = SensorCheck.from_arrays(load_file(tmp_path / "sensors.safetensors"), json.loads(json.dumps(state)))
     X, runs = _table(_process(6, 23, fault=True))
     X.loc[60:90, "flow"] += 0.1 * np.arange(31)
     X.loc[ROWS + 40 :, "load"] = 14.0
     assert again.check(X, runs) == check.check(X, runs) != []
 
 
-def test_constant_columns_and_few_runs_are_said() -> None:
+def test_constant_columns_and_few_runs_are_noted() -> None:
     X, runs = _table([frame.assign(idle=1.0) for frame in _process(3, 24)])
     made = SensorCheck().fit(X, runs)
-    assert "constant columns are not judged: `idle`" in made.notes[0]
+    assert "constant columns are not checked: `idle`" in made.notes[0]
     assert "found 3 stretches of 96 rows" in made.notes[1]
     X.loc[20:, "flow"] = np.where(runs[20:] == 0, 11.0, X.loc[20:, "flow"])
     assert _named(made.check(X, runs)) == [("flow", "frozen")]

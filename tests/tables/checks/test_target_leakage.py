@@ -1,4 +1,4 @@
-"""Columns that give the label away are found; good sensors are not suspected."""
+"""Columns that give the label away are found; good sensors are not left out."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from faultwise import Diagnoser
-from faultwise.tables.checks.target_leakage import answer_columns, without_answers
+from faultwise.tables.checks.leaks.target_leakage import leaking_columns, without_leaking_columns
 from faultwise.tables.reading.readers import read_source
 from faultwise.tables.reading.table import Roles, Table
 
@@ -23,8 +23,8 @@ def _table(**columns: Any) -> Table:
 def test_what_gives_the_label_away() -> None:
     code = ["ok"] * 160 + ["broken"] * 40
     alarm = [0] * 170 + [1] * 30
-    assert answer_columns(_table(code=code)) == {"code": "tells the label one to one"}
-    assert answer_columns(_table(alarm=alarm)) == {
+    assert leaking_columns(_table(code=code)) == {"code": "gives the label one to one"}
+    assert leaking_columns(_table(alarm=alarm)) == {
         "alarm": "is `1` in 30 rows, all of them labelled `1`",
     }
 
@@ -40,11 +40,11 @@ def test_what_gives_the_label_away() -> None:
     ],
     ids=["flag", "exception", "rare", "sensor", "categories"],
 )
-def test_what_is_not_suspected(column: Any) -> None:
+def test_what_does_not_leak(column: Any) -> None:
     values = np.asarray(column, dtype=object)
     if len(set(column)) == 2 and values.sum() == 31:
         values[3] = 1
-    assert answer_columns(_table(column=values)) == {}
+    assert leaking_columns(_table(column=values)) == {}
 
 
 def test_left_out_with_a_message_and_kept_on_demand(plant: Any) -> None:
@@ -52,11 +52,13 @@ def test_left_out_with_a_message_and_kept_on_demand(plant: Any) -> None:
     rows["code"] = rows["fault"].map({"0": "none", "1": "F17", "2": "F18"})
     X = rows.drop(columns=["fault", "run"])
     made = Diagnoser(experts=("logistic-regression",)).fit(X, rows["fault"], rows["run"])
-    assert "code" not in made.fitted_.encoder.learnt.used
-    assert made.roles_.ignored == ("code",)
-    assert any("`code` tells the label one to one" in note and "--keep 'code'" in note for note in made.fitted_.notes)
+    assert "code" not in made.model_.fitted.encoder.learnt.used
+    assert made.model_.roles.ignored == ("code",)
+    assert any(
+        "`code` gives the label one to one" in note and "--keep 'code'" in note for note in made.model_.fitted.notes
+    )
     kept = Diagnoser(experts=("logistic-regression",), keep=("code",)).fit(X, rows["fault"], rows["run"])
-    assert "code" in kept.fitted_.encoder.learnt.used
+    assert "code" in kept.model_.fitted.encoder.learnt.used
 
 
 def test_ai4i_flags(data_root: Path) -> None:
@@ -64,8 +66,8 @@ def test_ai4i_flags(data_root: Path) -> None:
     table = read_source(data_root / "ai4i" / "ai4i2020.csv")
     assert table.roles.target == "Machine failure"
     assert "RNF" in table.roles.ignored
-    assert set(answer_columns(table)) == {"TWF", "HDF", "PWF", "OSF"}
-    left = without_answers(table)
+    assert set(leaking_columns(table)) == {"TWF", "HDF", "PWF", "OSF"}
+    left = without_leaking_columns(table)
     assert set(left.features) == {
         "Type",
         "Air temperature [K]",

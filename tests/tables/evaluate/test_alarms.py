@@ -19,7 +19,7 @@ from faultwise.contracts.errors import DataError, UserError
 from faultwise.evaluate.alarm_load import alarm_load
 from faultwise.evaluate.alarms import Debounce, detection, predicted_false_alarms, raise_alarms
 from faultwise.evidence.about import About, Variable
-from faultwise.report.alarms import faults, save_alarms, sentences
+from faultwise.report.pages.alarms import faults, save_alarms, sentences
 from faultwise.tables.reading.row_time import minutes_per_row
 from faultwise.tables.reading.table import Roles, Table
 
@@ -272,28 +272,28 @@ def timed(tmp_path_factory: pytest.TempPathFactory, plant: Callable[..., pd.Data
     return folder / "run", folder / "new.csv"
 
 
-def test_the_command_tells_all(timed: tuple[Path, Path], cli: Callable[..., Any], tmp_path: Path) -> None:
+def test_the_command_gives_all_figures(timed: tuple[Path, Path], cli: Callable[..., Any], tmp_path: Path) -> None:
     out = tmp_path / "alarms.html"
     ran = cli("alarms", *timed, "--assets", 12, "--debounce", "2/3", "--json", "--out", out)
     assert ran.code == 0, ran.err
-    told = json.loads(ran.out)
+    result = json.loads(ran.out)
     contract = ("fdr", "far", "delay_min", "false_alarms_per_day", "arl0", "arl1", "episode_recall")
-    assert [key for key in contract if key not in told] == []
-    assert told["minutes_per_row"] == pytest.approx(3.0)
-    assert told["fdr"] > 0.8
-    assert (told["episodes"], told["episode_recall"]) == (12, 1.0)
-    assert told["delay_min"] == told["delay_samples"] * told["minutes_per_row"] <= 15
-    assert set(told["by_fault"]) == {"1", "2"}
-    assert told["alarm_load"]["assets"] == 12
-    assert told["alarm_load"]["history"]["alarms"] == told["false_alarms"]
-    assert told["alarm_load"]["history"]["machine_days"] == told["machine_days"]
-    assert any(one["debounce"] == "2/3" and one["delay_min"] == told["delay_min"] for one in told["debounces"])
+    assert [key for key in contract if key not in result] == []
+    assert result["minutes_per_row"] == pytest.approx(3.0)
+    assert result["fdr"] > 0.8
+    assert (result["episodes"], result["episode_recall"]) == (12, 1.0)
+    assert result["delay_min"] == result["delay_samples"] * result["minutes_per_row"] <= 15
+    assert set(result["by_fault"]) == {"1", "2"}
+    assert result["alarm_load"]["assets"] == 12
+    assert result["alarm_load"]["history"]["alarms"] == result["false_alarms"]
+    assert result["alarm_load"]["history"]["machine_days"] == result["machine_days"]
+    assert any(one["debounce"] == "2/3" and one["delay_min"] == result["delay_min"] for one in result["debounces"])
     # The figures are those of the rows' labels as `diagnose` gives them.
     lines = tmp_path / "rows.csv"
     assert cli("diagnose", *timed, "--out", lines, "--labels-only").code == 0
     frame, rows = pd.read_csv(lines, dtype=str), pd.read_csv(timed[1], dtype={"fault": str})
     flags = (frame["label"] != "0").to_numpy()
-    assert told["far"] == pytest.approx(flags[rows["fault"] == "0"].mean())
+    assert result["far"] == pytest.approx(flags[rows["fault"] == "0"].mean())
     page = out.read_text(encoding="utf-8")
     assert "<svg" in page
     assert "12 of 12 fault episodes raised an alarm" in page
@@ -304,15 +304,15 @@ def test_the_command_tells_all(timed: tuple[Path, Path], cli: Callable[..., Any]
     assert "median delay" in shown.out
 
 
-def test_without_labels_the_load_is_told(timed: tuple[Path, Path], cli: Callable[..., Any], tmp_path: Path) -> None:
+def test_without_labels_the_load_is_computed(timed: tuple[Path, Path], cli: Callable[..., Any], tmp_path: Path) -> None:
     path = tmp_path / "history.csv"
     pd.read_csv(timed[1]).drop(columns="fault").to_csv(path, index=False)
     ran = cli("alarms", timed[0], path, "--assets", 3, "--json")
     assert ran.code == 0, ran.err
-    told = json.loads(ran.out)
+    result = json.loads(ran.out)
     assert "no labels" in ran.err
-    assert told["fdr"] is told["episode_recall"] is told["delay_min"] is None
-    assert told["alarm_load"]["alarms_per_day"] == pytest.approx(3 * told["false_alarms_per_day"])
+    assert result["fdr"] is result["episode_recall"] is result["delay_min"] is None
+    assert result["alarm_load"]["alarms_per_day"] == pytest.approx(3 * result["false_alarms_per_day"])
     refused = cli("alarms", timed[0], path, "--out", tmp_path / "a.png")
     assert refused.code == 2
     assert "no faulty rows" in refused.err
@@ -322,30 +322,36 @@ def test_without_time_figures_are_by_row(
     run_folder: Path, plant_csv: Path, cli: Callable[..., Any], tmp_path: Path
 ) -> None:
     ran = cli("alarms", run_folder, plant_csv, "--json", "--out", tmp_path / "a.png")
-    told = json.loads(ran.out)
+    result = json.loads(ran.out)
     assert (ran.code, "--minutes" in ran.err) == (0, True)
-    assert told["minutes_per_row"] is told["alarm_load"] is told["delay_min"] is told["false_alarms_per_day"] is None
-    assert told["delay_samples"] is not None
+    assert (
+        result["minutes_per_row"]
+        is result["alarm_load"]
+        is result["delay_min"]
+        is result["false_alarms_per_day"]
+        is None
+    )
+    assert result["delay_samples"] is not None
     assert (tmp_path / "a.png").read_bytes()[:4] == b"\x89PNG"
     given = json.loads(cli("alarms", run_folder, plant_csv, "--minutes", 2, "--json").out)
-    assert given["delay_min"] == 2 * told["delay_samples"]
+    assert given["delay_min"] == 2 * result["delay_samples"]
 
 
 def test_only_faulty_rows(run_folder: Path, plant_csv: Path, cli: Callable[..., Any], tmp_path: Path) -> None:
     rows = pd.read_csv(plant_csv, dtype={"fault": str})
     rows[rows["fault"] != "0"].groupby("run").head(1).to_csv(tmp_path / "faulty.csv", index=False)  # runs of one row
     ran = cli("alarms", run_folder, tmp_path / "faulty.csv", "--minutes", 3, "--json")
-    told = json.loads(ran.out)
+    result = json.loads(ran.out)
     assert ran.code == 0
     assert "No row is labelled `0`" in ran.err
-    assert "6 of 6 runs have fewer than 2 judged rows" in ran.err
-    assert told["episodes"] == 6
-    assert told["far"] is told["arl0"] is told["alarm_load"]["grade"] is None
+    assert "6 of 6 runs have fewer than 2 classified rows" in ran.err
+    assert result["episodes"] == 6
+    assert result["far"] is result["arl0"] is result["alarm_load"]["grade"] is None
     assert cli("alarms", run_folder, tmp_path / "faulty.csv").code == 0
 
 
 @pytest.mark.parametrize(
-    ("flags", "says"),
+    ("flags", "words"),
     [
         (["--debounce", "5/3"], "K/N"),
         (["--debounce", "0/2"], "K/N"),
@@ -359,10 +365,10 @@ def test_only_faulty_rows(run_folder: Path, plant_csv: Path, cli: Callable[..., 
         (["--target", "absent"], "absent"),
     ],
 )
-def test_wrong_use(run_folder: Path, plant_csv: Path, cli: Callable[..., Any], flags: list[str], says: str) -> None:
+def test_wrong_use(run_folder: Path, plant_csv: Path, cli: Callable[..., Any], flags: list[str], words: str) -> None:
     ran = cli("alarms", run_folder, plant_csv, *flags)
     assert ran.code == 2
-    assert says in ran.err
+    assert words in ran.err
     assert ran.out == ""
 
 
@@ -388,14 +394,14 @@ def test_a_monitor_and_labels_it_never_saw(
     rows.to_csv(tmp_path / "rows.csv", index=False)
     ran = cli("alarms", tmp_path / "run", tmp_path / "rows.csv", "--target", "fault", "--minutes", 1, "--json")
     assert ran.code == 0, ran.err
-    told = json.loads(ran.out)
-    assert told["episode_recall"] == 1.0
+    result = json.loads(ran.out)
+    assert result["episode_recall"] == 1.0
     # The first window is full after 5 rows: waiting for it is part of the delay.
-    assert told["delay_samples"] == 5  # and the second flag of the debounce
-    assert told["judged_rows"] == told["rows"] - 18 * 4
-    odd = rows.assign(fault=rows["fault"].map({"0": "x", "1": "y", "2": "z"}))
-    odd.to_csv(tmp_path / "odd.csv", index=False)
-    ran = cli("alarms", tmp_path / "run", tmp_path / "odd.csv", "--target", "fault")
+    assert result["delay_samples"] == 5  # and the second flag of the debounce
+    assert result["judged_rows"] == result["rows"] - 18 * 4
+    renamed = rows.assign(fault=rows["fault"].map({"0": "x", "1": "y", "2": "z"}))
+    renamed.to_csv(tmp_path / "renamed.csv", index=False)
+    ran = cli("alarms", tmp_path / "run", tmp_path / "renamed.csv", "--target", "fault")
     assert (ran.code, "--about" in ran.err) == (2, True)
 
 

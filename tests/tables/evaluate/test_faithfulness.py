@@ -15,7 +15,7 @@ import pytest
 
 from faultwise import Diagnoser
 from faultwise.contracts.errors import DataError, UserError
-from faultwise.report.faithfulness import faithfulness_figure, said, save_faithfulness
+from faultwise.report.pages.faithfulness import faithfulness_figure, save_faithfulness, summary
 from faultwise.tables.evaluate.faithfulness import Trial, cited_variables, faithfulness, summarised
 from faultwise.tables.reading.table import Roles, Table
 
@@ -41,7 +41,7 @@ def _table(frame: pd.DataFrame) -> Table:
 
 @pytest.fixture(scope="module")
 def made() -> Diagnoser:
-    return Diagnoser(experts=("logistic-regression",)).fit_table(_table(_rows(6, seed=1)))
+    return Diagnoser(experts=("logistic-regression",)).fit(_table(_rows(6, seed=1)))
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +51,7 @@ def unseen() -> Table:
 
 @pytest.fixture(scope="module")
 def found(made: Diagnoser, unseen: Table) -> dict[str, Any]:
-    return faithfulness(made.fitted_, unseen, verdicts=60, cited=2, draws=10)
+    return faithfulness(made.model_.fitted, unseen, verdicts=60, cited=2, draws=10)
 
 
 def test_findings_that_carry_the_verdict(found: dict[str, Any]) -> None:
@@ -72,7 +72,7 @@ def test_an_attribution_that_cites_at_random_fails(made: Diagnoser, unseen: Tabl
     def at_random(*_: object) -> list[str]:
         return [str(name) for name in rng.permutation(NAMES)]
 
-    found = faithfulness(made.fitted_, unseen, verdicts=200, cited=2, draws=10, cite=at_random)
+    found = faithfulness(made.model_.fitted, unseen, verdicts=200, cited=2, draws=10, cite=at_random)
     ratio = found["deletion"]["ratio"]
     assert 0.6 < ratio["mean"] < 1.6
     assert ratio["low"] < 1 < ratio["high"]
@@ -80,11 +80,11 @@ def test_an_attribution_that_cites_at_random_fails(made: Diagnoser, unseen: Tabl
     assert kept["cited"]["mean"] == pytest.approx(kept["uncited"]["mean"], abs=0.1)
 
 
-def test_an_attribution_that_cites_the_wrong_ones_is_told(made: Diagnoser, unseen: Table) -> None:
+def test_an_attribution_that_cites_the_wrong_ones_fails(made: Diagnoser, unseen: Table) -> None:
     def backwards(*given: Any) -> list[str]:
         return cited_variables(*given)[::-1]
 
-    found = faithfulness(made.fitted_, unseen, verdicts=40, cited=2, draws=10, cite=backwards)
+    found = faithfulness(made.model_.fitted, unseen, verdicts=40, cited=2, draws=10, cite=backwards)
     assert found["deletion"]["ratio"]["high"] < 0.5
 
 
@@ -93,40 +93,40 @@ def test_what_is_cited_is_what_the_report_shows(plant: Callable[..., pd.DataFram
     frame = plant(runs=4, rows=20)
     state = np.where(frame["fault"] == "1", "open", "shut")
     frame = frame.assign(valve=state, hum=np.random.default_rng(0).normal(size=len(frame)))
-    made = Diagnoser(experts=("extra-trees",), window=4).fit_table(_table(frame))
+    made = Diagnoser(experts=("logistic-regression",), window=4).fit(_table(frame))
     table = _table(plant(runs=2, rows=12, seed=3).assign(hum=0.1, valve="open"))
-    found = faithfulness(made.fitted_, table, verdicts=4, cited=2, draws=2)
+    found = faithfulness(made.model_.fitted, table, verdicts=4, cited=2, draws=2)
     for case in found["cases"]:
-        told = made.diagnose(table, row=case["row"]).cases[0]
-        assert told.verdict.label == case["label"] != "0"
-        assert case["probability"] == pytest.approx(told.verdict.probability)
-        shown = [finding.variable for finding in told.findings if not finding.sensor]  # `hum` holds its value
+        explained = made.diagnose(table, row=case["row"]).cases[0]
+        assert explained.verdict.label == case["label"] != "0"
+        assert case["probability"] == pytest.approx(explained.verdict.probability)
+        shown = [one.variable for one in explained.findings if one.kind == "variable"]  # `hum` holds its value
         assert case["cited"] == tuple(shown[:2])
 
 
 def test_deleting_and_keeping_everything_swap_roles(made: Diagnoser, unseen: Table) -> None:
     """Two variables hold all that is known: deleting them leaves what keeping the other eight alone would."""
-    found = faithfulness(made.fitted_, unseen, verdicts=10, cited=5, draws=1, cite=lambda *_: NAMES[:5])
+    found = faithfulness(made.model_.fitted, unseen, verdicts=10, cited=5, draws=1, cite=lambda *_: NAMES[:5])
     # With five of ten cited, the only five others are their complement.
     for case in found["cases"]:
         assert case["probability"] - case["fall_cited"] == pytest.approx(case["stays_uncited"])
         assert case["probability"] - case["fall_uncited"] == pytest.approx(case["stays_cited"])
 
 
-def test_normal_rows_of_other_runs_stand_in(made: Diagnoser) -> None:
-    """What is called normal in the verdict's own run may carry the fault already: it is used where nothing else is."""
+def test_normal_rows_of_other_runs_replace(made: Diagnoser) -> None:
+    """Rows labelled normal in the verdict's own run may carry the fault already: they are used only without others."""
     frame = _rows(1, seed=4)
     late = frame[frame["fault"] == "1"].assign(fault="0")
-    both = faithfulness(made.fitted_, _table(pd.concat([frame, late], ignore_index=True)), 20, 2, 2)
+    both = faithfulness(made.model_.fitted, _table(pd.concat([frame, late], ignore_index=True)), 20, 2, 2)
     own = faithfulness(
-        made.fitted_, _table(pd.concat([frame[frame["fault"] == "1"], late], ignore_index=True)), 20, 2, 2
+        made.model_.fitted, _table(pd.concat([frame[frame["fault"] == "1"], late], ignore_index=True)), 20, 2, 2
     )
     assert both["deletion"]["cited"]["mean"] > 0.8
     assert own["deletion"]["cited"]["mean"] < 0.1
 
 
 def test_the_same_seed_gives_the_same_figures(made: Diagnoser, unseen: Table) -> None:
-    one, two, other = (faithfulness(made.fitted_, unseen, 8, 2, 3, seed) for seed in (5, 5, 6))
+    one, two, other = (faithfulness(made.model_.fitted, unseen, 8, 2, 3, seed) for seed in (5, 5, 6))
     assert one == two
     assert one["cases"] != other["cases"]
 
@@ -134,8 +134,8 @@ def test_the_same_seed_gives_the_same_figures(made: Diagnoser, unseen: Table) ->
 def test_verdicts_are_drawn_evenly(plant: Callable[..., pd.DataFrame]) -> None:
     frame = plant(runs=6, rows=30, seed=8)
     few = frame[(frame["fault"] != "2") | frame["run"].isin(["2a", "2b"])]
-    made = Diagnoser(experts=("logistic-regression",)).fit_table(_table(plant(runs=4, rows=30)))
-    found = faithfulness(made.fitted_, _table(few.reset_index(drop=True)), verdicts=12, cited=1, draws=2)
+    made = Diagnoser(experts=("logistic-regression",)).fit(_table(plant(runs=4, rows=30)))
+    found = faithfulness(made.model_.fitted, _table(few.reset_index(drop=True)), verdicts=12, cited=1, draws=2)
     assert {label: line["verdicts"] for label, line in found["by_label"].items()} == {"1": 6, "2": 6}
     assert found["runs"] == 8
     assert not any("in the fit" in note for note in found["notes"])
@@ -180,7 +180,7 @@ def test_chart_page_and_json(found: dict[str, Any], tmp_path: Path) -> None:
     assert "<script" not in page
     assert "&lt;b&gt;" in page
     assert "<svg" in page
-    assert said(found) in page
+    assert summary(found) in page
     assert re.search(r"\bnan\b|None", page) is None
     assert json.loads(save_faithfulness(found, tmp_path / "f.json").read_text())["verdicts"] == 60
 
@@ -217,22 +217,22 @@ def test_wrong_use(cli: Any, run_folder: Path, plant_csv: Path, flags: tuple[obj
 
 def test_what_cannot_be_tested(made: Diagnoser, unseen: Table) -> None:
     with pytest.raises(DataError, match="add a normal run"):
-        faithfulness(made.fitted_, unseen.rows(unseen.y == "1"), cited=2)
+        faithfulness(made.model_.fitted, unseen.rows(unseen.y == "1"), cited=2)
     with pytest.raises(DataError, match="No verdict on `table` is right"):
-        faithfulness(made.fitted_, unseen.rows(unseen.y == "0"), cited=2)
-    monitor = Diagnoser(normal_only=True).fit_table(_table(_rows(6, seed=1)))
+        faithfulness(made.model_.fitted, unseen.rows(unseen.y == "0"), cited=2)
+    monitor = Diagnoser(normal_only=True).fit(_table(_rows(6, seed=1)))
     with pytest.raises(UserError, match="A monitor of normal rows"):
-        faithfulness(monitor.fitted_, unseen, cited=2)
+        faithfulness(monitor.model_.fitted, unseen, cited=2)
     named = _rows(6, seed=1).replace({"fault": {"0": "a", "1": "b"}})
-    nameless = Diagnoser(experts=("logistic-regression",)).fit_table(_table(named))
+    nameless = Diagnoser(experts=("logistic-regression",)).fit(_table(named))
     with pytest.raises(UserError, match="--normal LABEL"):
-        faithfulness(nameless.fitted_, unseen, cited=2)
+        faithfulness(nameless.model_.fitted, unseen, cited=2)
 
 
-def test_rows_of_the_fit_and_silent_faults_are_said(made: Diagnoser) -> None:
+def test_rows_of_the_fit_and_faults_without_verdicts_are_noted(made: Diagnoser) -> None:
     frame = _rows(6, seed=1)
-    strange = frame[frame["fault"] == "0"].assign(fault="7", run="x")
-    table = replace(_table(pd.concat([frame, strange], ignore_index=True)), source="again.csv")
-    notes = " ".join(faithfulness(made.fitted_, table, verdicts=4, cited=2, draws=2)["notes"])
+    unknown = frame[frame["fault"] == "0"].assign(fault="7", run="x")
+    table = replace(_table(pd.concat([frame, unknown], ignore_index=True)), source="again.csv")
+    notes = " ".join(faithfulness(made.model_.fitted, table, verdicts=4, cited=2, draws=2)["notes"])
     assert "No verdict of `7` was right" in notes
     assert "rows were in the fit" in notes

@@ -21,7 +21,7 @@ import yaml
 pytest.importorskip("optuna")
 
 from faultwise.contracts.errors import UserError
-from faultwise.evaluate.search import Job, Part, Trial, search, standing
+from faultwise.evaluate.search import Job, Part, Trial, resume_state, search
 from faultwise.evaluate.search_space import PRESETS, Choice, Range, points, read_space
 from faultwise.evaluate.search_store import grid_size
 from faultwise.evaluate.search_workers import search_with
@@ -110,31 +110,29 @@ from pathlib import Path
 sys.path.insert(0, {here!r})
 from test_tune import Build, _job
 from faultwise.evaluate.search import search
-search(_job(Path(sys.argv[1]), build=Build(Path(sys.argv[2]), 0.05)))
+search(_job(Path(sys.argv[1]), build=Build(Path(sys.argv[2]), 0.1)))
 """
 
 
 def test_a_killed_search_ends_in_the_same_trials(tmp_path: Path, whole: list[Trial]) -> None:
+    """Each trial is drawn from those before it alone, so fewer trials are the first of more."""
     folder, log = tmp_path / "search", tmp_path / "fits"
     code = KILLED.format(here=str(Path(__file__).parent))
     command = [sys.executable, "-c", code, str(folder), str(log)]
-    cut = []
-    for fits in (5, 11):  # in the second fold of a trial, and somewhere later
-        process = subprocess.Popen(command)
-        end = time.monotonic() + 60
-        while not log.exists() or len(log.read_text().splitlines()) < fits:
-            assert process.poll() is None
-            assert time.monotonic() < end
-            time.sleep(0.002)
-        process.send_signal(signal.SIGKILL)
-        assert process.wait() == -signal.SIGKILL
-        now = standing(_job(folder)).trials
-        cut += [one.number for one in now if one.state == "running"]
-    assert cut  # a trial was half done when its process ended
-    found = search(_job(folder, build=Build(log)))
-    assert _key(found.trials) == _key(whole)
-    # A finished fold is not fitted again: one fit is lost by each kill.
-    assert len(log.read_text().splitlines()) <= sum(len(one.folds) for one in whole) + 2
+    process = subprocess.Popen(command)
+    end = time.monotonic() + 60
+    while not log.exists() or len(log.read_text().splitlines()) < 5:  # in the second fold of a trial
+        assert process.poll() is None
+        assert time.monotonic() < end
+        time.sleep(0.002)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    # A trial was half done when its process ended.
+    assert "running" in [one.state for one in resume_state(_job(folder)).trials]
+    found = search(_job(folder, trials=6, build=Build(log)))
+    assert _key(found.trials) == _key(whole)[:6]
+    # A finished fold is not fitted again: one fit is lost by the kill.
+    assert len(log.read_text().splitlines()) <= sum(len(one.folds) for one in found.trials) + 1
     assert not list(folder.glob("worker-*"))
 
 
@@ -151,19 +149,20 @@ def test_an_interrupted_trial_goes_on(tmp_path: Path, whole: list[Trial]) -> Non
 
     with pytest.raises(KeyboardInterrupt):
         search(_job(tmp_path / "a", build=Interrupted))
-    assert _key(search(_job(tmp_path / "a")).trials) == _key(whole)
+    assert _key(search(_job(tmp_path / "a", trials=4)).trials) == _key(whole)[:4]
 
 
 def test_two_workers_share_a_search(tmp_path: Path) -> None:
     log = tmp_path / "fits"
     seen: list[int] = []
-    found = search_with(2, _job(tmp_path / "a", build=Build(log, 0.05)), lambda trials: seen.append(len(trials)))
-    assert [one.number for one in found.trials] == list(range(14))
-    assert found.count("complete") + found.count("pruned") == 14
+    job = _job(tmp_path / "a", trials=6, build=Build(log, 0.05))
+    found = search_with(2, job, lambda trials: seen.append(len(trials)))
+    assert [one.number for one in found.trials] == list(range(6))
+    assert found.count("complete") + found.count("pruned") == 6
     # No fold was fitted twice.
     assert len(log.read_text().splitlines()) == sum(len(one.folds) for one in found.trials)
-    assert seen[-1] == 14
-    assert search_with(1, _job(tmp_path / "a")).trials == found.trials  # nothing is left to do
+    assert seen[-1] == 6
+    assert search_with(1, job).trials == found.trials  # nothing is left to do
 
 
 class Broken:
@@ -178,7 +177,7 @@ class Broken:
 
 def test_a_worker_that_fails_says_why(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="KeyError: 'no such thing'"):
-        search_with(2, _job(tmp_path / "a", build=Broken(KeyError("no such thing"))))
+        search_with(2, _job(tmp_path / "a", trials=1, build=Broken(KeyError("no such thing"))))
 
 
 # --- pruning ---------------------------------------------------------------------------------------------------
@@ -231,15 +230,15 @@ def test_a_fit_may_begin_slowly(tmp_path: Path) -> None:
     assert trial.state == "complete"
 
 
-def test_calls_at_chance_end_a_trial_after_the_fold(tmp_path: Path) -> None:
-    """One label is called always: right for half the rows."""
+def test_predictions_at_chance_end_a_trial_after_the_fold(tmp_path: Path) -> None:
+    """The same label for all rows is right for half of them."""
     (trial,) = search(_job(tmp_path / "a", build=_watched([], wrong=True), trials=1)).trials
     assert (trial.state, len(trial.folds)) == ("pruned", 1)
     assert trial.reason == "accuracy 0.500 on fold 1 is at chance (0.500)"
 
 
 def test_a_rare_fault_that_is_found_is_above_chance(tmp_path: Path) -> None:
-    """19 of 20 rows are normal: to call them all so is chance, to find the fault is not."""
+    """19 of 20 rows are normal: to classify all as normal is chance, to find the fault is not."""
     y = np.array(["0"] * 57 + ["1"] * 3)
     rare = Part(X, Y, Y, pd.DataFrame({"a": (y == "1").astype(float)}), y)
     found, never = (
@@ -283,23 +282,36 @@ def test_a_fit_that_fails_ends_its_trial_only(tmp_path: Path) -> None:
 
 
 def test_a_grid_takes_every_point_once(tmp_path: Path) -> None:
-    space = {"x": Range(0.0, 1.0), "k": Choice((0, 1, 2))}
-    assert grid_size(space) == 15
-    search(_job(tmp_path / "a", sampler="grid", trials=4, median=False))
-    found = search(_job(tmp_path / "a", sampler="grid", trials=99, median=False))
+    space = {"x": Range(0.0, 1.0), "k": Choice((0, 1))}
+    assert grid_size(space) == 10
+    job = _job(tmp_path / "a", space=space, sampler="grid", median=False)
+    search(replace(job, trials=4))
+    found = search(replace(job, trials=99))
     drawn = [(one.params["x"], one.params["k"]) for one in found.trials]
-    assert sorted(drawn) == [(x, k) for x in (0.0, 0.25, 0.5, 0.75, 1.0) for k in (0, 1, 2)]
+    assert sorted(drawn) == [(x, k) for x in (0.0, 0.25, 0.5, 0.75, 1.0) for k in (0, 1)]
     assert drawn != sorted(drawn)  # so that the first few are no corner
     assert found.best is not None
     assert (found.best.params["x"], found.best.params["k"]) == (0.25, 0)
 
 
-def test_random_draws_from_the_whole_range(tmp_path: Path) -> None:
-    found = search(_job(tmp_path / "a", sampler="random", trials=30, median=False, parts=PARTS[:1]))
+def test_random_draws_keep_steps_and_ends(tmp_path: Path) -> None:
+    space = {
+        "x": Range(0.0, 1.0),
+        "k": Range(0, 2),
+        "dropout": Range(0.05, 1.0, 0.01),
+        "rank": Range(4, 18, 4),
+        "steps": Range(1, 512, log=True),
+    }
+    found = search(_job(tmp_path / "a", space=space, sampler="random", trials=20, median=False, parts=PARTS[:1]))
     drawn = [one.params["x"] for one in found.trials]
     assert min(drawn) < 0.15
     assert max(drawn) > 0.85
-    assert len(set(drawn)) == 30
+    assert len(set(drawn)) == 20
+    for one in found.trials:
+        assert one.params["dropout"] == round(one.params["dropout"], 2)
+        assert one.params["rank"] in (4, 8, 12, 16)
+        assert isinstance(one.params["steps"], int)
+    assert min(one.params["steps"] for one in found.trials) < 20  # half of the draws, in logarithm
 
 
 def test_what_was_tried_is_not_fitted_again(tmp_path: Path) -> None:
@@ -311,22 +323,12 @@ def test_what_was_tried_is_not_fitted_again(tmp_path: Path) -> None:
         assert len({one.value for one in found.trials if one.params["k"] == k and one.value is not None}) <= 1
 
 
-def test_steps_and_ends_are_kept(tmp_path: Path) -> None:
-    space = {"x": Range(0.05, 1.0, 0.01), "k": Range(0, 2), "lora_r": Range(4, 18, 4), "steps": Range(1, 512, log=True)}
-    found = search(_job(tmp_path / "a", space=space, sampler="random", trials=20, median=False, parts=PARTS[:1]))
-    for one in found.trials:
-        assert one.params["x"] == round(one.params["x"], 2)
-        assert one.params["lora_r"] in (4, 8, 12, 16)
-        assert isinstance(one.params["steps"], int)
-    assert min(one.params["steps"] for one in found.trials) < 20  # half of the draws, in logarithm
-
-
 def test_the_thesis_space() -> None:
     preset = PRESETS["thesis"]
-    assert (preset.trials, preset.folds, preset.settings["lm_text"]) == (100, 5, "thesis")
+    assert (preset.trials, preset.folds, preset.language["input"]) == (100, 5, "thesis")
     sizes = {name: len(points(name, dimension)) for name, dimension in preset.space.items()}
     assert sizes == {
-        "lora_r": 253, "lora_alpha": 125, "lora_dropout": 96, "normalise": 2, "learning_rate": 1000, "names": 2,
+        "rank": 253, "alpha": 125, "dropout": 96, "normalise": 2, "learning_rate": 1000, "column_names": 2,
     }  # fmt: skip
     with pytest.raises(UserError, match=r"12,144,000,000,000? points|points, expected 10,000"):
         grid_size(preset.space)
@@ -335,29 +337,34 @@ def test_the_thesis_space() -> None:
 def test_a_space_of_ones_own(tmp_path: Path) -> None:
     path = tmp_path / "space.yaml"
     path.write_text(
-        "learning_rate: {low: 1e-4, high: 1e-2, log: true}\nlora_r: [4, 8, 8]\nsteps: 60\nnames: [no, yes]\n"
+        "learning_rate: {low: 1e-4, high: 1e-2, log: true}\nrank: [4, 8, 8]\nsteps: 60\ncolumn_names: [no, yes]\n"
     )
     assert read_space(path) == {
         "learning_rate": Range(1e-4, 1e-2, log=True),
-        "lora_r": Choice((4, 8)),
+        "rank": Choice((4, 8)),
         "steps": Choice((60,)),
-        "names": Choice((False, True)),
+        "column_names": Choice((False, True)),
     }
 
 
 BAD = [
-    ("lora_rank: [4]", "unknown key `lora_rank` (did you mean `lora_r`?)"),
-    ("lm_steps: [4]", "unknown key `lm_steps` (did you mean `steps`?)"),
+    ("lora_rank: [4]", "unknown key `lora_rank` (did you mean `rank`?)"),
+    ("language.steps: [4]", "unknown key `language.steps` (did you mean `steps`?)"),
+    ("lora_r: [4]", "unknown key `lora_r` (its name is `rank` now)"),
+    ("lm_judge: [generate]", "unknown key `lm_judge` (its name is `scoring` now)"),
+    ("text: [short]", "unknown key `text` (its name is `input` now)"),
+    ("form: [lora]", "unknown key `form` (its name is `method` now)"),
+    ("lost: [0.5]", "unknown key `lost` (there are alpha, column_names,"),
     ("steps: {low: 4}", "`steps` lacks `high`"),
     ("steps: {low: 9, high: 4}", "`steps` runs from 9 to 4: low must be below high"),
     ("steps: {low: 1, high: 4, by: 2}", "`steps` has an unknown `by`"),
     ("steps: {low: 1, high: 4, step: 0.5}", "`steps` has step 0.5, expected a whole number"),
-    ("lora_r: [0, 4]", "`lora_r` has 0, expected 1 or more"),
-    ("lora_dropout: {low: 0, high: 2}", "`lora_dropout` has 2, expected 0 to 1"),
+    ("rank: [0, 4]", "`rank` has 0, expected 1 or more"),
+    ("dropout: {low: 0, high: 2}", "`dropout` has 2, expected 0 to 1"),
     ("learning_rate: {low: 0.1, high: 0.2, step: 0.1, log: true}", "has both log and step"),
-    ("lora_dropout: {low: 0, high: 1, log: true}", "cannot be drawn in logarithm from 0 on"),
-    ("names: {low: 0, high: 1}", "`names` is true or false: give a list of values"),
-    ("names: [1]", "`names` has 1, expected true or false"),
+    ("dropout: {low: 0, high: 1, log: true}", "cannot be drawn in logarithm from 0 on"),
+    ("column_names: {low: 0, high: 1}", "`column_names` is true or false: give a list of values"),
+    ("column_names: [1]", "`column_names` has 1, expected true or false"),
     ("learning_rate: [fast]", "`learning_rate` has 'fast', expected a number"),
     ("steps: []", "`steps` has an empty list"),
     ("{}", "nothing to search"),
@@ -373,20 +380,27 @@ def test_a_wrong_space_is_refused(tmp_path: Path, text: str, words: str) -> None
 
 
 def test_all_errors_of_a_space_at_once(tmp_path: Path) -> None:
-    (tmp_path / "space.yaml").write_text("rank: [4]\nsteps: [0]\nnames: [maybe]\n")
-    with pytest.raises(UserError, match=r"rank.*steps.*names"):
+    (tmp_path / "space.yaml").write_text("rnk: [4]\nsteps: [0]\ncolumn_names: [maybe]\n")
+    with pytest.raises(UserError, match=r"rnk.*steps.*column_names"):
         read_space(tmp_path / "space.yaml")
 
 
 # --- folders ---------------------------------------------------------------------------------------------------
 
 
+@pytest.fixture(scope="module")
+def begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a search with one trial."""
+    folder = tmp_path_factory.mktemp("search") / "begun"
+    search(_job(folder, trials=1))
+    return folder
+
+
 @pytest.mark.parametrize("other", [{"seed": 7}, {"sampler": "random"}, {"median": False}, {"head": {"rows": 3}}])
-def test_the_folder_of_another_search_is_refused(tmp_path: Path, other: dict[str, Any]) -> None:
-    search(_job(tmp_path / "a", trials=1))
+def test_the_folder_of_another_search_is_refused(begun: Path, other: dict[str, Any]) -> None:
     with pytest.raises(UserError, match=f"another search .differing: {next(iter(other)).replace('head', 'rows')}"):
-        search(_job(tmp_path / "a", **other))
-    assert len(standing(_job(tmp_path / "a")).trials) == 1
+        search(_job(begun, **other))
+    assert len(resume_state(_job(begun)).trials) == 1
 
 
 def test_the_folder_of_something_else_is_refused(tmp_path: Path) -> None:
@@ -403,6 +417,11 @@ def test_the_folder_of_something_else_is_refused(tmp_path: Path) -> None:
 ROLES = ("--target", "fault", "--group", "run")
 
 
+def _sets(**language: object) -> list[str]:
+    """Flags for settings of the language model."""
+    return [part for name, value in language.items() for part in ("--set", f"language.{name}={value}")]
+
+
 @pytest.fixture(scope="module")
 def two_faults(tmp_path_factory: pytest.TempPathFactory, plant: Any) -> Path:
     """Two classes far apart: a tiny model learns them in 40 steps."""
@@ -416,14 +435,14 @@ def two_faults(tmp_path_factory: pytest.TempPathFactory, plant: Any) -> Path:
 @pytest.fixture
 def own(tmp_path: Path) -> str:
     path = tmp_path / "space.yaml"
-    path.write_text("learning_rate: {low: 5e-4, high: 2e-3, log: true}\nlora_r: [8, 16]\nsteps: [40, 48]\n")
+    path.write_text("learning_rate: {low: 5e-4, high: 2e-3, log: true}\nrank: [8, 16]\nsteps: [40, 48]\n")
     return str(path)
 
 
 def test_a_real_search(cli: Callable[..., Any], two_faults: Path, tiny_lm: Path, own: str, tmp_path: Path) -> None:
     out = tmp_path / "search"
-    text = ("--lm-text", "short", "--lm-features", 2)
-    given = (two_faults, *ROLES, "--model", tiny_lm, "--space", own, "--folds", 2, *text, "--out", out)
+    text = _sets(model=tiny_lm, input="short", features=2)
+    given = (two_faults, *ROLES, "--space", own, "--folds", 2, *text, "--out", out)
     ran = cli("tune", *given, "--trials", 2, "--json")
     assert ran.code == 0, ran.err
     record = json.loads(ran.out)
@@ -439,17 +458,13 @@ def test_a_real_search(cli: Callable[..., Any], two_faults: Path, tiny_lm: Path,
     # What was found is what a fit takes.
     settings = yaml.safe_load((out / "best.yaml").read_text())
     best = record["best"]["params"]
-    assert settings["lm_steps"] == best["steps"]
-    assert settings["lm_learning_rate"] == best["learning_rate"]
-    assert settings["lm_lora_r"] == best["lora_r"]
-    assert settings["model"] == str(tiny_lm)
-    assert settings["lm_features"] == 2
+    assert settings == {"language": {**best, "model": str(tiny_lm), "input": "short", "features": 2}}
     run = tmp_path / "run"
     fitted = cli(
         "fit", two_faults, *ROLES, "--config", out / "best.yaml", "--experts", "logistic-regression", "--out", run
     )
     assert fitted.code == 0, fitted.err
-    assert json.loads((run / "manifest.json").read_text())["settings"]["lm_steps"] == best["steps"]
+    assert json.loads((run / "manifest.json").read_text())["settings"]["language.steps"] == best["steps"]
     # Started again, there is nothing to do; asked for another folds' number, it is another search.
     again = cli("tune", *given, "--trials", 2, "--json")
     assert json.loads(again.out)["history"] == record["history"]
@@ -462,24 +477,24 @@ def test_values_that_do_not_go_together_cost_one_trial(
     cli: Callable[..., Any], two_faults: Path, tiny_lm: Path, tmp_path: Path
 ) -> None:
     space = tmp_path / "space.yaml"
-    space.write_text("text: [tokens, short]\njudge: [generate]\nsteps: [2]\n")
-    given = ("--model", tiny_lm, "--space", space, "--folds", 2, "--sampler", "grid", "--trials", 2)
+    space.write_text("input: [tokens, short]\nscoring: [generate]\nsteps: [2]\n")
+    given = (*_sets(model=tiny_lm), "--space", space, "--folds", 2, "--sampler", "grid", "--trials", 2)
     ran = cli("tune", two_faults, *ROLES, *given, "--out", tmp_path / "a", "--json")
     history = json.loads(ran.out)["history"]
     assert len(history) == 2
     assert sum("which writes answers to texts" in one["reason"] for one in history) == 1
-    space.write_text("text: [shrt]\nform: [lroa]\n")
+    space.write_text("input: [shrt]\nmethod: [lroa]\n")
     ran = cli("tune", two_faults, *ROLES, *given, "--out", tmp_path / "b")
     assert ran.code == 2
-    assert "`text` has 'shrt', expected one of tokens, short" in ran.err
-    assert "`form` has 'lroa', expected one of context" in ran.err
+    assert "`input` has 'shrt', expected one of tokens, short" in ran.err
+    assert "`method` has 'lroa', expected one of context" in ran.err
 
 
 def test_all_trials_pruned_is_an_error_with_the_reason(
     cli: Callable[..., Any], two_faults: Path, tiny_lm: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "space.yaml").write_text("digits: [1]\n")
-    given = ("--model", tiny_lm, "--space", tmp_path / "space.yaml", "--folds", 2, "--lm-steps", 1, "--trials", 1)
+    given = (*_sets(model=tiny_lm, steps=1), "--space", tmp_path / "space.yaml", "--folds", 2, "--trials", 1)
     ran = cli("tune", two_faults, *ROLES, *given, "--out", tmp_path / "a")
     assert ran.code == 2
     assert "All 1 trials were pruned" in ran.err
@@ -507,15 +522,15 @@ def test_wrong_use_is_refused_before_reading(cli: Callable[..., Any], given: tup
 
 
 def test_no_target(cli: Callable[..., Any], two_faults: Path, own: str, tiny_lm: Path) -> None:
-    ran = cli("tune", two_faults, "--group", "run", "--space", own, "--model", tiny_lm)
+    ran = cli("tune", two_faults, "--group", "run", "--space", own, *_sets(model=tiny_lm))
     assert ran.code == 2
     assert "pass --target COL" in ran.err
 
 
-def test_flags_that_leave_nothing_to_search(cli: Callable[..., Any], two_faults: Path, own: str) -> None:
-    ran = cli("tune", two_faults, *ROLES, "--space", own, "--lm-steps", 2, "--lm-learning-rate", 1e-3, "--lm-lora-r", 4)
+def test_settings_that_leave_nothing_to_search(cli: Callable[..., Any], two_faults: Path, own: str) -> None:
+    ran = cli("tune", two_faults, *ROLES, "--space", own, *_sets(steps=2, learning_rate=1e-3, rank=4))
     assert ran.code == 2
-    assert "Flags fix everything" in ran.err
+    assert "--set fixes everything" in ran.err
 
 
 def test_help_needs_no_optuna_and_the_command_says_how_to_get_it(two_faults: Path) -> None:

@@ -14,8 +14,8 @@ import pytest
 
 from faultwise import Diagnoser
 from faultwise.contracts.errors import DataError, UserError
-from faultwise.tables.fit import bulk
-from faultwise.tables.fit.bulk import diagnose_file
+from faultwise.tables import bulk
+from faultwise.tables.bulk import diagnose_file
 from faultwise.tables.reading import batches
 from faultwise.tables.reading.sampling import read_sample
 
@@ -57,9 +57,9 @@ def test_pieces_give_what_the_whole_gives(
     run: Diagnoser, source: Path, tmp_path: Path, small_pieces: None, ending: str
 ) -> None:
     out = tmp_path / f"rows{ending}"
-    told = diagnose_file(run, source, out)
+    told = diagnose_file(run.model_, source, out)
     lines = pd.read_parquet(out) if ending == ".parquet" else pd.read_csv(out, dtype={"label": str, "run": str})
-    whole = run.label_rows(run.read(source))
+    whole = run.model_.label_rows(run.model_.read(source))
     assert lines["row"].tolist() == whole["row"].tolist()
     assert lines["run"].tolist() == whole["run"].tolist()
     assert lines["label"].tolist() == whole["label"].tolist()
@@ -73,7 +73,7 @@ def test_pieces_give_what_the_whole_gives(
 def test_it_goes_on_where_it_was_interrupted(
     run: Diagnoser, source: Path, tmp_path: Path, small_pieces: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    diagnose_file(run, source, tmp_path / "reference.parquet")
+    diagnose_file(run.model_, source, tmp_path / "reference.parquet")
     pushed = 0
     push = bulk.pq.write_table
 
@@ -88,9 +88,9 @@ def test_it_goes_on_where_it_was_interrupted(
     with monkeypatch.context() as patch:
         patch.setattr(bulk.pq, "write_table", interrupted)
         with pytest.raises(KeyboardInterrupt):
-            diagnose_file(run, source, out)
+            diagnose_file(run.model_, source, out)
     assert not out.exists()
-    told = diagnose_file(run, source, out)
+    told = diagnose_file(run.model_, source, out)
     assert told["resumed_parts"] == 3
     pd.testing.assert_frame_equal(pd.read_parquet(out), pd.read_parquet(tmp_path / "reference.parquet"))
 
@@ -101,7 +101,7 @@ def test_parts_of_other_work_are_not_used(run: Diagnoser, source: Path, tmp_path
     parts.mkdir()
     (parts / "key").write_text("something else")
     (parts / "part-000000.parquet").write_bytes(b"rubbish")
-    assert diagnose_file(run, source, out)["resumed_parts"] == 0
+    assert diagnose_file(run.model_, source, out)["resumed_parts"] == 0
 
 
 def test_a_full_disk_says_so_and_keeps_what_is_done(
@@ -113,7 +113,7 @@ def test_a_full_disk_says_so_and_keeps_what_is_done(
     with monkeypatch.context() as patch:
         patch.setattr(bulk.pq, "write_table", full)
         with pytest.raises(UserError, match=r"No space left.*goes on from there"):
-            diagnose_file(run, source, tmp_path / "rows.parquet")
+            diagnose_file(run.model_, source, tmp_path / "rows.parquet")
     assert not (tmp_path / "rows.parquet").exists()
 
 
@@ -147,14 +147,14 @@ def test_one_expert_alone(run: Diagnoser, cli: Any, plant: Any, tmp_path: Path) 
     )
     assert ran.code == 0
     assert json.loads(ran.out)["judged"] == 9 * 17
-    alone = run.only("extra-trees")
-    assert set(alone.fitted_.ensemble.experts) == {"extra-trees"}
+    alone = run.model_.only("extra-trees")
+    assert set(alone.model_.fitted.ensemble.experts) == {"extra-trees"}
     p = alone.predict_proba(rows[["flow", "level", "temp"]], rows["run"])
     known = p[~pd.isna(p).any(axis=1)]
     assert known.sum(axis=1) == pytest.approx(1)
-    assert alone.fitted_.ensemble.detector.threshold != run.fitted_.ensemble.detector.threshold
+    assert alone.model_.fitted.ensemble.detector.threshold != run.model_.fitted.ensemble.detector.threshold
     with pytest.raises(UserError, match="did you mean `extra-trees`"):
-        run.only("extra-tree")
+        run.model_.only("extra-tree")
 
 
 def test_findings_on_demand_in_a_large_file(
@@ -165,7 +165,7 @@ def test_findings_on_demand_in_a_large_file(
     rows.to_parquet(path)
     small = run.diagnose(path, row=270)
     monkeypatch.setattr(batches, "_LARGE_CELLS", 10)
-    monkeypatch.setattr("faultwise.diagnoser._NEAR", 8)
+    monkeypatch.setattr("faultwise.tables.model._NEAR", 8)
     large = run.diagnose(path, row=270)
     assert large.cases[0].findings == small.cases[0].findings
     assert (large.cases[0].row, large.cases[0].interval) == (270, small.cases[0].interval)
@@ -177,9 +177,9 @@ def test_findings_on_demand_in_a_large_file(
 
 def test_outputs_that_cannot_be(run: Diagnoser, source: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"choose \.parquet or \.csv"):
-        diagnose_file(run, source, tmp_path / "rows.xlsx")
+        diagnose_file(run.model_, source, tmp_path / "rows.xlsx")
     with pytest.raises(UserError, match="does not exist"):
-        diagnose_file(run, source, tmp_path / "nowhere" / "rows.csv")
+        diagnose_file(run.model_, source, tmp_path / "nowhere" / "rows.csv")
 
 
 def test_a_large_source_is_sampled_for_a_fit(
@@ -197,8 +197,8 @@ def test_a_large_source_is_sampled_for_a_fit(
     sizes = runs.frame.groupby("run").size()
     assert (sizes.drop("0z", errors="ignore") == 50).all()
     assert set(runs.y) == {"0", "1", "2"}
-    monkeypatch.setattr("faultwise.cli.fit._SPARE", 1)
-    flags = ("--experts", "logistic-regression", "--most-rows", "300", "--window", "3")
+    monkeypatch.setattr("faultwise.tables.sources._SPARE", 1)
+    flags = ("--experts", "logistic-regression", "--set", "most_rows=300", "--window", "3")
     ran = cli("fit", path, "--out", tmp_path / "run", *ROLES, *flags)
     assert ran.code == 0
     assert "were drawn" in ran.err

@@ -17,7 +17,7 @@ import pytest
 
 from faultwise import Diagnoser
 from faultwise.contracts.errors import DataError, UserError
-from faultwise.tables.fit.follow import Follower
+from faultwise.tables.follow import Follower
 from faultwise.tables.reading.text.growing import GrowingFile
 
 
@@ -142,10 +142,10 @@ def test_followed_equals_batch_over_restarts_and_rotation(run: Diagnoser, plant:
             path.write_text(_csv(rows.iloc[:0]))
         _add(path, _csv(rows.iloc[part], header=False))
         # A new process each time: only the state file remembers.
-        for _ in Follower(run, path, state=state, out=out, poll=0.01, idle=0):
+        for _ in Follower(run.model_, path, state=state, out=out, poll=0.01, idle=0):
             pass
     lines = pd.read_csv(out, dtype={"run": str, "label": str})
-    whole = run.label_rows(run.read(tmp_path / "whole.csv")) if _whole(tmp_path, rows) else None
+    whole = run.model_.label_rows(run.model_.read(tmp_path / "whole.csv")) if _whole(tmp_path, rows) else None
     assert whole is not None
     for name in ("row", "run", "label", "probability", "fault_score"):
         assert lines[name].tolist() == whole[name].tolist(), name
@@ -160,10 +160,10 @@ def test_lines_after_the_saved_state_are_written_once(run: Diagnoser, plant: Any
     rows = plant(runs=1, rows=12, seed=4).drop(columns="fault")
     path, out, state = tmp_path / "log.csv", tmp_path / "rows.csv", tmp_path / "state.json"
     path.write_text(_csv(rows))
-    list(Follower(run, path, state=state, out=out, idle=0))
+    list(Follower(run.model_, path, state=state, out=out, idle=0))
     before = out.read_text()
     _add(out, '99,"torn","0",1.0,0.')  # what a killed process may leave
-    list(Follower(run, path, state=state, out=out, idle=0))
+    list(Follower(run.model_, path, state=state, out=out, idle=0))
     assert out.read_text() == before
 
 
@@ -172,15 +172,15 @@ def test_strangers_are_refused(run: Diagnoser, plant: Any, tmp_path: Path) -> No
     path.write_text(_csv(plant(runs=1, rows=8)))
     out.write_text("something")
     with pytest.raises(UserError, match="no state to go on from"):
-        Follower(run, path, out=out)
+        Follower(run.model_, path, out=out)
     state.write_text("{}")
     with pytest.raises(DataError, match="no state of a followed file"):
-        Follower(run, path, state=state)
+        Follower(run.model_, path, state=state)
     state.write_text(json.dumps({"run": "other", "out": None, "file": GrowingFile(path).state(), "stream": None}))
     with pytest.raises(DataError, match="another run"):
-        Follower(run, path, state=state)
+        Follower(run.model_, path, state=state)
     with pytest.raises(DataError, match="no folder"):
-        Follower(run, tmp_path / "nowhere" / "log.csv")
+        Follower(run.model_, tmp_path / "nowhere" / "log.csv")
 
 
 def test_the_command_says_changes_and_ends_on_ctrl_c(run: Diagnoser, plant: Any, tmp_path: Path) -> None:

@@ -28,7 +28,8 @@ def _wide(rows: pd.DataFrame) -> pd.DataFrame:
 def folder(tiny_lm: Path, plant: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     rows = _wide(plant(runs=8))
     made = Diagnoser(
-        experts=("logistic-regression", "language-model"), model=str(tiny_lm), lm_steps=12, lm_score_rows=12, folds=2,
+        experts=("logistic-regression", "language-model"), folds=2,
+        language={"model": str(tiny_lm), "steps": 12, "score_rows": 12},
         normal="0",
     ).fit(rows.drop(columns=["fault", "run"]), rows["fault"], rows["run"])  # fmt: skip
     return made.save(tmp_path_factory.mktemp("lost") / "run")
@@ -55,7 +56,7 @@ def test_without_a_sensor(cli: Callable[..., Any], folder: Path, new: pd.DataFra
         assert "nothing is promised" in note
         assert "its encoder" in note.replace("the language model's encoder", "its encoder")
         assert "gave no value" in report.read_text()
-        assert not any("distributed unlike" in note and "`level`" in note for note in found[name]["notes"])
+        assert not any("distributed differently" in note and "`level`" in note for note in found[name]["notes"])
     assert found["absent"]["cases"] == found["empty"]["cases"]
     for case in found["absent"]["cases"]:
         assert "logistic-regression" not in case["verdict"]["by_expert"]
@@ -114,7 +115,9 @@ def test_other_commands_with_a_column_absent(cli: Callable[..., Any], folder: Pa
 
 def test_a_column_called_self_is_lost(tiny_lm: Path, plant: Any) -> None:
     rows = _wide(plant(runs=4)).rename(columns={"level": "self"})
-    made = Diagnoser(experts=("language-model",), model=str(tiny_lm), lm_steps=2, lm_score_rows=4, folds=2)
+    made = Diagnoser(
+        experts=("language-model",), folds=2, language={"model": str(tiny_lm), "steps": 2, "score_rows": 4}
+    )
     made.fit(rows.drop(columns=["fault", "run"]), rows["fault"], rows["run"])
     found = made.diagnose(rows.drop(columns=["fault", "self"]))
     assert any("(`self`)" in note for note in found.notes)
@@ -131,7 +134,7 @@ def test_uncertainty_is_wider(folder: Path, plant: Any) -> None:
     assert doubt["lost"][y != "1"].mean() > doubt["all"][y != "1"].mean() + 0.1
     labels = diagnoser.predict(X.drop(columns="level"), runs)
     assert (labels[y == "1"] == "1").mean() > 0.8
-    lines = diagnoser.label_rows(_table(rows.drop(columns=["fault", "level"])))
+    lines = diagnoser.model_.label_rows(_table(rows.drop(columns=["fault", "level"])))
     assert len(lines) == len(rows)
     assert "standing" not in lines
 

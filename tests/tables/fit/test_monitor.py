@@ -20,6 +20,7 @@ from faultwise.report.text import render_text
 from faultwise.tables.evaluate.protocol import evaluate_table
 from faultwise.tables.fit.experts.monitor import Monitor, index_of
 from faultwise.tables.fit.monitoring import run_threshold
+from faultwise.tables.fit.settings import TableSettings
 from faultwise.tables.reading.table import Roles, Table
 
 X_COLUMNS = ["flow", "level", "temp"]
@@ -79,7 +80,7 @@ def test_new_normal_runs_stay_quiet(plant: Any) -> None:
     for seed in range(8):
         rows, new = _normal(plant, 12, seed=1000 * seed), _normal(plant, 20, seed=1000 * seed + 200)
         monitor = Diagnoser(normal_only=True, window=3, false_alarm_rate=0.1, false_alarm_per="run")
-        lines = monitor.fit(rows[X_COLUMNS], groups=rows["run"]).label_rows(Table(new, Roles(None, "run")))
+        lines = monitor.fit(rows[X_COLUMNS], groups=rows["run"]).model_.label_rows(Table(new, Roles(None, "run")))
         assert list(lines) == ["row", "run", "label", "times_limit", "fault_score"]
         assert ((lines["times_limit"] > 1) == (lines["label"] == "abnormal")).all()
         alarmed.append(lines.groupby("run")["label"].apply(lambda run: (run == "abnormal").any()).mean())
@@ -106,9 +107,9 @@ def test_operating_limits_and_rules_raise_alarms(plant: Any, tmp_path: Path) -> 
     rules = tmp_path / "rules.yaml"
     rules.write_text("rules:\n  - {name: Too warm, variable: temp, above: 299, for: 2, note: Open the window.}\n")
     monitor = Diagnoser(normal_only=True).fit(rows[X_COLUMNS], groups=rows["run"], about=about, rules=rules)
-    assert [rule.name for rule in monitor.fitted_.rules.rules] == ["flow above its operating limit", "Too warm"]
+    assert [rule.name for rule in monitor.model_.fitted.rules.rules] == ["flow above its operating limit", "Too warm"]
     new = rows[X_COLUMNS].iloc[:5].assign(temp=[300.0, 298.0, 300.0, 300.0, 298.0])
-    lines = monitor.label_rows(Table(new))
+    lines = monitor.model_.label_rows(Table(new))
     assert lines["rules"].tolist() == ["", "", "", "Too warm", ""]
     assert lines["label"][3] == "abnormal"
     case = monitor.diagnose(new, row=4).cases[0]
@@ -123,9 +124,9 @@ def test_only_rows_labelled_normal_are_used(plant: Any) -> None:
     rows = plant(runs=4, rows=40)
     monitor = Diagnoser(normal_only=True, false_alarm_rate=0.05)
     monitor.fit(rows[X_COLUMNS], rows["fault"], rows["run"])
-    assert any("480 rows" in note or "of 480 rows are labelled" in note for note in monitor.fitted_.notes)
-    assert monitor.fitted_.record["validation"]["far"] == pytest.approx(0.05, abs=0.01)
-    told = evaluate_table(monitor.fitted_, Table(plant(runs=2, rows=40, seed=9), Roles("fault", "run")))
+    assert any("480 rows" in note or "of 480 rows are labelled" in note for note in monitor.model_.fitted.notes)
+    assert monitor.model_.fitted.record["validation"]["far"] == pytest.approx(0.05, abs=0.01)
+    told = evaluate_table(monitor.model_.fitted, Table(plant(runs=2, rows=40, seed=9), Roles("fault", "run")))
     assert told["recall_by_class"]["detected"]["1"] > 0.6
     assert told["verdict"]["far"] < 0.15
 
@@ -153,7 +154,7 @@ def test_commands_and_a_saved_monitor(plant: Any, tmp_path: Path, cli: Any) -> N
 def test_one_long_run_is_enough(plant: Any) -> None:
     rows = _normal(plant, runs=1, rows=200)
     monitor = Diagnoser(normal_only=True, window=5).fit(rows[X_COLUMNS])
-    assert monitor.fitted_.record["split"] == "block"
+    assert monitor.model_.fitted.record["split"] == "block"
 
 
 def test_what_cannot_be_monitored(plant: Any, tmp_path: Path, cli: Any) -> None:
@@ -166,7 +167,7 @@ def test_what_cannot_be_monitored(plant: Any, tmp_path: Path, cli: Any) -> None:
     with pytest.raises(UserError, match="Which label means normal"):
         Diagnoser(normal_only=True).fit(labelled[X_COLUMNS], labelled["fault"])
     with pytest.raises(UserError, match="needs normal_only"):
-        _ = Diagnoser(false_alarm_per="run").settings
+        TableSettings(false_alarm_per="run")
     with pytest.raises(UserError, match="normal_only=True"):
         Diagnoser().fit(labelled[X_COLUMNS])
     with pytest.raises(DataError, match="--normal-only instead"):

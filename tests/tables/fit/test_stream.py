@@ -30,7 +30,7 @@ def fitted(request: Any, plant: Any, tmp_path_factory: Any) -> Diagnoser:
     rules.write_text(RULES)
     rows = plant(runs=4, rows=24)
     table = Table(rows, Roles("fault", "run"), "plant")
-    return Diagnoser(window=request.param, experts=("extra-trees", "logistic-regression")).fit_table(table, rules)
+    return Diagnoser(window=request.param, experts=("extra-trees", "logistic-regression")).fit(table, rules=rules)
 
 
 def _mixed(plant: Any, seed: int = 5) -> pd.DataFrame:
@@ -40,7 +40,7 @@ def _mixed(plant: Any, seed: int = 5) -> pd.DataFrame:
 
 
 def _whole(fitted: Diagnoser, rows: pd.DataFrame) -> pd.DataFrame:
-    return fitted.label_rows(Table(rows, Roles(None, "run"), "rows"))
+    return fitted.model_.label_rows(Table(rows, Roles(None, "run"), "rows"))
 
 
 def _alike(left: pd.DataFrame, right: pd.DataFrame) -> None:
@@ -57,7 +57,7 @@ def _alike(left: pd.DataFrame, right: pd.DataFrame) -> None:
 @given(cuts=st.lists(st.integers(1, 119), max_size=8, unique=True))
 def test_any_cut_gives_the_same(fitted: Diagnoser, plant: Any, cuts: list[int]) -> None:
     rows = _mixed(plant)
-    stream = fitted.stream(Roles(None, "run"))
+    stream = fitted.stream(roles=Roles(None, "run"))
     pieces = np.split(np.arange(len(rows)), sorted(cuts))
     made = [stream.push(rows.iloc[piece].reset_index(drop=True)) for piece in pieces]
     _alike(pd.concat(made), _whole(fitted, rows))
@@ -65,9 +65,9 @@ def test_any_cut_gives_the_same(fitted: Diagnoser, plant: Any, cuts: list[int]) 
 
 def test_one_row_at_a_time_over_a_restart(fitted: Diagnoser, plant: Any) -> None:
     rows = _mixed(plant, seed=6)
-    first = fitted.stream(Roles(None, "run"))
+    first = fitted.stream(roles=Roles(None, "run"))
     made = [first.push(rows.iloc[[at]]) for at in range(50)]
-    second = fitted.stream(Roles(None, "run"))
+    second = fitted.stream(roles=Roles(None, "run"))
     second.restore(json.loads(json.dumps(first.state(), allow_nan=False)))
     made += [second.push(rows.iloc[[at]]) for at in range(50, len(rows))]
     _alike(pd.concat(made), _whole(fitted, rows))
@@ -75,7 +75,7 @@ def test_one_row_at_a_time_over_a_restart(fitted: Diagnoser, plant: Any) -> None
 
 def test_skipped_rows_count(fitted: Diagnoser, plant: Any) -> None:
     rows = _mixed(plant, seed=7)
-    stream = fitted.stream(Roles(None, "run"))
+    stream = fitted.stream(roles=Roles(None, "run"))
     stream.skip(rows.iloc[:40])
     made = stream.push(rows.iloc[40:].reset_index(drop=True))
     whole = _whole(fitted, rows)
@@ -91,7 +91,7 @@ def test_rules_fire_in_a_stream(fitted: Diagnoser, plant: Any) -> None:
 def test_memory_does_not_grow(fitted: Diagnoser, plant: Any) -> None:
     """Many short runs: what is kept of each is bounded, and so is the number of runs remembered."""
     rows = plant(runs=1, rows=6)[["flow", "level", "temp"]]
-    stream = fitted.stream(Roles(None, "run"))
+    stream = fitted.stream(roles=Roles(None, "run"))
     for number in range(MOST_RUNS + 300):
         stream.skip(rows.assign(run=f"r{number}"))
         if number == MOST_RUNS:
@@ -103,7 +103,7 @@ def test_memory_does_not_grow(fitted: Diagnoser, plant: Any) -> None:
 
 
 def test_missing_columns_are_named(fitted: Diagnoser, plant: Any) -> None:
-    stream = fitted.stream(Roles(None, "run"))
+    stream = fitted.stream(roles=Roles(None, "run"))
     with pytest.raises(DataError, match="flow"):
         stream.push(plant().drop(columns="flow"))
     with pytest.raises(DataError, match="`run`"):
@@ -114,16 +114,16 @@ def test_missing_columns_are_named(fitted: Diagnoser, plant: Any) -> None:
     "state", [{}, {"row": "x", "seen": {}, "tails": {}}, {"row": 1, "seen": {}, "tails": {"a": {}}}]
 )
 def test_a_strange_state_is_refused(fitted: Diagnoser, state: dict[str, Any]) -> None:
-    if fitted.window == 1 and state.get("tails") == {"a": {}}:
+    if fitted.model_.settings.window == 1 and state.get("tails") == {"a": {}}:
         pytest.skip("without windows tails are empty anyway")
     with pytest.raises(DataError, match="does not belong"):
-        fitted.stream(Roles(None, "run")).restore(state)
+        fitted.stream(roles=Roles(None, "run")).restore(state)
 
 
 def test_the_language_model_alone_is_too_slow(fitted: Diagnoser) -> None:
     import copy
 
-    other = copy.deepcopy(fitted.fitted_)
+    other = copy.deepcopy(fitted.model_.fitted)
     other.ensemble.fusion.weights_without.clear()
     with pytest.raises(DataError, match="too slow"):
         RowStream(other, Roles())

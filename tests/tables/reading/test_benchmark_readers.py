@@ -1,4 +1,4 @@
-"""The three published data sets as sources: what is recognised, relabelled, left out and said.
+"""The three published data sets as sources: what is recognised, relabelled, left out and noted.
 
 Rieth and HST are tested on generated files of their layouts only; AI4I on the real file.
 """
@@ -90,10 +90,10 @@ def test_rieth_onset_to_the_row(csv, rows: int, before: int, named: bool) -> Non
     faulty = table.frame[table.frame["run"] == "fault04-run002"]
     assert faulty["fault"].tolist() == ["0"] * before + ["4"] * (rows - before)
     assert faulty["sample"].tolist() == list(range(1, rows + 1))
-    said = " ".join(table.notes)
-    assert f"Samples 1 to {before} of a faulty run are before the onset: they are labelled 0" in said
-    assert f"{part} part" in said
-    assert (f"because its largest sample is {rows}" in said) != named
+    notes = " ".join(table.notes)
+    assert f"Samples 1 to {before} of a faulty run are before the onset: they are labelled 0" in notes
+    assert f"{part} part" in notes
+    assert (f"because its largest sample is {rows}" in notes) != named
 
 
 def test_rieth_head_of_a_testing_file_goes_by_its_name(csv) -> None:
@@ -163,7 +163,7 @@ def test_rieth_folder_part_and_faults(four: Path) -> None:
     assert set(read_source(four, faults=[0, 1]).frame["run"]) == {"fault00-run001", "fault01-run001"}
     file = read_source(four / "TEP_Faulty_Testing.csv", part="train", faults=[1])
     assert set(file.frame["run"]) == {"fault01-run001"}
-    assert "The train part was asked for, but this is of the test part: it was read." in file.notes
+    assert "The train part was requested, but this is of the test part: it was read." in file.notes
 
 
 def test_rieth_pieces_under_other_names_are_one_set(csv, tmp_path: Path) -> None:
@@ -182,16 +182,16 @@ def test_a_folder_named_alike_with_other_columns_is_an_ordinary_one(csv, tmp_pat
 
 def test_rieth_folder_without_the_part(csv, tmp_path: Path) -> None:
     csv(rieth(), "TEP_Faulty_Training.csv")
-    with pytest.raises(DataError, match=r"testing part.*fetch the file, or ask for what is there"):
+    with pytest.raises(DataError, match=r"testing part.*fetch the file, or request what is there"):
         read_source(tmp_path, part="test")
 
 
 @pytest.mark.parametrize(
-    ("faults", "said"),
+    ("faults", "message"),
     [([7], "lacks the faults `7`; it has `0`, `4`"), ([4, 4], "each once"), ([], "none"), (["x"], "lacks")],
 )
-def test_rieth_faults_that_are_not_there(csv, faults: list[Any], said: str) -> None:
-    with pytest.raises(DataError, match=said):
+def test_rieth_faults_that_are_not_there(csv, faults: list[Any], message: str) -> None:
+    with pytest.raises(DataError, match=message):
         read_source(csv(rieth()), faults=faults)
 
 
@@ -340,9 +340,9 @@ def test_hst_layout_and_counts(csv, hst: pd.DataFrame) -> None:
     assert table.about.normal == "0"
     assert len(table.features) == 46
     assert (table.y == "1").sum() == 389
-    said = " ".join(table.notes)
-    assert "rows next to each other may be nearly the same" in said
-    assert "A part of HST" not in said
+    notes = " ".join(table.notes)
+    assert "rows next to each other may be nearly the same" in notes
+    assert "A part of HST" not in notes
 
 
 def test_hst_part_and_label_in_the_last_column(csv, hst: pd.DataFrame) -> None:
@@ -403,8 +403,8 @@ def test_ai4i_roles_and_notes(ai4i: Path) -> None:
     assert table.about.normal == "0"
     assert table.about.variables["Torque [Nm]"].unit == "Nm"
     assert (
-        "Left out: `UDI`, `Product ID` (they name rows); `RNF` (random failures: known only after the failure, and not "
-        "to be seen in the data). To use such a column all the same: --keep COL."
+        "Left out: `UDI`, `Product ID` (they name rows); `RNF` (random failures: known only after the failure, and "
+        "without a trace in the data). To use such a column nevertheless, pass --keep COL."
     ) in table.notes
 
 
@@ -449,9 +449,9 @@ def test_keep_must_exist_and_not_be_ignored(csv) -> None:
         read_source(path, keep=["flow"], ignore=["flow"])
 
 
-def test_samples_say_what_is_read() -> None:
-    told = {entry["name"]: entry["provenance"] for entry in available()}
-    assert "RData" in told["tep-rieth"]
-    assert "generated files" in told["tep-rieth"]
-    assert "generated files" in told["hst"]
-    assert "Machine failure" in told["ai4i"]
+def test_the_list_of_data_sets_describes_what_is_read() -> None:
+    texts = {entry["name"]: entry["provenance"] for entry in available()}
+    assert "RData" in texts["tep-rieth"]
+    assert "generated files" in texts["tep-rieth"]
+    assert "generated files" in texts["hst"]
+    assert "Machine failure" in texts["ai4i"]

@@ -64,7 +64,7 @@ def test_fault_21_on_request_and_single_files(folder: Path) -> None:
     table = read_source(folder / "d04_te.dat")
     assert table.frame.shape == (800, 55)
     assert set(table.y) == {"4"}
-    assert any("train part was asked" in n for n in read_source(folder / "d04_te.dat", part="train").notes)
+    assert any("train part was requested" in n for n in read_source(folder / "d04_te.dat", part="train").notes)
 
 
 def test_read_source_keeps_or_drops_the_roles(folder: Path) -> None:

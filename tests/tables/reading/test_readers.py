@@ -1,4 +1,4 @@
-"""What is recognised and said, and one test per way a source can be wrong."""
+"""What is recognised and noted, and one test for each way in which a source can be wrong."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def write(tmp_path: Path):  # type: ignore[no-untyped-def]
 
 
 @pytest.mark.parametrize(
-    ("raw", "columns", "said"),
+    ("raw", "columns", "words"),
     [
         (b"a,b\n1,2\n", {"a": [1], "b": [2]}, "commas, decimal point, utf-8."),
         (b"\xef\xbb\xbfa;b\n1,5;2\n", {"a": [1.5], "b": [2]}, "semicolons, decimal comma, utf-8-sig"),
@@ -53,10 +53,10 @@ def write(tmp_path: Path):  # type: ignore[no-untyped-def]
         (b"0,1\n5,6\n", {"0": [5], "1": [6]}, "commas"),
     ],
 )
-def test_recognised_and_said(write, raw: bytes, columns: dict[str, list[object]], said: str) -> None:  # type: ignore[no-untyped-def]
+def test_recognised_and_noted(write, raw: bytes, columns: dict[str, list[object]], words: str) -> None:  # type: ignore[no-untyped-def]
     frame, notes = read_delimited(write(raw))
     assert {name: frame[name].tolist() for name in frame} == columns
-    assert said in " ".join(notes)
+    assert words in " ".join(notes)
 
 
 def test_some_text_among_numbers_is_missing_and_counted(write) -> None:  # type: ignore[no-untyped-def]
@@ -102,7 +102,7 @@ def test_thousands_separators_are_not_guessed(write) -> None:  # type: ignore[no
     assert "thousands separators" in " ".join(notes)
 
 
-def test_a_comma_column_found_late_is_said(write) -> None:  # type: ignore[no-untyped-def]
+def test_a_comma_column_found_late_is_noted(write) -> None:  # type: ignore[no-untyped-def]
     rows = ["1;2"] * 40000 + ["1;2,5"] * 60000
     frame, notes = read_delimited(write("a;b\n" + "\n".join(rows)))
     assert frame["b"].iloc[-1] == 2.5
@@ -119,7 +119,7 @@ def test_a_comma_column_found_late_is_said(write) -> None:  # type: ignore[no-un
         (b'a,b\n"x\ny",2\n1,2,3\n', "line 4: 3 fields"),
         (b"a,b\n1,\x00\n", "binary"),
         (bytes(range(1, 256)) * 3, "binary"),
-        (b"\xff\xfea", "utf-16, which is what its first bytes say"),
+        (b"\xff\xfea", "utf-16, which its byte order mark states"),
         (b"\x1f\x8bnot really", "gzip"),
         (b'a,b\n1,"open\n2,3\n', "a quote that is opened"),
         (b"1.5,2.5\n3.5,4.5\n", "only numbers"),
@@ -300,9 +300,9 @@ def test_a_folder_of_tables_is_a_folder_of_runs(write, tmp_path: Path) -> None: 
     assert table.frame["a"].tolist() == [2, 3, 1]
     assert table.roles.group == "run"
     assert table.features == ["b", "a"]
-    said = " ".join(table.notes)
-    assert "new column `run`" in said
-    assert "Not read: `readme.txt`" in said
+    notes = " ".join(table.notes)
+    assert "new column `run`" in notes
+    assert "Not read: `readme.txt`" in notes
     assert "run" not in read_source(tmp_path, group="b").frame
 
 

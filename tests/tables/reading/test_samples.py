@@ -52,13 +52,13 @@ def test_the_companion_covers_all_columns_and_faults():
     assert "condenser cooling water inlet" in about.faults["5"]
 
 
-def test_available_is_honest_about_what_is_not_shipped():
+def test_available_gives_the_place_of_what_is_not_shipped():
     for entry in samples.available():
         assert entry["licence"]
         assert entry["cite"]
         if not entry["shipped"]:
-            assert "not fetched by faultwise: get it from" in entry["provenance"]
-            with pytest.raises(DataError, match="not fetched by faultwise"):
+            assert "faultwise does not download it: get it from" in entry["where"]
+            with pytest.raises(DataError, match="faultwise does not download it"):
                 samples.sample_path(entry["name"])
 
 
@@ -66,7 +66,7 @@ def test_get_copies_and_never_overwrites(tmp_path):
     written = samples.get("tep-sample", tmp_path / "new")
     assert [path.name for path in written] == ["tep-sample.parquet", "tep.yaml"]
     assert written[0].read_bytes() == samples.sample_path("tep-sample").read_bytes()
-    with pytest.raises(DataError, match="there already"):
+    with pytest.raises(DataError, match="There is already"):
         samples.get("tep-sample", tmp_path / "new")
     named = samples.get("tep-sample", tmp_path / "other" / "mine.parquet")
     assert [path.name for path in named] == ["mine.parquet", "tep.yaml"]

@@ -1,4 +1,4 @@
-"""Simulated Tennessee Eastman runs: repeatable, independent of each other, rightly labelled."""
+"""Simulated Tennessee Eastman runs: repeatable, independent of each other, with the right labels."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ def plant() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def pair(plant: None) -> pd.DataFrame:
-    """Two runs of fault 4 and two of normal operation, 3 h each."""
-    return simulate([4, 0], runs=2, hours=3, seed=7, workers=1)
+    """Two runs of fault 4 and two of normal operation, 2.2 h each."""
+    return simulate([4, 0], runs=2, hours=2.2, seed=7, workers=1)
 
 
 def test_columns_runs_and_sampling(pair):
     assert list(pair.columns) == ["run", "hour", *VARIABLES, "fault"]
     assert list(pair["run"].unique()) == ["fault04-run01", "fault04-run02", "fault00-run01", "fault00-run02"]
     for _, run in pair.groupby("run"):
-        np.testing.assert_allclose(run["hour"], np.arange(1, 61) * 0.05, atol=1e-6)
+        np.testing.assert_allclose(run["hour"], np.arange(1, 45) * 0.05, atol=1e-6)
     assert np.isfinite(pair[list(VARIABLES)].to_numpy()).all()
 
 
 def test_a_run_does_not_depend_on_the_others_or_on_processes(pair):
     # In two worker processes, with other faults and more runs around it.
-    more = simulate([1, 4], runs=2, hours=3, seed=7, workers=2)
+    more = simulate([1, 4], runs=2, hours=2.2, seed=7, workers=2)
     for name in ("fault04-run01", "fault04-run02"):
         expected = pair[pair["run"] == name].reset_index(drop=True)
         pd.testing.assert_frame_equal(more[more["run"] == name].reset_index(drop=True), expected)

@@ -1,14 +1,14 @@
-"""Hygiene of a set of images: what is damaged or does not fit is left out, what is doubtful is said.
+"""Checks of a set of images: what is damaged or does not fit is left out, and notes say so.
 
-Looked for are files that cannot be read, masks of another size, copies between training and test, mixed sizes and
-depths. Defects among the good images are the business of the memory bank, which knows what is usual.
+Looked for are files that cannot be read, masks of another size, duplicates between training and test, mixed sizes and
+depths. Defects among the good images are found by the memory bank, which knows what is usual.
 """
 
 from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -28,16 +28,25 @@ _SHOWN = 4
 
 @dataclass(frozen=True, slots=True)
 class ImageReport:
-    """What was looked at and left out: sizes (height, width) with counts, sentences, and the value of white.
+    """What was found: sizes (height, width) with counts, the value of white, what is unreadable, and duplicates.
 
     `white` is that of the good images with more than eight bits (see `read_image`), None where there are none.
+    `duplicates` are training images with the test image that each is like.
     """
 
     sizes: dict[tuple[int, int], int]
     white: int | None
     unreadable: tuple[str, ...] = ()
-    copies: tuple[tuple[str, str], ...] = ()
-    notes: tuple[str, ...] = ()
+    duplicates: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Duplicate:
+    """A training image and the test image it is like: pixel by pixel (`exact`), or but for noise."""
+
+    train: Path
+    test: Path
+    exact: bool
 
 
 def checked(
@@ -48,70 +57,77 @@ def checked(
     """Return the set without what is damaged, and what was found.
 
     Training images whose pixels are those of a test image are left out of the training, so that the test stays what it
-    is; of training images that are copies of each other one is kept, for limits count on images that are not. Raises
+    is; of duplicates among the training images one is kept, for thresholds count on images that are independent. Raises
     DataError where no image is left.
     """
-    looked = _Looked(read)
+    files = _Files(read)
     with tqdm(
-        total=len(images.train) + len(images.test) + len(images.kinds),
+        total=len(images.train) + len(images.test) + len(images.defects),
         desc="checking images",
         unit="image",
         disable=not progress,
         leave=False,
         file=sys.stderr,
     ) as bar:
-        train = [item for item in images.train if looked.at(item, bar.update)]
-        learnt_white = looked.white
-        test = [looked.masked(item) for item in images.test if looked.at(item, bar.update)]
-        kinds = [item for item in images.kinds if looked.at(item, bar.update)]
+        train = [item for item in images.train if files.read_item(item, bar.update)]
+        white = files.white  # of the training images alone
+        test = [files.with_usable_mask(item) for item in images.test if files.read_item(item, bar.update)]
+        defects = [item for item in images.defects if files.read_item(item, bar.update)]
     if not train and not test:
-        first = looked.broken[0] if looked.broken else f"`{images.source}` holds none"
+        first = files.broken[0] if files.broken else f"`{images.source}` holds none"
         raise DataError(f"No image of `{images.source}` can be used: {first}")
-    copies = looked.copies([item.path for item in (*train, *kinds)], [item.path for item in test])
-    exact = {first for first, _, same in copies if same}
-    notes = list(looked.notes())
-    if exact:
-        pairs = [f"{first.name} = {second.name}" for first, second, same in copies if same]
-        notes.append(
-            f"{len(exact)} training images are copies of test images and were left out of the training: "
-            f"{listing(pairs, _SHOWN)}."
-        )
-    if near := [f"{first.name} ~ {second.name}" for first, second, same in copies if not same]:
-        notes.append(
-            f"{len(near)} training images look like test images but for noise, so the test may flatter: "
-            f"{listing(near, _SHOWN)}."
-        )
-    report = ImageReport(
-        dict(looked.sizes.most_common()),
-        learnt_white,
-        tuple(looked.broken),
-        tuple((str(first), str(second)) for first, second, _ in copies),
-        tuple(notes),
-    )
+    duplicates = files.duplicates([item.path for item in (*train, *defects)], [item.path for item in test])
+    exact = {one.train for one in duplicates if one.exact}
+    defects = [item for item in defects if item.path not in exact]
+    kept, more = _independent([item for item in train if item.path not in exact], defects, files.prints)
+    notes = [*files.notes(), *_duplicate_notes(duplicates), *more]
+    if images.defects:
+        defects = defects if len({item.label for item in defects}) > 1 else []
+        notes.append(_defects_note(images.defects, len(defects)))
+    pairs = tuple((str(one.train), str(one.test)) for one in duplicates)
+    report = ImageReport(dict(files.sizes.most_common()), white, tuple(files.broken), pairs)
+    return replace(images.with_items(kept, test, notes), defects=tuple(defects)), report
+
+
+def _independent(
+    train: Sequence[ImageItem], defects: Collection[ImageItem], prints: dict[Path, int]
+) -> tuple[list[ImageItem], list[str]]:
+    """Return the training images, each once and none that is also an example of a defect, and notes on the others."""
     once: dict[int, ImageItem] = {}
     for item in train:
-        if item.path not in exact:
-            once.setdefault(looked.prints[item.path], item)
-    if doubled := sum(item.path not in exact for item in train) - len(once):
-        notes.append(f"{doubled} training images are copies of others among them: one of each is kept.")
-    named = tuple(item for item in kinds if item.path not in exact)
-    marked = {looked.prints[item.path] for item in named}
+        once.setdefault(prints[item.path], item)
+    notes = list[str]()
+    if repeated := len(train) - len(once):
+        notes.append(f"{repeated} training images are duplicates of others among them: one of each is kept.")
+    marked = {prints[item.path] for item in defects}
     kept = [item for seen, item in once.items() if seen not in marked]
     if both := len(once) - len(kept):
         notes.append(f"{both} good images are also among the examples of defects and are not learnt as good.")
-    if images.kinds:
-        named = named if len({item.label for item in named}) > 1 else ()
-        what = listing(dict.fromkeys(item.label for item in images.kinds), _SHOWN)
-        notes.append(
-            f"`train` holds {len(named)} images of {what} beside `good`: kinds of defects are learnt from them."
-            if named
-            else f"`train` holds {what} beside `good`: no kinds are learnt, which takes images of two kinds at least."
+    return kept, notes
+
+
+def _duplicate_notes(duplicates: Sequence[_Duplicate]) -> Iterator[str]:
+    if exact := [f"{one.train.name} = {one.test.name}" for one in duplicates if one.exact]:
+        yield (
+            f"{len(exact)} training images are duplicates of test images and were left out of the training: "
+            f"{listing(exact, _SHOWN)}."
         )
-    return replace(images.with_items(kept, test, notes), kinds=named), report
+    if near := [f"{one.train.name} ~ {one.test.name}" for one in duplicates if not one.exact]:
+        yield (
+            f"{len(near)} training images look like test images but for noise, so the test may flatter: "
+            f"{listing(near, _SHOWN)}."
+        )
 
 
-class _Looked:
-    """What has been seen so far of the files."""
+def _defects_note(items: Sequence[ImageItem], learnt: int) -> str:
+    types = listing(dict.fromkeys(item.label for item in items), _SHOWN)
+    if learnt:
+        return f"`train` holds {learnt} images of {types} beside `good`: types of defects are learnt from them."
+    return f"`train` holds {types} beside `good`: no types are learnt, which takes images of two types at least."
+
+
+class _Files:
+    """What has been read so far of the files."""
 
     def __init__(self, read: Callable[[Path, int | None], Image]) -> None:
         self.read = read
@@ -126,10 +142,11 @@ class _Looked:
 
     @property
     def white(self) -> int | None:
+        """The largest value of white so far."""
         return max(self.whites, default=None)
 
-    def at(self, item: ImageItem, step: Callable[[], object]) -> bool:
-        """Look at one image (and its template); return whether it can be used."""
+    def read_item(self, item: ImageItem, step: Callable[[], object]) -> bool:
+        """Read one image (and its template); return whether it can be used."""
         step()
         try:
             image = self.read(item.path, None)
@@ -153,7 +170,7 @@ class _Looked:
         self.prints[item.path] = hash((shape, image.pixels.tobytes()))
         return True
 
-    def masked(self, item: ImageItem) -> ImageItem:
+    def with_usable_mask(self, item: ImageItem) -> ImageItem:
         """Return the item without its mask, where that cannot be used."""
         if item.mask is None:
             return item
@@ -167,8 +184,8 @@ class _Looked:
             return replace(item, mask=None)
         return item
 
-    def copies(self, train: list[Path], test: list[Path]) -> list[tuple[Path, Path, bool]]:
-        """Return pairs of a training and a test image that are the same (True) or the same but for noise (False)."""
+    def duplicates(self, train: Sequence[Path], test: Sequence[Path]) -> list[_Duplicate]:
+        """Return training images that are the same as a test image, or the same but for noise."""
         if not train or not test:
             return []
         by_print = {self.prints[path]: path for path in test}
@@ -177,12 +194,12 @@ class _Looked:
         made = []
         for path, thumb in zip(train, ours, strict=True):
             if self.prints[path] in by_print:
-                made.append((path, by_print[self.prints[path]], True))
+                made.append(_Duplicate(path, by_print[self.prints[path]], exact=True))
                 continue
             apart = np.abs(theirs - thumb).mean(axis=1)
             nearest = int(apart.argmin())
             if apart[nearest] < _NEAR and self.shapes[path] == self.shapes[test[nearest]]:
-                made.append((path, test[nearest], False))
+                made.append(_Duplicate(path, test[nearest], exact=False))
         return made
 
     def notes(self) -> Iterable[str]:

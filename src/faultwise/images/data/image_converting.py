@@ -22,9 +22,9 @@ from faultwise.contracts.errors import DataError, listing
 from faultwise.images.data.image_folders import GOOD
 from faultwise.images.data.images import is_image_name, read_image, read_mask
 
-__all__ = ["KINDS", "PCB_KINDS", "boxes_beside", "convert", "read_boxes", "recognised"]
+__all__ = ["PCB_DEFECTS", "SETS", "boxes_beside", "convert", "read_boxes", "recognised"]
 
-PCB_KINDS = ("open", "short", "mousebite", "spur", "copper", "pin-hole")
+PCB_DEFECTS = ("open", "short", "mousebite", "spur", "copper", "pin-hole")
 _ELPV_SURE = {"0.0": GOOD, "1.0": "defective"}
 
 
@@ -49,16 +49,16 @@ def convert(
     folder that is none of the known sets, or an `out` that holds something.
     """
     source, out = Path(source), Path(out)
-    kind = recognised(source)
+    name = recognised(source)
     if out.exists() and any(out.iterdir()):
         raise DataError(f"`{out}` is not empty: choose a new folder.")
-    pieces = list(KINDS[kind](source, np.random.default_rng(seed), share))
+    pieces = list(SETS[name](source, np.random.default_rng(seed), share))
     if not pieces:
         raise DataError(
-            f"`{source}` looks like {kind}, but holds none of its images: check that it was unpacked whole."
+            f"`{source}` looks like {name}, but holds none of its images: check that it was unpacked whole."
         )
     made = dict[Path, None]()
-    with tqdm(total=len(pieces), desc=kind, unit="image", disable=not progress, leave=False, file=sys.stderr) as bar:
+    with tqdm(total=len(pieces), desc=name, unit="image", disable=not progress, leave=False, file=sys.stderr) as bar:
         for piece in pieces:
             _write(piece, out / piece.category)
             made[out / piece.category] = None
@@ -77,7 +77,7 @@ def recognised(source: Path) -> str:
         "deeppcb": lambda: next(source.rglob("*_temp.jpg"), None),
         "aebad": lambda: any(child.is_dir() for child in (source / "train" / GOOD).glob("*")),
     }
-    found = next((kind for kind, sign in signs.items() if sign()), None)
+    found = next((name for name, sign in signs.items() if sign()), None)
     if found is None:
         raise DataError(
             f"`{source}` is none of {listing(signs)}: expected MT_Free, split_csv, labels.csv with images, "
@@ -141,7 +141,7 @@ def _visa(source: Path, rng: np.random.Generator, share: float) -> Iterator[_Pie
 
 
 def _aebad(source: Path, rng: np.random.Generator, share: float) -> Iterator[_Piece]:
-    """Blades: a folder for the domain (illumination, view, ...) lies below each kind, and becomes part of the name."""
+    """Blades: a folder for the domain (illumination, view, ...) lies below each label, and becomes part of the name."""
     for part in ("train", "test"):
         for label in sorted(child for child in (source / part).glob("*") if child.is_dir()):
             for image in sorted(label.glob("*/*")):
@@ -151,7 +151,7 @@ def _aebad(source: Path, rng: np.random.Generator, share: float) -> Iterator[_Pi
                     yield _Piece(image, part, label.name, name, mask if mask.is_file() else None, "aebad")
 
 
-KINDS: dict[str, Callable[[Path, np.random.Generator, float], Iterator[_Piece]]] = {
+SETS: dict[str, Callable[[Path, np.random.Generator, float], Iterator[_Piece]]] = {
     "magnetic-tile": _magnetic_tile,
     "deeppcb": _deeppcb,
     "elpv": _elpv,
@@ -168,7 +168,7 @@ def _drawn(images: list[Path], rng: np.random.Generator, share: float, category:
 
 
 def _boxes(file: Path, shape: tuple[int, ...]) -> np.ndarray:
-    """Return a mask (height, width) of DeepPCB's boxes: lines of x1 y1 x2 y2 kind."""
+    """Return a mask (height, width) of DeepPCB's boxes: lines of x1 y1 x2 y2 type."""
     mask = np.zeros(shape, bool)
     for left, top, right, bottom, _ in read_boxes(file):
         mask[top:bottom, left:right] = True
@@ -176,16 +176,16 @@ def _boxes(file: Path, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def read_boxes(file: Path) -> list[tuple[int, int, int, int, str]]:
-    """Return the boxes (left, top, right, bottom, kind) of a board of DeepPCB. Raises DataError for other lines."""
+    """Return the boxes (left, top, right, bottom, defect) of a board of DeepPCB. Raises DataError for other lines."""
     made = list[tuple[int, int, int, int, str]]()
     for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), 1):
         values = [int(value) for value in re.findall(r"-?\d+", line)]
         if not values:
             continue
-        if len(values) != 5 or not 1 <= values[4] <= len(PCB_KINDS):
-            raise DataError(f"Line {number} of `{file}` is `{line[:60]}`: expected x1 y1 x2 y2 and a kind of 1 to 6.")
-        left, top, right, bottom, kind = values
-        made.append((left, top, right, bottom, PCB_KINDS[kind - 1]))
+        if len(values) != 5 or not 1 <= values[4] <= len(PCB_DEFECTS):
+            raise DataError(f"Line {number} of `{file}` is `{line[:60]}`: expected x1 y1 x2 y2 and a type of 1 to 6.")
+        left, top, right, bottom, number = values
+        made.append((left, top, right, bottom, PCB_DEFECTS[number - 1]))
     return made
 
 

@@ -1,9 +1,9 @@
 """Folders of images: the MVTec layout, a plain folder of good images, or queries with their templates.
 
-MVTec: `train/good`, `test/good`, `test/KIND`, `ground_truth/KIND/NAME_mask.png`, and `train/KIND`, examples whose kind
-is to be learnt; a folder of such folders has several categories, of which one is taken. Pairs: files `NAME_test` beside
-`NAME_temp`, or folders `query` and `template` that hold the same names. Nothing is read here but names;
-`image_checks` looks inside.
+MVTec: `train/good`, `test/good`, `test/TYPE`, `ground_truth/TYPE/NAME_mask.png`, and `train/TYPE`, examples of a type
+of defect to learn; a folder of such folders has several categories, of which one is taken. Pairs: files `NAME_test`
+beside `NAME_temp`, or folders `query` and `template` that hold the same names. Nothing is read here but names;
+`image_checks` reads the files.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Literal
 
 from faultwise.contracts.errors import DataError, closest, listing
+from faultwise.contracts.paths import natural, tables_among
 from faultwise.images.data.images import is_image_name
-from faultwise.tables.reading.folders import natural, tables_among
 
-__all__ = ["GOOD", "ImageItem", "ImageSet", "categories", "holds_images", "read_image_set"]
+__all__ = ["GOOD", "ImageItem", "ImageSet", "categories", "read_image_set", "why_images"]
 
 GOOD = "good"
 Layout = Literal["mvtec", "plain", "pairs"]
@@ -29,7 +29,7 @@ _FOLDERS_OF_PAIRS = ("query", "template")
 
 @dataclass(frozen=True, slots=True)
 class ImageItem:
-    """One image file: `label` is "good" or the kind of defect; `mask` marks its defects, `template` is the ideal."""
+    """One image file: `label` is "good" or the type of defect; `mask` marks its defects, `template` is the ideal."""
 
     path: Path
     label: str = GOOD
@@ -39,8 +39,9 @@ class ImageItem:
 
 @dataclass(frozen=True, slots=True)
 class ImageSet:
-    """The images of one category: `train` are to be learnt from (good ones), `test` to be judged, `kinds` are defects
-    whose kind is to be learnt."""
+    """The images of one category: `train` are to be learnt from (good ones), `test` to be inspected, `defects` show
+    defects whose type (their label) is to be learnt.
+    """
 
     source: str
     category: str
@@ -48,30 +49,37 @@ class ImageSet:
     train: tuple[ImageItem, ...]
     test: tuple[ImageItem, ...] = ()
     notes: tuple[str, ...] = ()
-    kinds: tuple[ImageItem, ...] = ()
+    defects: tuple[ImageItem, ...] = ()
 
     def with_items(self, train: Sequence[ImageItem], test: Sequence[ImageItem], notes: Sequence[str]) -> ImageSet:
         """Return the set with other images, and these notes after its own."""
         return replace(self, train=tuple(train), test=tuple(test), notes=(*self.notes, *notes))
 
 
-def holds_images(source: str | Path) -> bool:
-    """Whether a source is an image, or a folder that holds images in one of the layouts, and no tables beside them."""
+def why_images(source: str | Path) -> str | None:
+    """Return in words why a source is one of images: an image, or a folder of them in one of the layouts.
+
+    None for others: a folder of tables stays one with some plots in it.
+    """
     path = Path(source)
     try:
         if path.is_file():
-            return is_image_name(path.name)
+            return "it is an image file" if is_image_name(path.name) else None
         if not path.is_dir():
-            return False
-        if categories(path) or _has_folders_of_pairs(path):
-            return True
+            return None
+        if categories(path):
+            return "it has the MVTec layout (`train/good` or `test`)"
+        if _has_folders_of_pairs(path):
+            return "it has the folders `query` and `template`"
         images = _images(path)
         # What is named as an image, NAME.txt beside NAME_test.png, are its boxes.
         named = {image.stem for image in images} | {_plain(image) for image in images}
         others = [child.name for child in path.iterdir() if not (child.suffix == ".txt" and child.stem in named)]
-        return bool(images) and not tables_among(path, others)
-    except OSError:  # whoever reads it says what is wrong
-        return False
+        if not images or tables_among(path, others):
+            return None
+        return f"it holds {len(images)} image files and no tables"
+    except OSError:  # reading it gives the error
+        return None
 
 
 def categories(folder: str | Path) -> list[str]:
@@ -117,15 +125,14 @@ def read_image_set(source: str | Path, category: str | None = None) -> ImageSet:
 def _mvtec(folder: Path) -> ImageSet:
     train = [ImageItem(image) for image in _images(folder / "train" / GOOD)]
     tests = folder / "test"
-    kinds = [child.name for child in _kinds_in(tests)]
     test, notes, masks_left = list[ImageItem](), list[str](), list[Path]()
-    for kind in kinds:
-        masks = {mask.stem: mask for mask in _images(folder / "ground_truth" / kind)}
+    for name in (child.name for child in _folders_in(tests)):
+        masks = {mask.stem: mask for mask in _images(folder / "ground_truth" / name)}
         used = set[str]()
-        for image in _images(tests / kind):
+        for image in _images(tests / name):
             stem = next((image.stem + end for end in _MASK_ENDS if image.stem + end in masks), None)
             used.add(stem or "")
-            label = GOOD if kind.lower() == GOOD else kind
+            label = GOOD if name.lower() == GOOD else name
             test.append(ImageItem(image, label, masks[stem] if stem else None))
         masks_left += [mask for stem, mask in masks.items() if stem not in used]
     marked = [item for item in test if item.label != GOOD]
@@ -136,18 +143,20 @@ def _mvtec(folder: Path) -> ImageSet:
         )
     if masks_left:
         names = listing([mask.name for mask in masks_left], 4)
-        notes.append(f"{len(masks_left)} masks have no image and are left aside: {names}.")
-    named = [
+        notes.append(f"{len(masks_left)} masks have no image and are left out: {names}.")
+    defects = [
         ImageItem(image, child.name)
-        for child in _kinds_in(folder / "train")
+        for child in _folders_in(folder / "train")
         if child.name.lower() != GOOD
         for image in _images(child)
     ]
-    return ImageSet(str(folder), folder.resolve().name, "mvtec", tuple(train), tuple(test), tuple(notes), tuple(named))
+    return ImageSet(
+        str(folder), folder.resolve().name, "mvtec", tuple(train), tuple(test), tuple(notes), tuple(defects)
+    )
 
 
 def _pairs(folder: Path, queries: Iterable[Path], templates: Iterable[Path]) -> ImageSet:
-    """Return queries with the template of their name; those without one are told."""
+    """Return queries with the template of their name; those without one are named in a note."""
     by_name = {_plain(template): template for template in templates}
     items, alone = list[ImageItem](), list[str]()
     for query in queries:
@@ -156,10 +165,10 @@ def _pairs(folder: Path, queries: Iterable[Path], templates: Iterable[Path]) -> 
             alone.append(query.name)
         else:
             items.append(ImageItem(query, "query", template=template))
-    notes = [f"{len(alone)} images have no template and are left aside: {listing(alone, 4)}."] if alone else []
+    notes = [f"{len(alone)} images have no template and are left out: {listing(alone, 4)}."] if alone else []
     if by_name:
         left = [template.name for template in by_name.values()]
-        notes.append(f"{len(left)} templates have no image and are left aside: {listing(left, 4)}.")
+        notes.append(f"{len(left)} templates have no image and are left out: {listing(left, 4)}.")
     if not items:
         raise DataError(f"`{folder}` holds images and templates, but no two of the same name: {' '.join(notes)}")
     return ImageSet(str(folder), folder.resolve().name, "pairs", (), tuple(items), tuple(notes))
@@ -189,13 +198,13 @@ def _is_category(folder: Path) -> bool:
 
 
 def _is_test_alone(folder: Path) -> bool:
-    """Whether there are images to judge and none to learn from; plots in a folder of tables are not such images."""
+    """Whether there are images to inspect and none to learn from; plots in a folder of tables are not such images."""
     beside = [child.name for child in folder.iterdir()]
-    return not _images(folder) and not tables_among(folder, beside) and any(map(_images, _kinds_in(folder / "test")))
+    return not _images(folder) and not tables_among(folder, beside) and any(map(_images, _folders_in(folder / "test")))
 
 
-def _kinds_in(folder: Path) -> list[Path]:
-    """Return the folders in `folder` that name kinds, in order; [] where there is none."""
+def _folders_in(folder: Path) -> list[Path]:
+    """Return the folders in `folder` that are not hidden, in order; [] where there is none."""
     if not folder.is_dir():
         return []
     return sorted(child for child in folder.iterdir() if child.is_dir() and not child.name.startswith("."))

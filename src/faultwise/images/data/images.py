@@ -1,4 +1,4 @@
-"""One image file to pixels: any common format, bounded in memory, rotated as it was meant, and what was done said.
+"""One image file to pixels: any common format, bounded in memory, rotated as it was meant, with notes on what was done.
 
 The formats are those that Pillow reads by itself; a file is recognised by its content, not by its ending. What is not
 done: no resizing, no normalisation, no vector formats (Pillow would start other programs for these).
@@ -9,22 +9,28 @@ from __future__ import annotations
 import contextlib
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from faultwise.contracts.errors import DataError
+from faultwise.contracts.errors import DataError, UserError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as PillowImage
+    from PIL.ImageFile import ImageFile
 
 __all__ = [
     "ENDINGS",
     "FEWEST_PIXELS",
     "MOST_PIXELS",
     "Image",
+    "Pixels",
     "is_image_name",
     "named",
+    "pixels_of",
     "read_image",
     "read_mask",
     "white_of",
@@ -38,6 +44,8 @@ _MOST_BYTES = 300_000_000
 _LOSSY = ("JPEG", "JPEG2000", "WEBP")
 _DEPTHS = (255, 1023, 4095, 16383, 65535)  # white of cameras of 8, 10, 12, 14 and 16 bits
 _BROKEN = "is damaged or incomplete, or no image that can be read"
+
+Pixels = np.ndarray | str | Path  # an image in memory (height, width, 3; uint8), or its file
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +94,7 @@ def read_image(path: str | Path, white: int | None = None, most_pixels: int = MO
 
 
 def read_mask(path: str | Path, shape: tuple[int, int] | None = None) -> np.ndarray:
-    """Return where a mask's file is not black, (height, width) as bool: several values mark several kinds of defect.
+    """Return where a mask's file is not black, (height, width) as bool: several values mark several types of defect.
 
     Of a palette all but its first entry counts, of an image with transparency what is opaque and not black. Raises
     DataError, also for another `shape`.
@@ -110,8 +118,8 @@ def read_mask(path: str | Path, shape: tuple[int, int] | None = None) -> np.ndar
 
 
 @contextlib.contextmanager
-def _opened(path: Path, most_pixels: int) -> Any:
-    """Yield an image whose header was read and found bearable, and an empty list for notes."""
+def _opened(path: Path, most_pixels: int) -> Iterator[tuple[ImageFile, list[str]]]:
+    """Yield an image whose header was read and whose size is bearable, and an empty list for notes."""
     from PIL import Image as Pillow
 
     try:
@@ -143,7 +151,7 @@ def _opened(path: Path, most_pixels: int) -> Any:
         raise DataError(f"`{path}` {_BROKEN} ({_short(error)}): save it again, or take it away.") from error
 
 
-def _frame(opened: Any, notes: list[str]) -> Any:
+def _frame(opened: ImageFile, notes: list[str]) -> PillowImage:
     """Return the first frame, turned as its EXIF data say."""
     from PIL import ImageOps
 
@@ -176,12 +184,12 @@ def _scaled(values: np.ndarray, white: int | None, path: Path, notes: list[str])
     return np.clip(np.round(values * (255 / white)), 0, 255).astype(np.uint8), white
 
 
-def _on_black(raw: Any, notes: list[str]) -> Any:
+def _on_black(raw: PillowImage, notes: list[str]) -> PillowImage:
     """Return an image without transparency: what is transparent becomes black."""
     from PIL import Image as Pillow
 
     layered = raw.convert("RGBA")
-    if layered.getextrema()[3][0] == 255:
+    if np.asarray(layered)[:, :, 3].min() == 255:
         return layered
     notes.append("transparent parts made black")
     return Pillow.alpha_composite(Pillow.new("RGBA", layered.size, (0, 0, 0, 255)), layered)
@@ -211,3 +219,15 @@ def named(image: np.ndarray | str | Path, at: int) -> str:
     if isinstance(image, np.ndarray):
         return f"image {at + 1}"
     return os.fsencode(image).decode("utf-8", "backslashreplace")
+
+
+def pixels_of(image: Pixels, white: int | None = None) -> np.ndarray:
+    """Return an image's pixels (height, width, 3; uint8), from memory or from its file.
+
+    Raises UserError for an array of another shape or type, DataError for a file that cannot be read.
+    """
+    if not isinstance(image, np.ndarray):
+        return read_image(image, white).pixels
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+        raise UserError(f"An image is {image.dtype} of shape {image.shape}: expected uint8 (height, width, 3).")
+    return image

@@ -1,7 +1,7 @@
-"""Defects that need no second picture: stains and scratches drawn onto a good one, and all kinds in turn.
+"""Defects that need no second picture: stains and scratches drawn onto a good one, and all types of defect in turn.
 
 Stains are smooth noise under a soft window, as the masks of DRAEM (Zavrtanik et al. 2021); scratches are random walks
-of a pen. Both darken more often than they brighten. With NSA and CutPaste they are what a decoder learns from: a kind
+of a pen. Both darken more often than they brighten. With NSA and CutPaste they are what a decoder learns from: a type
 left out of training was found worse than one kept in, so there are four.
 """
 
@@ -15,9 +15,9 @@ from scipy.ndimage import gaussian_filter
 from faultwise.contracts.errors import UserError
 from faultwise.images.data.simulated_defects import Defects, simulated
 
-__all__ = ["KINDS", "marked", "scratched", "simulated_set", "stained"]
+__all__ = ["DEFECT_TYPES", "marked", "scratched", "simulated_set", "stained"]
 
-KINDS = ("blended", "pasted", "stained", "scratched")
+DEFECT_TYPES = ("blended", "pasted", "stained", "scratched")
 _SMALL_PASTED = Defects(pasted=1.0, widths=(0.03, 0.15))
 _DARKER = 0.7  # share of marks that are darker than what they lie on
 _IN_MARK = 0.3  # of a mark's depth: what lies deeper is labelled
@@ -56,43 +56,44 @@ def scratched(picture: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray
 
 
 def marked(
-    kind: str, picture: np.ndarray, source: np.ndarray, rng: np.random.Generator
+    defect: str, picture: np.ndarray, source: np.ndarray, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the picture (height, width, 3; uint8) with a defect of one of `KINDS`, and soft labels (height, width).
+    """Return the picture (height, width, 3; uint8) with a defect of a type, and soft labels (height, width).
 
-    `source` (the same shape) is what the first two are cut from. Raises UserError for another kind.
+    The type is one of `DEFECT_TYPES`; `source` (the same shape) is what the first two are cut from. Raises UserError
+    for another type.
     """
-    if kind not in KINDS:
-        raise UserError(f"`{kind}` is no kind of simulated defect: expected {', '.join(KINDS)}.")
-    if kind == "stained":
+    if defect not in DEFECT_TYPES:
+        raise UserError(f"`{defect}` is no type of simulated defect: expected {', '.join(DEFECT_TYPES)}.")
+    if defect == "stained":
         return stained(picture, rng)
-    if kind == "scratched":
+    if defect == "scratched":
         return scratched(picture, rng)
-    return simulated(picture, source, rng, _SMALL_PASTED if kind == "pasted" else None)
+    return simulated(picture, source, rng, _SMALL_PASTED if defect == "pasted" else None)
 
 
 def simulated_set(
     pictures: Sequence[np.ndarray], each: int, seed: int = 0
 ) -> Iterator[tuple[np.ndarray, np.ndarray, str]]:
-    """Yield `each` defects of every kind, made in pictures of any sizes in turn: (picture, labels, kind).
+    """Yield `each` defects of every type, made in pictures of any sizes in turn: (picture, labels, type).
 
     A picture's defects are cut from another one of its size, or from itself turned by half. Where pictures hardly
-    differ some kinds cannot be made: then fewer are yielded.
+    differ some types cannot be made: then fewer are yielded.
     """
     rng = np.random.default_rng(seed)
-    for number in range(each * len(KINDS)):
-        picture = pictures[(number // len(KINDS)) % len(pictures)]
+    for number in range(each * len(DEFECT_TYPES)):
+        picture = pictures[(number // len(DEFECT_TYPES)) % len(pictures)]
         source = pictures[int(rng.integers(len(pictures)))]
         if source is picture or source.shape != picture.shape:
             source = np.ascontiguousarray(picture[::-1, ::-1])
-        kind = KINDS[number % len(KINDS)]
+        defect = DEFECT_TYPES[number % len(DEFECT_TYPES)]
         for _ in range(_TRIES):
             try:
-                made, labels = marked(kind, picture, source, rng)
+                made, labels = marked(defect, picture, source, rng)
             except UserError:
                 break
             if labels.max() > _IN_MARK:  # a faint or missed one teaches that defects are good
-                yield made, labels, kind
+                yield made, labels, defect
                 break
 
 

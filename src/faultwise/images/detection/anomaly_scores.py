@@ -1,16 +1,17 @@
-"""How odd each patch of an image is: far from every good one (memory bank), like a simulated defect (decoder), or both.
+"""Anomaly scores of patches: far from every good one (memory bank), like a simulated defect (decoder), or both.
 
 Each part is measured in standard deviations of good patches that it has not learnt from, then added. On simulated
-defects of kinds that the decoder had not seen, the sum ranks images a little better than the bank alone (area under the
-curve 0.970, 0.968). Where no good images can be set aside there is no decoder: it knows the images it learnt from, and
-with limits taken from those it called 93% of other good images defective (4 of Magnetic Tile; the bank alone 7%).
+defects of types that the decoder had not seen, the sum ranks images a little better than the bank alone (area under the
+curve 0.970, 0.968). Where no good images can be held out there is no decoder: it knows the images it learnt from, and
+with thresholds taken from those it flagged 93% of other good images as defective (4 of Magnetic Tile; the bank alone
+7%).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,7 +19,10 @@ from faultwise.contracts.errors import RunFolderError, UserError
 from faultwise.images.detection.memory_bank import MemoryBank
 from faultwise.images.detection.patches import Patches
 
-__all__ = ["SIDE", "WEIGHT", "OddPatches"]
+if TYPE_CHECKING:
+    from faultwise.images.detection.decoder import Decoder
+
+__all__ = ["SIDE", "WEIGHT", "AnomalyScorer"]
 
 SIDE = 24  # of the map in the vector that the language model is shown: three ninths of eight
 WEIGHT = 0.25  # of the decoder beside the bank: the best of 0.25, 0.5 and 1
@@ -27,10 +31,10 @@ _SMALLEST = 1e-6
 Parts = tuple[np.ndarray, np.ndarray | None]
 
 
-class OddPatches:
-    """A memory bank, and a decoder or None."""
+class AnomalyScorer:
+    """Scores patches by a memory bank, and by a decoder where there is one."""
 
-    def __init__(self, bank: MemoryBank, decoder: Any = None) -> None:
+    def __init__(self, bank: MemoryBank, decoder: Decoder | None = None) -> None:
         self.bank, self.decoder = bank, decoder
         self.scale = np.array([[0.0, 1.0], [0.0, 1.0]])  # mean and standard deviation of good distances and logits
 
@@ -39,14 +43,14 @@ class OddPatches:
         distances = self.bank.distances(patches.flat, own).reshape(patches.vectors.shape[:2])
         return distances, None if self.decoder is None else self.decoder.logits(patches.maps)
 
-    def settle(self, good: Sequence[Parts]) -> None:
-        """Take the scale from good images' parts."""
+    def fit_scale(self, good: Sequence[Parts]) -> None:
+        """Take mean and standard deviation from good images' parts."""
         for at in range(2 if self.decoder is not None else 1):
             shown = [part for one in good if (part := one[at]) is not None]
             flat = np.concatenate([part.ravel() for part in shown]).astype(np.float64)
             self.scale[at] = flat.mean(), max(flat.std(), _SMALLEST)
 
-    def together(self, parts: Parts) -> np.ndarray:
+    def combined(self, parts: Parts) -> np.ndarray:
         """Return the map (rows, columns; float32): standard deviations above a good patch."""
         (mean, spread), (logit, logit_spread) = self.scale
         made = (parts[0] - mean) / spread
@@ -56,16 +60,16 @@ class OddPatches:
 
     def map(self, patches: Patches) -> np.ndarray:
         """Return the map (rows, columns; float32) of an image's patches."""
-        return self.together(self.parts(patches))
+        return self.combined(self.parts(patches))
 
-    def sight(self, patches: Patches, heat: np.ndarray | None = None) -> np.ndarray:
-        """Return an image as a vector (width,): its map (`heat`, where it is known) on the prompt
+    def image_vector(self, patches: Patches, heat: np.ndarray | None = None) -> np.ndarray:
+        """Return an image as a vector (width,) for the prompt learner: its map (`heat`, where it is known) on the
         learner's grid, and the mean of its patches.
 
         Raises UserError without a decoder.
         """
         if self.decoder is None:
-            raise UserError("Without a decoder there is nothing to speak of: fit with simulated defects.")
+            raise UserError("Without a decoder there is no image vector: fit with simulated defects.")
         mean, spread = (one.numpy()[0, :, 0, 0] for one in (self.decoder.mean, self.decoder.spread))
         whole = (patches.maps.mean(axis=(0, 1)) - mean) / spread
         return np.concatenate([_on_grid(self.map(patches) if heat is None else heat, SIDE).ravel(), whole]).astype(
@@ -82,7 +86,7 @@ class OddPatches:
             self.decoder.save(folder)
 
     @classmethod
-    def load(cls, folder: Path, bank: MemoryBank) -> OddPatches:
+    def load(cls, folder: Path, bank: MemoryBank) -> AnomalyScorer:
         """Read what `save` wrote into an empty bank. Raises RunFolderError for anything else."""
         from safetensors import SafetensorError
         from safetensors.numpy import load_file

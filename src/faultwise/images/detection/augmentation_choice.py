@@ -1,7 +1,7 @@
-"""Which views of few good images are good too: mirrored and turned they must not look odd beside the others.
+"""Which views of few good images are good too: mirrored and turned, they must score like the images themselves.
 
-A part that always lies the same way has views that no camera will show; learnt as good, they would hide a part that
-lies the wrong way, and scratches across the grain.
+Some views of a part with one orientation are never seen by a camera; learnt as good, they would hide a part with the
+wrong orientation, and scratches across the grain.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from faultwise.images.detection.patches import PatchEncoder, Resizing
 __all__ = ["chosen_views"]
 
 _LEAST = 3  # images: of fewer no view can be compared with the others
-_ODDER = 1.15  # times as odd as the images themselves: more is another kind of image
+_MOST_ABOVE = 1.15  # times the images' own scores: a view that scores higher is another kind of image
 
 
 def chosen_views(
@@ -37,14 +37,15 @@ def chosen_views(
         for place in range(len(places)):
             scores[at, place] = image_score(bank.distances(made[at * len(places) + place]))
     times = np.median(scores / np.maximum(scores[:, :1], np.finfo(float).tiny), axis=0)
-    best, known, told = "none", 1, list[str]()
+    best, known, ratios = "none", 1, list[str]()
     for recipe in ("mirrored", "flipped", "turned"):
         more = float(times[known : len(RECIPES[recipe])].max())
-        told.append(f"{recipe} {more:.2f}")
-        if more > _ODDER:
+        ratios.append(f"{recipe} {more:.2f}")
+        if more > _MOST_ABOVE:
             break
         best, known = recipe, len(RECIPES[recipe])
     return best, (
-        f"Good images are shown {'as they are' if best == 'none' else best}: beside the others their views are so many "
-        f"times as odd as they themselves: {', '.join(told)} (up to {_ODDER:g} is taken); --augment sets it."
+        f"Good images are shown {'as they are' if best == 'none' else best}: beside the others, the scores of their "
+        f"views are so many times their own: {', '.join(ratios)} (up to {_MOST_ABOVE:g} is taken); "
+        "--set augment=RECIPE changes it."
     )

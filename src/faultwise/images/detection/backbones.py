@@ -1,17 +1,21 @@
-"""Image backbones behind one door: the embedded EfficientNet-Lite0, or a vision model of the hub (DINOv2, CLIP, ...).
+"""Image backbones behind one interface: the embedded EfficientNet-Lite0, or a vision model of the hub (DINOv2, CLIP).
 
 A backbone turns pixels into the feature maps of several stages, the finest first. It is frozen. What is done with the
-maps is the experts' business.
+maps is decided elsewhere.
 """
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from faultwise.contracts.errors import UserError
 from faultwise.hub import resolve
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+    from transformers import PretrainedConfig
 
 __all__ = ["EMBEDDED", "Backbone", "load_backbone", "normalisation"]
 
@@ -19,12 +23,12 @@ EMBEDDED = "efficientnet-lite0"
 
 
 class Backbone:
-    """A frozen network that gives maps of stages. `strides` and `channels` say how fine and how wide each is."""
+    """A frozen network that gives maps of stages. `strides` and `channels` are those of each."""
 
-    def __init__(self, name: str, network: Any, strides: tuple[int, ...], channels: tuple[int, ...]) -> None:
+    def __init__(self, name: str, network: nn.Module, strides: tuple[int, ...], channels: tuple[int, ...]) -> None:
         self.name, self.network, self.strides, self.channels = name, network, strides, channels
 
-    def maps(self, pixels: Any) -> list[Any]:
+    def maps(self, pixels: Tensor) -> list[Tensor]:
         """Return float32 maps (images, channels, height / stride, width / stride) of pixels (images, 3, height, width).
 
         Pixels lie between 0 and 255; height and width are multiples of the largest stride.
@@ -59,7 +63,7 @@ def load_backbone(name: str = EMBEDDED, device: str = "cpu", deepest: int = 3) -
     return Backbone(name, network, (patch,) * len(TAPS), (config.hidden_size,) * len(TAPS))
 
 
-def _vision_model(name: str, folder: Path) -> tuple[Any, Any]:
+def _vision_model(name: str, folder: Path) -> tuple[nn.Module, PretrainedConfig]:
     from transformers import AutoModel
 
     try:
@@ -67,8 +71,8 @@ def _vision_model(name: str, folder: Path) -> tuple[Any, Any]:
     except (OSError, ValueError, KeyError) as error:
         raise UserError(f"`{name}` cannot be loaded as a model ({str(error).splitlines()[0][:160]}).") from error
     model = getattr(model, "vision_model", model)  # of CLIP and SigLIP, the half that sees
-    config = getattr(model, "config", None)
-    if not isinstance(getattr(config, "patch_size", None), int) or not hasattr(config, "hidden_size"):
+    config: PretrainedConfig | None = getattr(model, "config", None)
+    if config is None or not isinstance(getattr(config, "patch_size", None), int) or not hasattr(config, "hidden_size"):
         raise UserError(
             f"`{name}` is no vision transformer with square patches: take a DINOv2, CLIP, SigLIP or ViT model, or "
             f"`{EMBEDDED}`."

@@ -57,11 +57,11 @@ def farthest_first(points: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarr
     for turn in range(count):
         order[turn] = at
         distances = squares + squares[at] - 2 * (points @ points[at])
-        np.minimum(nearest, np.maximum(distances, 0), out=nearest)  # rounding makes copies' distances negative
+        np.minimum(nearest, np.maximum(distances, 0), out=nearest)  # rounding makes distances of duplicates negative
         nearest[at] = -1  # taken
         if turn + 1 < count:
             at = int(nearest.argmax())
-            if nearest[at] <= _SAME * (squares[at] + 1):  # only copies are left, which cover nothing more
+            if nearest[at] <= _SAME * (squares[at] + 1):  # only duplicates are left, which cover nothing more
                 left = np.flatnonzero(nearest >= 0)
                 order[turn + 1 :] = left[: count - turn - 1]
                 radii[turn + 1 :] = 0

@@ -1,8 +1,8 @@
-"""The localisation decoder: from a backbone's patches to how much each looks like a defect, learnt on simulated ones.
+"""The localisation decoder: how much each patch looks like a defect, learnt on simulated ones.
 
 AnomalyGPT's decoder is one linear layer a stage; here a hidden layer looks at a patch and one at its neighbours. It
 learns with focal loss (Lin et al. 2017) and Dice loss (Milletari et al. 2016), weight 1 each, as published. The
-variants that practice asked for are settings: weighted and adaptive focal loss, normalisation, dropout, a residual
+variants known from practice are settings: weighted and adaptive focal loss, normalisation, dropout, a residual
 path.
 """
 
@@ -31,8 +31,8 @@ _SMALLEST = 1e-4
 
 @dataclass(frozen=True, slots=True)
 class DecoderSettings:
-    """How a decoder is built and trained. `focal` is one of FOCALS, `norm` of NORMS; the defaults won no contest on
-    judged data: they are the plainest."""
+    """How a decoder is built and trained. `focal` is one of FOCALS, `norm` of NORMS; the defaults are the plainest
+    variants: none of the others was clearly better."""
 
     hidden: int = 96
     norm: str = "none"
@@ -171,7 +171,7 @@ def decoder_loss(
     focal = (1 - right).clamp_min(1e-6) ** gamma * entropy
     total = _FOCAL_SCALE * (focal * weight if settings.focal == "weighted" else focal).mean()
     has = target.flatten(1).any(dim=1)
-    if has.any():  # of a good image Dice says nothing
+    if has.any():  # Dice is not defined for a good image
         chance, target = chance.flatten(1)[has], target.flatten(1)[has]
         both = (chance * target).sum(dim=1)
         total = total + (1 - (2 * both + _SMOOTH) / (chance.sum(dim=1) + target.sum(dim=1) + _SMOOTH)).mean()

@@ -36,7 +36,7 @@ STRIDES, CHANNELS = (4, 8, 16, 32), (24, 40, 112, 320)
 
 
 class _Conv(nn.Module):
-    """A convolution with TensorFlow's padding, which is one more at the end than at the beginning, if it is odd."""
+    """A convolution with TensorFlow's padding, with one more at the end than at the beginning where needed."""
 
     def __init__(self, inside: int, outside: int, kernel: int, stride: int, groups: int, bounded: bool) -> None:
         super().__init__()
@@ -75,7 +75,7 @@ class _Block(nn.Module):
 class EfficientNetLite0(nn.Module):
     """Feature maps of the stages at strides 4, 8, 16 and 32; frozen, for evaluation only.
 
-    `deepest` is the last stage (0 to 3) that is asked for: what lies behind it is not computed.
+    `deepest` is the last stage (0 to 3) that is needed: what lies behind it is not computed.
     """
 
     def __init__(self, deepest: int = 3) -> None:

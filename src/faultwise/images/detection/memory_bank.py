@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from tqdm import tqdm
 
 from faultwise.contracts.errors import RunFolderError, UserError
 from faultwise.images.detection.coreset import spread_out
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 __all__ = ["TOP", "MemoryBank", "image_score"]
 
@@ -29,7 +32,7 @@ class MemoryBank:
         self.size = size
         self.points = np.empty((0, 0), np.float16)
         self.owners = np.empty(0, np.int64)
-        self._parts: list[tuple[Any, Any]] = []  # blocks of the points and their squared lengths, as tensors
+        self._parts: list[tuple[Tensor, Tensor]] = []  # blocks of the points and their squared lengths, as tensors
 
     def fit(
         self, patches: np.ndarray, seed: int = 0, progress: bool = False, owners: np.ndarray | None = None
@@ -58,13 +61,13 @@ class MemoryBank:
         """
         import torch
 
-        asked = torch.from_numpy(np.ascontiguousarray(patches, np.float32))
+        whole = torch.from_numpy(np.ascontiguousarray(patches, np.float32))
         mine = self.owners == own if own is not None else np.zeros(len(self.points), bool)
-        if mine.all():  # the others are copies of this image, or the bank is too small to hold any of them
+        if mine.all():  # the others are duplicates of this image, or the bank is too small to hold any of them
             mine[:] = False
         left_out = torch.split(torch.from_numpy(mine), _COLUMNS)
         made = []
-        for rows in torch.split(asked, _ROWS):
+        for rows in torch.split(whole, _ROWS):
             nearest = torch.full((len(rows),), torch.inf)
             for (part, square), out in zip(self._parts, left_out, strict=True):
                 apart = torch.addmm(square, rows, part.T, alpha=-2)

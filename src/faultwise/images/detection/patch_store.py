@@ -10,14 +10,14 @@ import numpy as np
 
 from faultwise.images.detection.patches import Patches
 
-__all__ = ["Gathered"]
+__all__ = ["PatchStore"]
 
 _MOST = 2_000_000  # patches of all images together
 _ALWAYS = 256  # of an image, whatever the others have
 
 
-class Gathered:
-    """Takes the patches of `images` images one by one."""
+class PatchStore:
+    """Holds the patches of `images` images, which are added one by one."""
 
     def __init__(self, images: int) -> None:
         self.images, self.each = images, max(_ALWAYS, _MOST // images)

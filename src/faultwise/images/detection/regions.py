@@ -1,7 +1,7 @@
-"""From a map of distances to regions: where a part looks wrong, how large, how strongly, and in words.
+"""From an anomaly map to regions: where a part looks wrong, how large, how strongly, and in words.
 
-A map has a value for each patch; regions are found on the map stretched to the image. Nothing here knows what is too
-high: the limit is given.
+A map has a value for each patch; regions are found on the map stretched to the image. The threshold of regions is given
+by the caller.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ _SMOOTH = 1.25  # patches' widths: on simulated defects pixels are ranked best s
 
 @dataclass(frozen=True, slots=True)
 class Region:
-    """One part of an image that lies above the limit.
+    """One part of an image that lies above the threshold of regions.
 
     `box` is (left, top, right, bottom) in pixels, right and bottom excluded; `area` is a share of the image, `score`
     the highest value inside, `contrast` how much darker (negative) or brighter it is than its surroundings, in grey
-    levels, and `peak` (row, column) where the score was found, which `place` puts into words. `kind` is the kind of
-    defect, `sure` how sure, where kinds were learnt.
+    levels, and `peak` (row, column) where the score was found, which `place` puts into words. `defect` is the type of
+    defect, `probability` how sure, where types were learnt.
     """
 
     box: tuple[int, int, int, int]
@@ -35,12 +35,12 @@ class Region:
     contrast: float
     place: str
     peak: tuple[int, int]
-    kind: str | None = None
-    sure: float | None = None
+    defect: str | None = None
+    probability: float | None = None
 
 
 def smoothed(values: np.ndarray) -> np.ndarray:
-    """Return a map (rows, columns; float32) in which neighbouring patches have told each other what they see."""
+    """Return a map (rows, columns; float32) of averages over neighbouring patches, weighted by distance."""
     made: np.ndarray = ndimage.gaussian_filter(np.asarray(values, np.float32), _SMOOTH, mode="nearest")
     return made
 
@@ -53,12 +53,12 @@ def stretched(values: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     return np.asarray(large, dtype=np.float32)
 
 
-def regions(heat: np.ndarray, limit: float, pixels: np.ndarray, most: int = 8) -> tuple[Region, ...]:
-    """Return the regions of a stretched map (height, width) above `limit`, the strongest first, `most` at most.
+def regions(heat: np.ndarray, threshold: float, pixels: np.ndarray, most: int = 8) -> tuple[Region, ...]:
+    """Return the regions of a stretched map (height, width) above a threshold, the strongest first, `most` at most.
 
     `pixels` (height, width, 3; uint8) is the image they lie in.
     """
-    marked, count = ndimage.label(heat > limit, np.ones((3, 3)))
+    marked, count = ndimage.label(heat > threshold, np.ones((3, 3)))
     grey = pixels.astype(np.float32).mean(axis=2)
     made = []
     for number, where in enumerate(ndimage.find_objects(marked), 1):
@@ -94,9 +94,9 @@ def place_of(at: tuple[int, int], shape: tuple[int, int]) -> str:
     return " ".join(part for part in (_ROWS[row], _COLUMNS[column]) if part) or "center"
 
 
-def regions_or_peak(heat: np.ndarray, limit: float, pixels: np.ndarray) -> tuple[Region, ...]:
-    """Return the `regions` above their limit; of a map that smoothing took below it, the peak all the same."""
-    return regions(heat, limit, pixels) or regions(heat, float(heat.max() - _PEAK * np.ptp(heat)), pixels, most=1)
+def regions_or_peak(heat: np.ndarray, threshold: float, pixels: np.ndarray) -> tuple[Region, ...]:
+    """Return the `regions` above their threshold; of a map that smoothing took below it, the peak all the same."""
+    return regions(heat, threshold, pixels) or regions(heat, float(heat.max() - _PEAK * np.ptp(heat)), pixels, most=1)
 
 
 def contrast(grey: np.ndarray, inside: np.ndarray, where: tuple[slice, slice]) -> float:

@@ -1,8 +1,8 @@
 """Paired mode: an image against its own template. The template is shifted to the image, block by block, then compared.
 
-A pixel is odd where it lies outside what the template shows within a tolerance around it (brighter than the brightest
+A pixel differs where it lies outside what the template shows within a tolerance around it (brighter than the brightest
 there, or darker than the darkest), so that an edge drawn a pixel further is no
-defect. What shift could not reach, at the rim, is not judged.
+defect. What shift could not reach, at the rim, is not compared.
 """
 
 from __future__ import annotations
@@ -117,19 +117,19 @@ def compared_at(image: np.ndarray, template: np.ndarray, tolerances: Sequence[in
 
 def found_boxes(comparison: Comparison, rule: PairRule) -> np.ndarray:
     """Return the boxes of regions, (regions, 4): left, top, right, bottom, right and bottom excluded."""
-    odd = np.abs(comparison.difference) > rule.levels
-    wide = ndimage.binary_dilation(odd, iterations=rule.bridge) if rule.bridge else odd
+    differs = np.abs(comparison.difference) > rule.levels
+    wide = ndimage.binary_dilation(differs, iterations=rule.bridge) if rule.bridge else differs
     marked, count = ndimage.label(wide, np.ones((3, 3)))
     if not count:
         return np.empty((0, 4), int)
-    areas = ndimage.sum_labels(ndimage.binary_opening(odd, np.ones((2, 2))), marked, range(1, count + 1))
+    areas = ndimage.sum_labels(ndimage.binary_opening(differs, np.ones((2, 2))), marked, range(1, count + 1))
     more = rule.margin - rule.bridge
     made = [
         (columns.start - more, rows.start - more, columns.stop + more, rows.stop + more)
         for (rows, columns), area in zip(ndimage.find_objects(marked), areas, strict=True)
         if area >= rule.area
     ]
-    high, wide_ = odd.shape
+    high, wide_ = differs.shape
     return np.asarray(np.clip(np.array(made, int).reshape(-1, 4), 0, [wide_, high, wide_, high]))
 
 

@@ -26,15 +26,15 @@ class TransformerMaps(nn.Module):
         self.model, self.patch = model, patch
         self.register_buffer("mean", torch.tensor(mean)[:, None, None] * 255)
         self.register_buffer("spread", torch.tensor(spread)[:, None, None] * 255)
-        # Models with learnt positions stretch them when asked; those with rotary ones do not know the question.
+        # Models with learnt positions stretch them on demand; those with rotary ones do not accept the option.
         accepted = signature(model.forward).parameters
-        self.asked = {"interpolate_pos_encoding": True} if "interpolate_pos_encoding" in accepted else {}
+        self.options = {"interpolate_pos_encoding": True} if "interpolate_pos_encoding" in accepted else {}
 
     def forward(self, pixels: torch.Tensor) -> list[torch.Tensor]:
         """Return maps (images, hidden size, height / patch, width / patch) of pixels of 0 to 255."""
         high, wide = (n // self.patch for n in pixels.shape[-2:])
         scaled = (pixels - self.mean) / self.spread
-        states = self.model(scaled.contiguous(), output_hidden_states=True, **self.asked).hidden_states
+        states = self.model(scaled.contiguous(), output_hidden_states=True, **self.options).hidden_states
         picked = [states[max(1, round(share * (len(states) - 1)))] for share in TAPS]
         # Class and register tokens stand before the patches.
         return [one[:, one.shape[1] - high * wide :].transpose(1, 2).unflatten(2, (high, wide)) for one in picked]

@@ -7,13 +7,29 @@ Replies are graded on yes or no, on places and on the count; the original grades
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import ndimage
 
-__all__ = ["PLACES", "PLAIN", "QUESTIONS", "Reply", "answer", "read_reply", "shares_of_places"]
+__all__ = [
+    "PLACES",
+    "PLAIN",
+    "QUESTIONS",
+    "Question",
+    "Reply",
+    "Turn",
+    "answer",
+    "read_reply",
+    "samples",
+    "shares_of_places",
+    "validation_samples",
+]
+
+Turn = tuple[str, str]  # question and reply
+Question = tuple[int | None, str, str]  # the image's position (None: plain conversation), question and answer
+Places = Sequence[Mapping[str, float]]  # of each defect of an image how much of it lies in which place
 
 PLACES = ("top left", "top", "top right", "left", "center", "right", "bottom left", "bottom", "bottom right")
 QUESTIONS = {
@@ -26,6 +42,7 @@ QUESTIONS = {
     "where": ("Where is the defect?", "At which place is the anomaly?", "Where should I look?"),
     "count": ("How many defects are there?", "How many anomalies do you see?"),
 }
+_PLAIN_SHARE = 0.2  # of training samples: as many turns as of each type of question
 _COUNTS = ("None.", "One.", "Two.")
 _MARKED = 0.3
 _LEAST = 0.25  # of a defect that must lie in a ninth, for this to be one of its places
@@ -57,7 +74,7 @@ PLAIN = (
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What a reply says: `defective` (None where it says neither), the `places` named, in order, and the count."""
+    """The content of a reply: `defective` (None for neither yes nor no), the `places` in order, and the count."""
 
     defective: bool | None
     places: tuple[str, ...]
@@ -65,7 +82,7 @@ class Reply:
 
 
 def answer(question: str, places: Sequence[str]) -> str:
-    """Return the answer to one kind of `QUESTIONS` about an image with defects at these places (none: a good one).
+    """Return the answer to one type of `QUESTIONS` about an image with defects at these places (none: a good one).
 
     >>> answer("whether", ["top left", "center"])
     'Yes, there are two anomalies, at the top left and at the center.'
@@ -81,7 +98,7 @@ def answer(question: str, places: Sequence[str]) -> str:
 
 
 def read_reply(text: str) -> Reply:
-    """Return what a reply says, whatever its wording: its first yes or no, and the places it names.
+    """Return the content of a reply, whatever its wording: its first yes or no, and the places it names.
 
     >>> read_reply("Yes, there is an anomaly in the image, at the bottom left.")
     Reply(defective=True, places=('bottom left',), count=1)
@@ -95,6 +112,33 @@ def read_reply(text: str) -> Reply:
         defective = True
     count = len(places) if places else (0 if defective is False else None)
     return Reply(defective, places, count)
+
+
+def samples(used: np.ndarray, places: Sequence[Places], rng: np.random.Generator) -> list[Question]:
+    """Return training samples: every image with every type of question, and plain conversation."""
+    made = list[Question]()
+    for at in used.tolist():
+        again = ("whether",) if places[at] else ()  # a missed defect costs more than a false alarm
+        for kind in (*again, *QUESTIONS):
+            wordings = QUESTIONS[kind]
+            made.append((at, wordings[int(rng.integers(len(wordings)))], answer(kind, _main(places[at]))))
+    plain = round(_PLAIN_SHARE / (1 - _PLAIN_SHARE) * len(made))
+    made += [(None, *PLAIN[int(rng.integers(len(PLAIN)))]) for _ in range(plain)]
+    return made
+
+
+def validation_samples(held_out: np.ndarray, places: Sequence[Places]) -> list[Question]:
+    """Return two questions about each held-out image, with the right answers."""
+    return [
+        (int(at), QUESTIONS[kind][0], answer(kind, _main(places[at])))
+        for at in held_out
+        for kind in ("whether", "where")
+    ]
+
+
+def _main(places: Sequence[Mapping[str, float]]) -> list[str]:
+    """Return where the largest two defects lie mostly; two in one place are named once."""
+    return list(dict.fromkeys(max(one, key=lambda place: one[place]) for one in places[:2]))
 
 
 def shares_of_places(labels: np.ndarray) -> list[dict[str, float]]:

@@ -1,10 +1,10 @@
-"""The prompt learner: from an image's maps to embeddings in a language model's prompt, in two steps.
+"""The prompt learner: from an image vector to embeddings in a language model's prompt, in two steps.
 
 A small reader first learns on simulated defects which ninths of the map hold one, and whether there is any. Then tokens
 are written: for the image as a whole, the verdict, the likeliest place, each ninth, and one that is learnt alone. Most
-begin as mixtures of embeddings of words, weighted by what the reader believes, so that the model reads from its first
-step what it is to weigh (see `llm.projector`). AnomalyGPT's learner has 105 million parameters in one convolution; this
-one has well under a million.
+begin as mixtures of embeddings of words, weighted by the reader's probabilities, so that the model is given words from
+its first step on (see `language.classifier.projector`). AnomalyGPT's learner has 105 million parameters in one
+convolution; this one has well under a million.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from faultwise.images.dialogue.dialogues import PLACES
 __all__ = ["PromptLearner", "taught"]
 
 _FEATURES = 32
-_OWN = 1  # tokens that say the same of every image
+_OWN = 1  # tokens that are the same for every image
 _SHARP = 2.0  # so that the likeliest place is named and not a mixture
 _STEPS, _BATCH, _RATE = 400, 32, 3e-3
 _MISSED = 3.0  # what a missed defect costs beside a false alarm: taught without it, far more are missed
@@ -36,7 +36,7 @@ class PromptLearner(nn.Module):
     def __init__(self, width: int, words: Mapping[str, torch.Tensor]) -> None:
         super().__init__()
         hidden = len(words["yes"])
-        self.shape = (3 + len(PLACES) + _OWN, len(words), hidden)
+        self.shape: tuple[int, ...] = (3 + len(PLACES) + _OWN, len(words), hidden)
         self.width = width
         self.first = nn.Conv2d(1, _FEATURES, 3, padding=1)
         self.second = nn.Conv2d(_FEATURES, _FEATURES, 3, padding=1)

@@ -1,7 +1,7 @@
-"""A language model that speaks of an image: whether there is a defect, where, how many; and still of other things.
+"""The reply model: a language model that answers questions about an image (whether it shows a defect, where, how many).
 
-It sees an image through the prompt learner, never pixels, and learns from dialogues on simulated defects with plain
-conversation between them. What it says is its own and is reported beside the verdict, which it does not touch.
+The image comes through the prompt learner, never as pixels. The model learns from dialogues on simulated defects with
+plain conversation between them. Its replies are shown beside the verdict, which they do not change.
 """
 
 from __future__ import annotations
@@ -9,27 +9,56 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from tqdm import tqdm
 
 from faultwise.contracts.errors import RunFolderError, UserError
-from faultwise.images.dialogue.dialogues import PLACES, PLAIN, QUESTIONS, answer, read_reply
+from faultwise.images.dialogue.dialogues import (
+    PLACES,
+    QUESTIONS,
+    Question,
+    Turn,
+    read_reply,
+    samples,
+    validation_samples,
+)
+from faultwise.images.dialogue.encoding import SYSTEM, SentenceObjective, conversations
 
-__all__ = ["ImageReplies"]
+if TYPE_CHECKING:
+    from torch import Tensor
 
-_SYSTEM = "You look at images of parts and answer briefly."
+    from faultwise.images.dialogue.prompt_learner import PromptLearner
+    from faultwise.language.adapters import TunedModel
+    from faultwise.language.loading import LanguageModel
+    from faultwise.language.prompts import PromptBuilder
+    from faultwise.language.tuning import TuneLog
+
+__all__ = ["ReplyLog", "ReplyModel"]
+
 _RATE, _BATCH = 5e-4, 8
-_PLAIN_SHARE = 0.2  # of what is learnt: as many turns as of each kind of question
 _HELD, _MOST_HELD = 0.1, 24  # images
 _LONGEST = 40  # tokens of a reply
 
-Turn = tuple[str, str]
+
+@dataclass(frozen=True, slots=True)
+class ReplyLog:
+    """How the fit went: `right` is the share of held-out images with a right yes or no, `constant` says that all of
+    them got the same reply.
+    """
+
+    steps: int = 0
+    seconds: float = 0.0
+    history: list[dict[str, float]] = field(default_factory=list)
+    images: int = 0
+    right: float = 0.0
+    constant: bool = True
 
 
-class ImageReplies:
+class ReplyModel:
     """`model` is a language model's name; `minutes`, or `steps`, bound its tuning."""
 
     def __init__(
@@ -43,21 +72,18 @@ class ImageReplies:
     ) -> None:
         self.model, self.minutes, self.steps, self.device = model, minutes, steps, device
         self.seed, self.progress = seed, progress
-        self.log: dict[str, Any] = {}
-        self._lm: Any = None
-        self._tuned: Any = None
-        self._learner: Any = None
+        self.log = ReplyLog()
+        self._lm: LanguageModel
+        self._learner: PromptLearner
+        self._tuned: TunedModel | None = None
         self._folder: Path | None = None
         self._width = 0
 
-    def fit(self, vectors: np.ndarray, places: Sequence[Sequence[Mapping[str, float]]]) -> ImageReplies:
-        """Learn from images as vectors (images, width) and each one's defects: how much of each lies where."""
+    def fit(self, vectors: np.ndarray, places: Sequence[Sequence[Mapping[str, float]]]) -> ReplyModel:
+        """Learn from image vectors (images, width) and each image's defects: how much of each lies in which place."""
         import torch
 
         from faultwise.images.dialogue.prompt_learner import taught
-        from faultwise.language.adapters import FormConfig, attach
-        from faultwise.language.labels import LabelTree
-        from faultwise.language.tuning import TuneConfig, tune
 
         if not any(places) or all(places):
             raise UserError("Replies are learnt from good images and from defects: give both.")
@@ -70,29 +96,42 @@ class ImageReplies:
         rng = np.random.default_rng(self.seed)
         order = rng.permutation(count)
         held, used = np.split(order, [min(_MOST_HELD, max(2, round(_HELD * count)))])
-        fine, odd = (used[[bool(places[at]) is wanted for at in used]] for wanted in (False, True))
-        rarer = fine if len(fine) < len(odd) else odd  # shown again, so that half of what is seen is good
-        used = np.concatenate([used, np.resize(rarer, abs(len(odd) - len(fine)))]) if len(rarer) else used
+        used = _balanced(used, [bool(of) for of in places])
         taught(self._learner, seen[used], found[used], (cells[used] > 0).float(), self.seed)
-        turns = self._turns(used, places, rng)
-        exam = [
-            (at, QUESTIONS[kind][0], answer(kind, _main(places[at]))) for at in held for kind in ("whether", "where")
-        ]
-        texts = list(dict.fromkeys(text for _, _, text in [*turns, *exam]))
+        turns = samples(used, places, rng)
+        validation = validation_samples(held, places)
+        log = self._tune(turns, validation, seen)
+        written = self.replies(vectors[held], [QUESTIONS["whether"][0]] * len(held))
+        defective = [read_reply(one).defective for one in written]
+        known = [bool(places[at]) for at in held]
+        right = float(np.mean([one is true for one, true in zip(defective, known, strict=True)]))
+        self.log = ReplyLog(log.steps, log.seconds, log.history, count, right, constant=len(set(defective)) < 2)
+        return self
+
+    def _tune(self, turns: Sequence[Question], validation: Sequence[Question], seen: Tensor) -> TuneLog:
+        """Fine-tune the language model on the answers of `turns`; `seen` are the image vectors (images, width)."""
+        from faultwise.language.adapters import MethodConfig, attach
+        from faultwise.language.labels import LabelTree
+        from faultwise.language.tuning import TuneConfig, tune
+
+        texts = list(dict.fromkeys(text for _, _, text in [*turns, *validation]))
         builder = self._builder()
         paths, close = builder.answers(texts)
-        objective = _speaking(self._lm.tokenizer, paths, close)
+        objective = SentenceObjective(self._lm.tokenizer, paths, close)
         position = {text: at for at, text in enumerate(texts)}
-        tuned = attach(self._lm.model, FormConfig("lora"))
+        tuned = attach(self._lm.model, MethodConfig("lora"))
         with tqdm(
             total=100, desc="language model", unit="%", disable=not self.progress, leave=False, file=sys.stderr
         ) as bar:
             log = tune(
                 tuned,
-                self._asked(turns, seen),
+                conversations(builder, turns, seen, self._learner),
                 np.array([position[text] for _, _, text in turns]),
                 LabelTree([(*path, *close) for path in paths], close),
-                (self._asked(exam, seen), np.array([position[text] for _, _, text in exam])),
+                (
+                    conversations(builder, validation, seen, self._learner),
+                    np.array([position[text] for _, _, text in validation]),
+                ),
                 TuneConfig(
                     minutes=self.minutes,
                     steps=self.steps,
@@ -108,25 +147,20 @@ class ImageReplies:
             )
         tuned.merge()
         self._tuned = tuned
-        said = [read_reply(one).defective for one in self.replies(vectors[held], [QUESTIONS["whether"][0]] * len(held))]
-        known = [bool(places[at]) for at in held]
-        self.log = {"steps": log.steps, "seconds": log.seconds, "history": log.history, "images": count}
-        self.log["right"] = float(np.mean([one is true for one, true in zip(said, known, strict=True)]))
-        self.log["dead"] = len(set(said)) < 2
-        return self
+        return log
 
     @property
     def note(self) -> str:
-        """How the replies fare on images kept out; a dead one is called out, for no AUROC would show it."""
-        if self.log["dead"]:
+        """How good the replies are on held-out images; one reply to all of them is named: no AUROC would show it."""
+        if self.log.constant:
             return (
-                "The language model gives one reply to every image, whatever the maps show: its replies are dead. The "
-                "verdicts do not depend on them. Give it more --lm-minutes."
+                "The language model gives one reply to every image, whatever the maps show, so its replies are of no "
+                "use. The verdicts do not depend on them. Give it more minutes (--set language.minutes=M)."
             )
-        return f"The language model says yes or no rightly of {self.log['right']:.0%} of simulated images kept out."
+        return f"The language model is right about yes or no for {self.log.right:.0%} of the held-out simulated images."
 
     def reply(self, vector: np.ndarray | None, question: str, history: Sequence[Turn] = ()) -> str:
-        """Return the reply to a question about an image as a vector (width,), or about nothing that is seen.
+        """Return the reply to a question about an image vector (width,), or to a question without an image.
 
         `history` are earlier turns (question, reply) of the same conversation.
         """
@@ -135,19 +169,19 @@ class ImageReplies:
     def replies(
         self, vectors: np.ndarray | None, questions: Sequence[str], histories: Sequence[Sequence[Turn]] | None = None
     ) -> list[str]:
-        """Return a reply to each question, about the image (vectors (images, width)) at its position."""
+        """Return a reply to each question, about the image vector (of vectors (images, width)) at its position."""
         import torch
 
         from faultwise.language.generating import generate
 
-        self._load_model()
+        tuned = self._load_model()
         histories = histories or [()] * len(questions)
         seen = torch.from_numpy(np.asarray(vectors, np.float32)) if vectors is not None else torch.zeros(1, self._width)
         turns = [(at if vectors is not None else None, question, "") for at, question in enumerate(questions)]
-        asked = self._asked(turns, seen, histories)
-        self._tuned.model.eval()
+        encoded = conversations(self._builder(), turns, seen, self._learner, histories)
+        tuned.model.train(False)
         hide = not self.progress or len(turns) < 10
-        written = generate(self._tuned, asked, _LONGEST, self._end())
+        written = generate(tuned, encoded, _LONGEST, self._end())
         watched = tqdm(
             written, total=len(turns), desc="replies", unit="reply", disable=hide, leave=False, file=sys.stderr
         )
@@ -157,34 +191,35 @@ class ImageReplies:
         """Write the adapter, the prompt learner and what it was trained with."""
         from safetensors.torch import save_file
 
-        self._tuned.save(folder / "adapter", self.model)
+        self._load_model().save(folder / "adapter", self.model)
         save_file(self._learner.state_dict(), folder / "learner.safetensors")
-        state = {"model": self.model, "width": self._width, "log": self.log}
+        state = {"model": self.model, "width": self._width, "log": asdict(self.log)}
         (folder / "replies.json").write_text(json.dumps(state), encoding="utf-8")
 
-    def load(self, folder: Path) -> ImageReplies:
+    def load(self, folder: Path) -> ReplyModel:
         """Read what `save` wrote; the model itself is loaded for the first reply."""
         try:
             state = json.loads((folder / "replies.json").read_text(encoding="utf-8"))
-            self.model, self._width, self.log = state["model"], state["width"], state["log"]
-        except (OSError, ValueError, KeyError) as error:
+            self.model, self._width, self.log = state["model"], state["width"], ReplyLog(**state["log"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
             raise RunFolderError(f"`{folder}` holds no replies that can be read ({error}): fit again.") from error
         self._folder = folder
         return self
 
-    def _load_model(self) -> None:
+    def _load_model(self) -> TunedModel:
         if self._tuned is not None:
-            return
+            return self._tuned
         if self._folder is None:
-            raise UserError("The language model has not learnt to speak of images: call fit, or load a run.")
+            raise UserError("The language model has not learnt to answer questions: call fit, or load a run.")
         from safetensors.torch import load_file
 
-        from faultwise.language.adapters import Tuned
+        from faultwise.language.adapters import TunedModel
 
         self._ready(self._width)
         self._learner.load_state_dict(load_file(self._folder / "learner.safetensors"))
-        self._tuned = Tuned.load(self._lm.model, self._folder / "adapter")
+        self._tuned = TunedModel.load(self._lm.model, self._folder / "adapter")
         self._tuned.merge()
+        return self._tuned
 
     def _ready(self, width: int) -> None:
         """Load the language model and put a new prompt learner before it."""
@@ -206,93 +241,17 @@ class ImageReplies:
         self._learner = PromptLearner(width - SIDE * SIDE, {name: one.cpu() for name, one in words.items()})
         self._learner.to(self._lm.device)
 
-    def _builder(self) -> Any:
+    def _builder(self) -> PromptBuilder:
         from faultwise.language.prompts import PromptBuilder
 
-        return PromptBuilder(self._lm.tokenizer, _SYSTEM)
+        return PromptBuilder(self._lm.tokenizer, SYSTEM)
 
     def _end(self) -> int:
         return int(self._builder().answers(["Yes."])[1][-1])
 
-    def _turns(
-        self, used: np.ndarray, places: Sequence[Sequence[Mapping[str, float]]], rng: np.random.Generator
-    ) -> list[tuple[int | None, str, str]]:
-        """Return turns (image or None, question, answer): every image with every kind of question, and plain ones."""
-        made = list[tuple[int | None, str, str]]()
-        for at in used.tolist():
-            again = ("whether",) if places[at] else ()  # a missed defect costs more than a false alarm
-            for kind in (*again, *QUESTIONS):
-                ways = QUESTIONS[kind]
-                made.append((at, ways[int(rng.integers(len(ways)))], answer(kind, _main(places[at]))))
-        plain = round(_PLAIN_SHARE / (1 - _PLAIN_SHARE) * len(made))
-        made += [(None, *PLAIN[int(rng.integers(len(PLAIN)))]) for _ in range(plain)]
-        return made
 
-    def _asked(
-        self, turns: Sequence[tuple[int | None, str, str]], seen: Any, histories: Sequence[Sequence[Turn]] | None = None
-    ) -> Any:
-        from faultwise.language.questions import Conversations
-
-        builder = self._builder()
-        before, _ = builder.around()
-        rows = builder.encode([question for _, question, _ in turns])
-        if histories:
-            for at, history in enumerate(histories):
-                if history:
-                    rows[at] = [*before, *self._told(builder, history), *rows[at][len(before) :]]
-        front = len(before) if all(row[: len(before)] == before for row in rows) else 0
-        return Conversations(rows, front, [at for at, _, _ in turns], seen, self._learner)
-
-    def _told(self, builder: Any, history: Sequence[Turn]) -> list[int]:
-        """Return the ids of earlier turns, from the first question to where the next one begins."""
-        before, after = builder.around()
-        made = list[int]()
-        for question, said in history:
-            (answer_,), close = builder.answers([said])
-            again = before[_system_length(builder) :]
-            made += [
-                *builder.encode([question])[0][len(before) : -len(after) or None],
-                *after,
-                *answer_,
-                *close,
-                *again,
-            ]
-        return made
-
-
-def _system_length(builder: Any) -> int:
-    """Return how many ids before a question belong to the system's turn, for it is told once."""
-    before, _ = builder.around()
-    text = builder.tokenizer.decode(before)
-    at = text.rfind(_SYSTEM)
-    if at < 0:
-        return 0
-    for length in range(len(before) + 1):
-        if len(builder.tokenizer.decode(before[:length])) >= at + len(_SYSTEM):
-            return length
-    return 0
-
-
-def _main(places: Sequence[Mapping[str, float]]) -> list[str]:
-    """Return where the largest two defects lie mostly; two in one place are named once."""
-    return list(dict.fromkeys(max(one, key=lambda place: one[place]) for one in places[:2]))
-
-
-def _speaking(tokenizer: Any, paths: Sequence[Sequence[int]], close: Sequence[int]) -> Any:
-    """Return the objective of answers in whole sentences; what would be written is read off the teacher's course."""
-    import torch
-
-    from faultwise.language.generating import Writing
-    from faultwise.language.scoring import batch_size, batches, run_prefix
-
-    class Speaking(Writing):
-        def figures(self, tuned: Any, asked: Any, labels: np.ndarray) -> dict[str, float]:
-            right, losses = 0, 0.0
-            with torch.inference_mode():
-                prefix = run_prefix(tuned, asked)
-                for rows in batches(asked.lengths, batch_size(asked, 32)):
-                    each, hits = self._losses(tuned, asked, rows.tolist(), labels[rows].tolist(), prefix)
-                    right, losses = right + hits, losses + float(each.sum())
-            return {"accuracy": right / len(labels), "log_loss": losses / len(labels), "likeliest": 0.0}
-
-    return Speaking(tokenizer, paths, close)
+def _balanced(used: np.ndarray, defective: Sequence[bool]) -> np.ndarray:
+    """Return the positions of images with the rarer ones repeated, so that half of them show a defect."""
+    good, bad = (used[[defective[at] is wanted for at in used]] for wanted in (False, True))
+    rarer = good if len(good) < len(bad) else bad
+    return np.concatenate([used, np.resize(rarer, abs(len(bad) - len(good)))]) if len(rarer) else used

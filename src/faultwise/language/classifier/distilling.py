@@ -2,8 +2,8 @@
 
 A student that learns from a teacher's soft labels on many perturbed rows comes closer to it, and on small sets past
 it, than one that learns from hard labels on few. A perturbed row mixes two observed rows, or takes some of its
-variables from another observed row, so every value stays within what was observed of its variable. The teacher's
-experts are weighed by rows that they had not seen. Nothing of the language model is known here.
+variables from another observed row, so every value stays within the observed range of its variable. The teacher's
+experts are weighted on rows that were held out of their training. Nothing of the language model is known here.
 """
 
 from __future__ import annotations
@@ -15,24 +15,24 @@ import numpy as np
 import pandas as pd
 
 from faultwise.contracts.errors import DataError
-from faultwise.contracts.records import Expert
+from faultwise.contracts.experts import Expert, ExpertContext
 from faultwise.verdicts.drawing import draw_evenly
 from faultwise.verdicts.folds import Fold, folds
 from faultwise.verdicts.fusion import Fusion
-from faultwise.verdicts.registry import ExpertContext, make
+from faultwise.verdicts.registry import make
 
 __all__ = ["TEACHERS", "Teacher", "perturbed"]
 
 TEACHERS = ("extra-trees", "gradient-boosting", "hist-gradient-boosting", "logistic-regression")
-_WEIGHED_ROWS = 5_000  # cross-fitting is for weights, which need few rows
-_FEW_ROWS, _FOLDS, _FOLDS_OF_FEW = 200, 2, 5  # half of a handful of rows tells nothing of what all would give
-_MIXING = 0.4  # of the beta law of mixtures (Zhang et al. 2018, mixup)
+_WEIGHTING_ROWS = 5_000  # cross-fitting is for weights, which need few rows
+_FEW_ROWS, _FOLDS, _FOLDS_OF_FEW = 200, 2, 5  # half of a handful of rows does not show how all would do
+_MIXING = 0.4  # of the beta distribution of mixtures (Zhang et al. 2018, mixup)
 _SWAPPED = {"within": 0.5, "across": 0.3}  # share of variables taken from another row at most
 
 
 @dataclass
 class Teacher:
-    """Classical experts and their fusion; `weights` tells who teaches."""
+    """Classical experts and their fusion; `weights` are those of the experts that teach."""
 
     seed: int = 0
     experts: dict[str, Expert] = field(default_factory=dict)
@@ -41,16 +41,16 @@ class Teacher:
 
     @property
     def weights(self) -> dict[str, float]:
-        """The experts that teach, and how much each counts."""
+        """The weight of each expert that teaches, by name."""
         return {name: round(weight, 3) for name, weight in self.fusion.weights.items()}
 
     def fit(self, X: pd.DataFrame, y: np.ndarray, groups: np.ndarray) -> Teacher:
-        """Weigh the experts on folds of X (rows, features), then fit those that count on all rows.
+        """Weight the experts on folds of X (rows, features), then fit those with a weight on all rows.
 
-        With a single row of each class nothing can be weighed, and logistic regression teaches alone.
+        With a single row of each class no weights can be estimated, and logistic regression teaches alone.
         """
         self.classes = np.unique(y)
-        at = draw_evenly(y, groups, _WEIGHED_ROWS, self.seed)
+        at = draw_evenly(y, groups, _WEIGHTING_ROWS, self.seed)
         parts = _parts(y[at], groups[at], self.seed)
         if not parts:
             name = "logistic-regression"
@@ -58,15 +58,15 @@ class Teacher:
             self.experts = {name: self._fitted(name, X, y, groups)}
             return self
         held = np.concatenate([rows for _, rows in parts])
-        said: dict[str, np.ndarray] = {}
+        by_expert: dict[str, np.ndarray] = {}
         for name in TEACHERS:
             p = np.full((len(at), len(self.classes)), np.nan)
             for train, rows in parts:
                 expert = self._fitted(name, X.iloc[at[train]], y[at[train]], groups[at[train]])
                 p[rows] = self._aligned(expert, X.iloc[at[rows]])
-            if np.isfinite(p[held]).all():  # boosting can run away on odd rows: then it does not teach
-                said[name] = p[held]
-        self.fusion.fit(said, np.searchsorted(self.classes, y[at][held]))
+            if np.isfinite(p[held]).all():  # boosting can diverge on outlying rows: then it does not teach
+                by_expert[name] = p[held]
+        self.fusion.fit(by_expert, np.searchsorted(self.classes, y[at][held]))
         self.fusion.drop_light(0.05)
         self.experts = {name: self._fitted(name, X, y, groups) for name in self.fusion.weights}
         return self
@@ -106,8 +106,9 @@ def perturbed(X: np.ndarray, codes: np.ndarray, variables: np.ndarray, count: in
     """Return `count` rows (count, features) made of the rows X (rows, features) of classes `codes` (rows,).
 
     A third each: mixtures of two rows; rows with up to half of their variables from a row of the same class; with up
-    to three tenths from any row. `variables` (features,) says which features move together. Classes are drawn as they
-    occur, but none more rarely than a third of what would be even, for rare faults have most to teach.
+    to three tenths from any row. `variables` (features,) has the number of each feature's variable: its features move
+    together. Classes are drawn as frequently as they occur, but none more rarely than a third of an even share, because
+    rare faults would hardly be learnt otherwise.
     """
     rng = np.random.default_rng(seed)
     present, position = np.unique(codes, return_inverse=True)

@@ -1,7 +1,7 @@
-"""The language model as an expert: a row comes in as tokens or text, the labels are scored, or an answer is written.
+"""The language model as an expert: a row comes in as tokens or text, and the labels are scored or an answer generated.
 
-What is asked is the ways' business (`token_way`, `text_way`), how it is tuned `llm.forms`' and `llm.tuning`'s; here it
-is put together. With tokens the model is tuned in two steps, as LLaVA is: first the projector alone, then in its form.
+`token_input` and `text_input` make the questions, `language.adapters` and `language.tuning` the fine-tuning; here they
+are put together.
 """
 
 from __future__ import annotations
@@ -10,39 +10,46 @@ import dataclasses
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
 from faultwise.contracts.errors import RunFolderError, UserError
-from faultwise.language.classifier.missing_sensors import Doubt
-from faultwise.language.classifier.text_input import TextWay
-from faultwise.language.classifier.token_input import TokenWay
-from faultwise.language.classifier.validation_rows import FEWEST_HELD, MOST_HELD, fewer, held_out
-from faultwise.language.settings import LanguageSettings
+from faultwise.contracts.experts import ExpertContext
+from faultwise.contracts.language import LanguageSettings
+from faultwise.language.classifier.missing_sensors import MissingSensorTemperature
+from faultwise.language.classifier.text_input import TextInput
+from faultwise.language.classifier.token_input import TokenInput
+from faultwise.language.classifier.validation_rows import FEWEST_ROWS, MOST_ROWS, affordable, held_out
 from faultwise.verdicts.drawing import draw_evenly
-from faultwise.verdicts.registry import LANGUAGE_MODEL, ExpertContext
+from faultwise.verdicts.registry import LANGUAGE_MODEL
+
+if TYPE_CHECKING:
+    from faultwise.language.adapters import TunedModel
+    from faultwise.language.generating import AnswerGeneration
+    from faultwise.language.labels import LabelTree, Tokens
+    from faultwise.language.loading import LanguageModel
+    from faultwise.language.prompts import PromptBuilder
+    from faultwise.language.questions import Questions
 
 __all__ = ["LanguageExpert", "language_model"]
 
-_FIRST_STEP = 0.3  # share of the budget for the projector alone
 _ENCODER, _MODEL = "encoder", "model"
-_DOUBT_ROWS = 1000  # held-out rows, again and again with others hidden, that the encoder's doubt is learnt from
+_TEMPERATURE_ROWS = 1000  # validation rows, repeated with others hidden, for the encoder's temperature
 _MARGIN = 0.02  # nats
-_UNSURE = 0.01  # left to the other labels by one that was written: no probability comes with a text
-_PLENTY = 100  # steps with tokens, where time allows: beyond them nothing was gained
+_UNSURE = 0.01  # left to the other labels by a generated one: no probability comes with a text
 
 
 class LanguageExpert:
-    """A causal language model tuned to name the fault. `log` tells steps, seconds, and why it stopped.
+    """A causal language model tuned to name the fault. `log` has steps, seconds, and why the tuning stopped.
 
-    `watch` is called with the figures of every evaluation during the fit, the number of held-out rows among them
-    (`held`) and whether the stage is the last (`last_stage`); what it raises ends the fit. Rows to judge
-    may have NaN for what was not measured; rows as tokens are trained with it (`takes_missing`). With the judge
-    "generate", `log` also tells how many of the rows judged last (`generated`) got a text that is no answer
-    (`unreadable`): these are given no label before another.
+    `watch` is called with the metrics of every evaluation during the fit, the number of validation rows among them
+    (`validation_rows`) and whether the stage is the last (`last_stage`); an exception that it raises ends the fit. Rows
+    to predict may have NaN for what was not measured; rows as tokens are trained with it (`takes_missing`). With the
+    scoring "generate", `log` also has how many of the rows predicted last (`generated`) got a text that is no answer
+    (`unreadable`): all labels are equally probable for these.
     """
 
     name = LANGUAGE_MODEL
@@ -59,104 +66,105 @@ class LanguageExpert:
         self.seed = seed
         self.progress = progress
         self.classes_ = np.empty(0, dtype=object)
-        self.log: dict[str, Any] = {}
+        self.log: dict[str, object] = {}
         self.watch: Callable[[dict[str, float]], object] | None = None
-        self._way = self._new_way()
-        self._doubt = {_ENCODER: Doubt(), _MODEL: Doubt()}
-        self._lm: Any = None
-        self._tuned: Any = None
+        self._input = self._new_input()
+        self._temperatures = {_ENCODER: MissingSensorTemperature(), _MODEL: MissingSensorTemperature()}
+        self._loaded: LanguageModel | None = None
+        self._tuned: TunedModel | None = None
         self._folder: Path | None = None
-        self._base = ""
+        self._fingerprint = ""
 
     def fit(self, X: pd.DataFrame, y: np.ndarray, groups: np.ndarray) -> LanguageExpert:
         """Tune on at most `settings.rows` rows, drawn evenly over classes and runs."""
+        from faultwise.language.classifier.stages import tune_in_stages
         from faultwise.language.loading import load
 
         picked = draw_evenly(y, groups, self.settings.rows, self.seed)
         X, y, groups = X.iloc[picked].reset_index(drop=True), y[picked].astype(str), groups[picked]
         self.classes_, codes = np.unique(y, return_inverse=True)
         held = held_out(y, groups, self.seed)
-        self._way = self._new_way()
-        # A handful of held-out rows tells when to stop by chance only, and is missing where few are to learn from.
-        examined = self._way if isinstance(self._way, TokenWay) and held.sum() < FEWEST_HELD else None
-        used = np.ones(len(y), bool) if examined else ~held
-        self._way.fit(X[used], y[used], groups[used], self.seed, self.progress)
-        self._lm = load(self.settings.model, self.settings.device)
-        self._way.ready(self._lm, self._answers()[0], self.seed)
-        rows, targets = self._way.lessons(X[used], codes[used], self.seed)
-        unseen, known = examined.exam(self.seed) if examined else (X[held], codes[held])
-        asked, beside = self._asked(rows), self._asked(unseen)
-        few = fewer(known, max(beside.lengths), self.seed)
-        if len(few) < len(known):
-            beside = self._asked(unseen.iloc[few])
-        self._tune(asked, targets, (beside, known[few]))
-        self._learn_doubt(unseen, known)
-        if examined:
-            self.log["judged_on"] = (
-                "perturbed rows with labels of the teachers, for there were too few rows to hold out"
+        self._input = self._new_input()
+        # A handful of held-out rows would stop the tuning by chance, and is missing where few are to learn from.
+        sampled = self._input if isinstance(self._input, TokenInput) and held.sum() < FEWEST_ROWS else None
+        used = np.ones(len(y), bool) if sampled else ~held
+        self._input.fit(X[used], y[used], groups[used], self.seed, self.progress)
+        self._loaded = load(self.settings.model, self.settings.device)
+        self._input.prepare(self._loaded, self._answers()[0], self.seed)
+        rows, targets = self._input.training_samples(X[used], codes[used], self.seed)
+        unseen, known = sampled.validation_samples(self.seed) if sampled else (X[held], codes[held])
+        questions = self._questions(rows)
+        self._tuned, self.log = tune_in_stages(
+            self.settings,
+            self._input,
+            self._loaded,
+            self._tree(),
+            questions,
+            targets,
+            self._validation(unseen, known),
+            self._generation() if self.settings.scoring == "generate" else None,
+            self.seed,
+            self.progress,
+            self.watch,
+        )
+        self._fit_temperatures(unseen, known)
+        if sampled:
+            self.log["validated_on"] = (
+                "perturbed rows with labels of the teachers, because there were too few rows to hold out"
             )
         return self
 
     @property
     def takes_missing(self) -> bool:
         """Whether it was trained with variables hidden, and has an encoder that can stand in (`quick_proba`)."""
-        return isinstance(self._way, TokenWay)
+        return isinstance(self._input, TokenInput)
 
     def quick_proba(self, X: pd.DataFrame) -> np.ndarray:
-        """Return what the encoder of rows says without the model behind it, (rows, classes): for rows without a budget.
+        """Return probabilities (rows, classes) of the encoder of rows, without the model behind it: for rows beyond the
+        budget.
 
         Raises UserError for rows as texts, which have no encoder.
         """
-        if not isinstance(self._way, TokenWay):
-            raise UserError("Rows as texts have no encoder that could judge them alone.")
-        return self._doubt[_ENCODER].apply(self._way.quick_proba(X), self._way.lost_share(X))
+        if not isinstance(self._input, TokenInput):
+            raise UserError("Rows as texts have no encoder that could classify them alone.")
+        return self._temperatures[_ENCODER].apply(self._input.quick_proba(X), self._input.missing_share(X))
 
     @property
     def encoder_is_better(self) -> bool:
-        """Whether held-out rows without some of the variables were judged better by the encoder alone."""
-        return self._doubt[_ENCODER].loss < self._doubt[_MODEL].loss - _MARGIN
+        """Whether the encoder alone did better on validation rows without some of the variables."""
+        return self._temperatures[_ENCODER].loss < self._temperatures[_MODEL].loss - _MARGIN
 
     def predict_proba(self, X: pd.DataFrame) -> np.ndarray:
         """Return probabilities of shape (rows, classes); the caller decides how many rows to afford."""
         from faultwise.language.scoring import score
 
-        self._ready()
+        tuned = self._model()
         if not len(X):
             return np.empty((0, len(self.classes_)))
         hide = not self.progress or len(X) < 32
         with tqdm(total=len(X), desc="language model", unit="row", disable=hide, leave=False) as bar:
-            if self.settings.judge == "generate":
-                given = self._writing().given(self._tuned, self._asked(X), step=bar.update)
-                self.log = {**self.log, "generated": len(X), "unreadable": int((given < 0).sum())}
-                return _as_sure(given, len(self.classes_))
-            logs = score(self._tuned, self._asked(X), self._tree(), step=bar.update)
+            if self.settings.scoring == "generate":
+                found = self._generation().predict(tuned, self._questions(X), step=bar.update)
+                self.log = {**self.log, "generated": len(X), "unreadable": int((found < 0).sum())}
+                return _nearly_certain(found, len(self.classes_))
+            logs = score(tuned, self._questions(X), self._tree(), step=bar.update)
         raised = np.exp(logs)
         p = np.asarray(raised / raised.sum(axis=1, keepdims=True))
-        if isinstance(self._way, TokenWay):
-            share = self._way.lost_share(X)
-            p[share > 0] = self._doubt[_MODEL].apply(p[share > 0], share[share > 0])
+        if isinstance(self._input, TokenInput):
+            share = self._input.missing_share(X)
+            p[share > 0] = self._temperatures[_MODEL].apply(p[share > 0], share[share > 0])
         return p
-
-    def _learn_doubt(self, X: pd.DataFrame, codes: np.ndarray) -> None:
-        """Learn from held-out rows, with variables hidden, how sure to be without some of them."""
-        if not isinstance(self._way, TokenWay):
-            return
-        many = np.resize(np.arange(len(X)), max(len(X), _DOUBT_ROWS))
-        for name, ask, most in ((_ENCODER, self.quick_proba, len(many)), (_MODEL, self.predict_proba, MOST_HELD)):
-            rows = many[np.linspace(0, len(many) - 1, min(most, len(many))).astype(int)]
-            hidden = self._way.without_some(X.iloc[rows], self.seed)
-            self._doubt[name] = Doubt.fit(ask(hidden), codes[rows], self._way.lost_share(hidden))
 
     def save(self, folder: Path) -> None:
         """Write what was tuned, what stands before the model, and `expert.json`; the base model is only named."""
-        self._ready()
-        self._tuned.save(folder / "adapter", self.settings.model)
-        self._way.save(folder)
+        tuned, loaded = self._model(), self._language_model()
+        tuned.save(folder / "adapter", self.settings.model)
+        self._input.save(folder)
         state = {
             "classes": self.classes_.tolist(),
-            "settings": {**dataclasses.asdict(self.settings), "model": _anywhere(self.settings.model)},
-            "base": self._lm.mark,
-            "doubt": {name: [doubt.base, doubt.more, doubt.loss] for name, doubt in self._doubt.items()},
+            "settings": {**dataclasses.asdict(self.settings), "model": _absolute(self.settings.model)},
+            "fingerprint": loaded.fingerprint,
+            "temperatures": {name: dataclasses.asdict(one) for name, one in self._temperatures.items()},
             "log": self.log,
         }
         (folder / "expert.json").write_text(json.dumps(state, indent=1))
@@ -164,154 +172,103 @@ class LanguageExpert:
     def load(self, folder: Path) -> LanguageExpert:
         """Read what `save` wrote; the model itself is loaded when the first row is scored."""
         state = json.loads((folder / "expert.json").read_text())
-        if "text" in state:
-            raise RunFolderError(f"`{folder}` was made by an earlier version of Faultwise: fit again.")
         # The budget of a command and the device are the caller's; what the model was tuned with is the run's.
         own = {"score_rows": self.settings.score_rows, "device": self.settings.device}
         self.settings = LanguageSettings(**{**state["settings"], **own})
         self.classes_ = np.array(state["classes"], dtype=str)
-        self._way = self._new_way()
-        self._way.load(folder)
-        self._doubt = {name: Doubt(*figures) for name, figures in state["doubt"].items()}
-        self.log, self._folder, self._base = state["log"], folder, state["base"]
+        self._input = self._new_input()
+        self._input.load(folder)
+        self._temperatures = {name: MissingSensorTemperature(**one) for name, one in state["temperatures"].items()}
+        self.log, self._folder, self._fingerprint = state["log"], folder, state["fingerprint"]
         return self
 
-    def _tune(self, asked: Any, targets: np.ndarray, held: tuple[Any, np.ndarray]) -> None:
-        import torch
+    def _validation(self, X: pd.DataFrame, codes: np.ndarray) -> tuple[Questions, np.ndarray]:
+        """Return questions and codes of as many validation rows as an evaluation can afford."""
+        questions = self._questions(X)
+        few = affordable(codes, max(questions.lengths), self.seed)
+        if len(few) < len(codes):
+            questions = self._questions(X.iloc[few])
+        return questions, codes[few]
 
-        from faultwise.language.adapters import FormConfig, attach
-        from faultwise.language.tuning import TuneConfig, tune
-
-        settings, way, tree = self.settings, self._way, self._tree()
-        rate = settings.learning_rate or way.learning_rate
-        writes = settings.judge == "generate"
-        objective = self._writing() if writes else None
-        # The study's recipe: rows one by one, AdamW at a constant rate, LoRA as it is, the newest weights.
-        study = writes and settings.text == "thesis"
-        course: dict[str, Any] = {"batch": 1, "constant": True, "averaging": 0.0} if study else {"batch": way.batch}
-        form = FormConfig(settings.form, settings.lora_r, settings.lora_alpha, settings.lora_dropout)
-        form = dataclasses.replace(form, plus=1.0) if study else form
-        stages = [("projector", FormConfig("context"), _FIRST_STEP), (settings.form, form, 1 - _FIRST_STEP)]
-        if not way.modules:
-            stages = [(settings.form, form, 1.0)]
-        logs: list[tuple[str, Any]] = []
-        left = settings.steps
-        with tqdm(total=100, desc="language model", unit="%", disable=not self.progress, leave=False) as bar:
-            done = 0.0
-            for name, form_of, share in stages:
-
-                def report(part: float, figures: Any, before: float = done, share: float = share) -> None:
-                    bar.update(round(100 * (before + share * part)) - bar.n)
-                    bar.set_postfix(loss=f"{figures['loss']:.2f}")
-
-                last, rows = len(logs) == len(stages) - 1, len(held[1])
-
-                def watch(
-                    figures: dict[str, float],
-                    before: int = sum(log.steps for _, log in logs),
-                    last: bool = last,
-                    rows: int = rows,
-                ) -> None:
-                    if self.watch is not None:
-                        self.watch({**figures, "step": figures["step"] + before, "held": rows, "last_stage": last})
-
-                torch.manual_seed(self.seed)  # for what is drawn anew: the half of LoRA that does not start at zero
-                self._tuned = attach(self._lm.model, form_of)
-                steps = left if left is None or name != "projector" else round(share * left)
-                if steps == 0:  # so few that all of them are the model's
-                    continue
-                left = None if left is None or steps is None else left - steps
-                config = TuneConfig(
-                    minutes=share * settings.minutes,
-                    steps=steps,
-                    most_steps=round(share * _PLENTY) if way.modules else None,
-                    learning_rate=rate,
-                    extra_rate=1e-3 if name == "projector" else 3e-4,
-                    seed=self.seed,
-                    from_start=bool(logs),
-                    **course,
-                )
-                if self._tuned.parameters() or way.modules:
-                    log = tune(self._tuned, asked, targets, tree, held, config, way.modules, report, watch, objective)
-                    logs.append((name, log))
-                done += share
-        self._tuned.merge()
-        self.log = {**way.log, "text": settings.text, "form": settings.form, **_joined(logs)}
-
-    def _ready(self) -> None:
-        if self._tuned is not None:
+    def _fit_temperatures(self, X: pd.DataFrame, codes: np.ndarray) -> None:
+        """Fit the missing-sensor temperatures on validation rows with variables hidden."""
+        if not isinstance(self._input, TokenInput):
             return
-        from faultwise.language.adapters import Tuned
+        many = np.resize(np.arange(len(X)), max(len(X), _TEMPERATURE_ROWS))
+        for name, proba, most in ((_ENCODER, self.quick_proba, len(many)), (_MODEL, self.predict_proba, MOST_ROWS)):
+            rows = many[np.linspace(0, len(many) - 1, min(most, len(many))).astype(int)]
+            hidden = self._input.with_missing(X.iloc[rows], self.seed)
+            share = self._input.missing_share(hidden)
+            self._temperatures[name] = MissingSensorTemperature.fit(proba(hidden), codes[rows], share)
+
+    def _model(self) -> TunedModel:
+        """Return the tuned model, which is loaded from the run folder where this has not been done yet."""
+        if self._tuned is not None:
+            return self._tuned
+        from faultwise.language.adapters import TunedModel
         from faultwise.language.loading import load
 
         if self._folder is None:
             raise RunFolderError("The language model was neither fitted nor loaded.")
-        self._lm = load(self.settings.model, self.settings.device)
-        if self._lm.mark != self._base:
+        self._loaded = load(self.settings.model, self.settings.device)
+        if self._loaded.fingerprint != self._fingerprint:
             raise RunFolderError(
-                f"The files of `{self.settings.model}` are not those that the run was tuned on: put these back, or fit "
+                f"The files of `{self.settings.model}` are not those that the run was tuned on: restore these, or fit "
                 "again."
             )
-        self._tuned = Tuned.load(self._lm.model, self._folder / "adapter")
-        self._tuned.merge()
-        self._tuned.model.eval()
-        self._way.ready(self._lm, self._answers()[0], self.seed)
+        tuned = TunedModel.load(self._loaded.model, self._folder / "adapter")
+        tuned.merge()
+        tuned.model.eval()  # type: ignore[no-untyped-call]
+        self._input.prepare(self._loaded, self._answers()[0], self.seed)
+        self._tuned = tuned
+        return tuned
 
-    def _builder(self) -> Any:
+    def _language_model(self) -> LanguageModel:
+        assert self._loaded is not None
+        return self._loaded
+
+    def _builder(self) -> PromptBuilder:
         from faultwise.language.prompts import PromptBuilder
 
-        return PromptBuilder(self._lm.tokenizer, self.settings.system or self._way.system[self.settings.text])
+        system = self.settings.system or self._input.system[self.settings.input]
+        return PromptBuilder(self._language_model().tokenizer, system)
 
-    def _answers(self) -> Any:
-        return self._way.answers(self.classes_.tolist(), self._builder())
+    def _answers(self) -> tuple[list[Tokens], Tokens]:
+        return self._input.answers(self.classes_.tolist(), self._builder())
 
-    def _tree(self) -> Any:
+    def _tree(self) -> LabelTree:
         from faultwise.language.labels import LabelTree
 
         return LabelTree(*self._answers())
 
-    def _writing(self) -> Any:
-        from faultwise.language.generating import Writing
+    def _generation(self) -> AnswerGeneration:
+        from faultwise.language.generating import AnswerGeneration
 
-        return Writing(self._lm.tokenizer, *self._answers())
+        return AnswerGeneration(self._language_model().tokenizer, *self._answers())
 
-    def _new_way(self) -> TokenWay | TextWay:
-        return TokenWay(self.settings) if self.settings.text == "tokens" else TextWay(self.settings, self._about)
+    def _new_input(self) -> TokenInput | TextInput:
+        tokens = self.settings.input == "tokens"
+        return TokenInput(self.settings) if tokens else TextInput(self.settings, self._about)
 
-    def _asked(self, X: pd.DataFrame) -> Any:
-        return self._way.asked(X, self._lm, self._builder(), self._tree())
+    def _questions(self, X: pd.DataFrame) -> Questions:
+        return self._input.questions(X, self._language_model(), self._builder(), self._tree())
 
 
-def _anywhere(model: str) -> str:
+def _absolute(model: str) -> str:
     """Return a model's name so that it means the same in any folder."""
     return str(Path(model).absolute()) if Path(model).exists() else model
 
 
-def _as_sure(given: np.ndarray, classes: int) -> np.ndarray:
-    """Return probabilities (rows, classes) for labels that were written; negative positions are none."""
-    p = np.full((len(given), classes), _UNSURE / (classes - 1))
-    p[np.arange(len(given)), given] = 1 - _UNSURE
-    p[given < 0] = 1 / classes
+def _nearly_certain(found: np.ndarray, classes: int) -> np.ndarray:
+    """Return probabilities (rows, classes) for generated labels; negative positions are none."""
+    p = np.full((len(found), classes), _UNSURE / (classes - 1))
+    p[np.arange(len(found)), found] = 1 - _UNSURE
+    p[found < 0] = 1 / classes
     return p
 
 
-def _joined(logs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Return the logs of all steps of training as one; the history goes on from step to step."""
-    if not logs:
-        return {"steps": 0, "planned_steps": 0, "seconds": 0.0, "history": [], "stopped": "nothing to tune"}
-    whole = dataclasses.asdict(logs[-1][1])
-    history, before, epochs = [], 0, 0.0
-    for name, log in logs:
-        history += [
-            {**one, "step": one["step"] + before, "epoch": one["epoch"] + epochs, "stage": name} for one in log.history
-        ]
-        before, epochs = before + log.steps, epochs + log.steps * log.batch / max(log.rows, 1)
-    sums = {key: round(sum(getattr(log, key) for _, log in logs), 2) for key in ("steps", "planned_steps", "seconds")}
-    return {**whole, **sums, "history": history}
-
-
 def language_model(context: ExpertContext) -> LanguageExpert:
-    """Factory for the plug-in door. Raises UserError at once where a GPU is asked for that is not there."""
+    """Factory for the registry of experts. Raises UserError at once where a GPU is requested that is not there."""
     if context.language.device == "cuda":
         from faultwise.language.loading import device_named
 

@@ -1,9 +1,9 @@
-"""From an encoder's vectors to embeddings in a language model's prompt: the door of every modality.
+"""The projector from an encoder's vectors to embeddings in a language model's prompt, for every modality.
 
-As in LLaVA and PandaGPT a small map between two spaces is trained. Where classes are known it need not begin at
-nothing: a token starts as a mixture of the embeddings of the answers' own words, weighted by what the encoder believes,
-so that the model reads from the first step on what it is to weigh. Encoders of images and signals come through the same
-door: they need vectors of a fixed width, no more. torch is imported with this module.
+As in LLaVA and PandaGPT a small map between two spaces is trained. Where classes are known it need not begin at zero: a
+token starts as a mixture of the embeddings of the answers' own words, weighted by the encoder's class probabilities, so
+that the model reads the encoder's verdict from the first step on. Encoders of images and signals use it too: they only
+need vectors of a fixed width. torch is imported with this module.
 """
 
 from __future__ import annotations
@@ -13,21 +13,21 @@ from torch import nn
 
 __all__ = ["Projector"]
 
-_SHARPNESS = (1.0, 0.5, 2.0)  # of the beliefs that the tokens start from: flatter ones show the runners-up
+_SHARPNESS = (1.0, 0.5, 2.0)  # of the probabilities that the tokens start from: flatter ones show the runners-up
 
 
 class Projector(nn.Module):
     """Vectors (rows, width) to embeddings (rows, tokens, hidden), in float32 until `forward` casts them.
 
-    `words` (answers, hidden) are embeddings of the answers; `head` is a linear classifier on the vectors that the
-    beliefs start from (none: they start uniform).
+    `words` (answers, hidden) are embeddings of the answers; `head` is a linear classifier on the vectors whose
+    probabilities are the first weights of the words (none: they start uniform).
     """
 
     def __init__(self, width: int, tokens: int, words: torch.Tensor, head: nn.Linear | None = None) -> None:
         super().__init__()
         answers, hidden = words.shape
         self.shape = (tokens, answers, hidden)
-        self.beliefs = nn.Linear(width, tokens * answers)
+        self.mixing = nn.Linear(width, tokens * answers)
         self.words = nn.Parameter(words.detach().float().clone())
         self.free = nn.Linear(width, tokens * hidden)
         nn.init.zeros_(self.free.weight)
@@ -35,15 +35,15 @@ class Projector(nn.Module):
         with torch.no_grad():
             sharpness = [_SHARPNESS[at % len(_SHARPNESS)] for at in range(tokens)]
             if head is None:
-                self.beliefs.weight.zero_()
-                self.beliefs.bias.zero_()
+                self.mixing.weight.zero_()
+                self.mixing.bias.zero_()
             else:
-                self.beliefs.weight.copy_(torch.cat([s * head.weight for s in sharpness]))
-                self.beliefs.bias.copy_(torch.cat([s * head.bias for s in sharpness]))
+                self.mixing.weight.copy_(torch.cat([s * head.weight for s in sharpness]))
+                self.mixing.bias.copy_(torch.cat([s * head.bias for s in sharpness]))
 
     def forward(self, vectors: torch.Tensor) -> torch.Tensor:
         """Return embeddings (rows, tokens, hidden)."""
         tokens, answers, hidden = self.shape
-        weights = self.beliefs(vectors).view(-1, tokens, answers).softmax(-1)
+        weights = self.mixing(vectors).view(-1, tokens, answers).softmax(-1)
         made: torch.Tensor = weights @ self.words + self.free(vectors).view(-1, tokens, hidden)
         return made

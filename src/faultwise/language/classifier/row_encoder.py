@@ -1,4 +1,4 @@
-"""Rows of numbers as vectors: piecewise linear embeddings of every feature, marks of what is missing, a small network.
+"""Rows of numbers as vectors: piecewise linear embeddings of every feature, marks of missing values, a small network.
 
 The tabular counterpart of an image encoder: `fit` trains it alone, on soft labels; `projector` then writes its vectors
 into a language model's prompt. Piecewise linear encoding after Gorishniy, Rubachev and Babenko, "On Embeddings for
@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -105,11 +104,11 @@ class RowEncoder(nn.Module):
 
     def forward(self, scaled: torch.Tensor) -> torch.Tensor:
         """Return the vectors (rows, width)."""
-        lost = scaled.isnan()
-        x = torch.where(lost, self.middle, scaled)
-        bins = ((x[:, :, None] - self.low) / self.step).clamp(0, 1) * (~lost)[:, :, None]
-        centred = torch.where(lost, torch.zeros_like(x), (x - self.middle).clamp(-8, 8))
-        made: torch.Tensor = self.body(torch.cat([bins.flatten(1), centred, lost.float()], dim=1))
+        missing = scaled.isnan()
+        x = torch.where(missing, self.middle, scaled)
+        bins = ((x[:, :, None] - self.low) / self.step).clamp(0, 1) * (~missing)[:, :, None]
+        centred = torch.where(missing, torch.zeros_like(x), (x - self.middle).clamp(-8, 8))
+        made: torch.Tensor = self.body(torch.cat([bins.flatten(1), centred, missing.float()], dim=1))
         return made
 
     def vectors(self, X: np.ndarray) -> torch.Tensor:
@@ -119,17 +118,17 @@ class RowEncoder(nn.Module):
             return torch.cat([self(part) for part in torch.split(scaled, _CHUNK)])
 
     def proba(self, X: np.ndarray) -> np.ndarray:
-        """Return what the encoder alone would say, probabilities (rows, classes)."""
+        """Return the encoder's own probabilities (rows, classes)."""
         with torch.inference_mode():
             return np.asarray(self.head(self.vectors(X)).softmax(1).double().cpu().numpy())
 
-    def state(self) -> dict[str, Any]:
-        """Return what JSON keeps; the weights are `state_dict()`."""
+    def state(self) -> dict[str, object]:
+        """Return its configuration for JSON; the weights are `state_dict()`."""
         return {"scale": asdict(self.scale), "sizes": self.sizes}
 
 
 def variables(names: Sequence[str]) -> np.ndarray:
-    """Return the number of the variable behind each feature name: all measures of a sensor are lost together.
+    """Return the number of the variable behind each feature name: all measures of a sensor are missing together.
 
     A category may hold "=" itself, and so may a column: neighbours that could be of one column are of one column.
 
@@ -167,8 +166,8 @@ def fit(
     scale: RowScale,
     groups: np.ndarray,
     steps: int = 1500,
-    lost: float = 0.6,
-    lost_rows: float = 0.3,
+    missing_share: float = 0.6,
+    missing_rows: float = 0.3,
     to_hide: np.ndarray | None = None,
     learning_rate: float = 2e-3,
     seed: int = 0,
@@ -176,30 +175,31 @@ def fit(
 ) -> RowEncoder:
     """Train an encoder on rows X (rows, features) and soft labels (rows, classes).
 
-    In a share `lost_rows` of each batch up to a share `lost` of the variables is hidden, each anew; these rows are
-    drawn from the positions `to_hide` (all): rows mixed of several classes would teach that what is left tells little.
+    In a share `missing_rows` of each batch up to a share `missing_share` of the variables is hidden, each anew; these
+    rows are drawn from the positions `to_hide` (all): rows mixed of several classes would teach that the remaining
+    variables say little.
     `groups` (features,) says which features belong to one variable. `step` is called after every step.
     """
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
     encoder = RowEncoder(scale, soft.shape[1])
     optimiser = torch.optim.AdamW(encoder.parameters(), lr=learning_rate, weight_decay=1e-2)
-    course = torch.optim.lr_scheduler.OneCycleLR(optimiser, learning_rate, total_steps=steps, pct_start=0.1)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, learning_rate, total_steps=steps, pct_start=0.1)
     scaled, targets = scale.apply(X), soft.astype(np.float32)
-    hiding = round(lost_rows * _BATCH)
+    hiding = round(missing_rows * _BATCH)
     to_hide = np.arange(len(scaled)) if to_hide is None else to_hide
     for _ in range(steps):
         at = rng.integers(len(scaled), size=_BATCH)
         at[:hiding] = to_hide[rng.integers(len(to_hide), size=hiding)]
         x = scaled[at]
-        share = np.where(np.arange(_BATCH) < hiding, rng.random(_BATCH) * lost, 0.0)
+        share = np.where(np.arange(_BATCH) < hiding, rng.random(_BATCH) * missing_share, 0.0)
         x = hide(x, groups, share, rng)
         logs = encoder.head(encoder(torch.from_numpy(x))).log_softmax(1)
         loss = -(torch.from_numpy(targets[at]) * logs).sum(1).mean()
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         optimiser.step()
-        course.step()
+        schedule.step()
         if step is not None:
             step()
     return encoder.eval()

@@ -1,10 +1,10 @@
 """Rows as the sentence of the tabular study: "If feature flow = 0.35, ... What should be Y?", every feature by name.
 
-The longer form beside `text`: no feature is chosen, so 52 variables are over 500 tokens. Source: Zheng, Pan, Liu and
+The longer text beside `text`: no feature is chosen, so 52 variables are over 500 tokens. Source: Zheng, Pan, Liu and
 Chen, "Empirical study on fine-tuning pre-trained large language models for fault diagnosis of complex systems"
-(Reliability Engineering & System Safety 252, 2024). Fault names stay outside; column names, or what a companion file
-says of the columns (name, unit, description), enter unless `names` is off. They are cleaned here; that no name becomes
-a control token is `llm.prompts`' business.
+(Reliability Engineering & System Safety 252, 2024). Fault names stay outside; column names, or the words of a companion
+file about the columns (name, unit, description), enter unless `column_names` is off. They are cleaned here;
+`language.prompts` ensures that no name becomes a control token.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import unicodedata
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -37,11 +36,11 @@ class Sentence:
     >>> sentence = Sentence().fit(X, np.array(["0", "1", "1"]))
     >>> sentence.write(X.iloc[[2]])
     ['Tell me if the value of Y is 0 or 1. If feature setting_1 = 0.5, feature flow = 0.7. What should be Y?']
-    >>> Sentence(names=False, normalise=False).fit(X, np.array(["0", "4", "5"])).write(X.iloc[[2]])
+    >>> Sentence(column_names=False, normalise=False).fit(X, np.array(["0", "4", "5"])).write(X.iloc[[2]])
     ['Tell me which of 0, 4, 5 is the value of Y. If feature 1 = 2, feature 2 = 17. What should be Y?']
     """
 
-    names: bool = True
+    column_names: bool = True
     normalise: bool = True
     features: list[str] = field(default_factory=list)
     shown: list[str] = field(default_factory=list)
@@ -59,10 +58,10 @@ class Sentence:
         ['mean of pressure [kPa]', 'pump state is on']
         """
         self.features = [str(name) for name in X.columns]
-        told = about or {}
-        self.shown = (
-            _unlike([_worded(name, told) for name in self.features]) if self.names else _numbered(self.features)
-        )
+        words = about or {}
+        self.shown = _numbered(self.features)
+        if self.column_names:
+            self.shown = _distinct([_worded(name, words) for name in self.features])
         numbers = X.to_numpy(dtype=float)
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "All-NaN", RuntimeWarning)
@@ -79,9 +78,9 @@ class Sentence:
             numbers = (numbers - low) / np.where(width > 0, width, 1.0)
         # Adding zero turns -0 into 0.
         cells = [["missing" if np.isnan(number) else f"{number:.4g}" for number in row] for row in numbers + 0.0]
-        asked = self._asked()
+        question = self._question()
         return [
-            f"{asked} If "
+            f"{question} If "
             + ", ".join(f"feature {name} = {cell}" for name, cell in zip(self.shown, row, strict=True))
             + ". What should be Y?"
             for row in cells
@@ -95,11 +94,11 @@ class Sentence:
         """
         return [f"Y = {value}" for value in _values(classes)]
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Return the JSON state that `Sentence(**state)` takes back."""
         return asdict(self)
 
-    def _asked(self) -> str:
+    def _question(self) -> str:
         values = sorted(self.values, key=int)
         if len(values) == 2:
             return f"Tell me if the value of Y is {values[0]} or {values[1]}."
@@ -144,10 +143,10 @@ def _cleaned(name: str, longest: int = _LONGEST) -> str:
     return " ".join(kept.split())[:longest].rstrip()
 
 
-def _unlike(names: Sequence[str]) -> list[str]:
+def _distinct(names: Sequence[str]) -> list[str]:
     """Give a nameless feature its number, and append it to a name that cleaning or cutting made equal to another.
 
-    >>> _unlike(["flow", "", "flow"])
+    >>> _distinct(["flow", "", "flow"])
     ['flow', '2', 'flow 3']
     """
     made: list[str] = []

@@ -1,7 +1,7 @@
 """Windows as short text: behind one tag all measures of a variable, a digit each ("A43054 B10092").
 
-Where `text` writes the features that tell most one by one, here whole variables are chosen, and what is said of one
-stands together: mean, spread, jitter, slope, value. Digits follow the tag without blanks, because a blank before a
+Where `text` writes the most decisive features one by one, here whole variables are chosen, and the measures of one
+stand together: mean, spread, jitter, slope, value. Digits follow the tag without blanks, because a blank before a
 digit is a token of its own: it would double the length. Spread and jitter are written by their cube root, because a
 fault makes them grow tenfold, and the digits would all go to such rows. NaN is written "?". No name enters the text.
 """
@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -25,7 +24,7 @@ _ROOTED = ("spread", "jitter")
 
 @dataclass(slots=True)
 class StatisticsText:
-    """All measures of the `most` variables that tell most; a measure that never changes is left out.
+    """All measures of the `most` decisive variables; a measure that never changes is left out.
 
     >>> X = pd.DataFrame({"value(flow)": np.arange(100.0), "mean(flow)": np.arange(100.0) % 10, "value(idle)": 1.0})
     >>> text = StatisticsText(most=3).fit(X, np.repeat(["a", "b"], 50))
@@ -70,7 +69,7 @@ class StatisticsText:
         """Return the text of each class's answer: its number, never the name of a fault."""
         return [str(at) for at in range(len(classes))]
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Return the JSON state that `StatisticsText(**state)` takes back."""
         return asdict(self)
 

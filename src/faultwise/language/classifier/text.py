@@ -1,9 +1,9 @@
 """Rows as short text: a tag and one or two digits per scaled feature ("A4 B0 C9"), without names.
 
-A 52-variable row in the thesis's sentence is over 500 tokens; in this form each feature is two. The features
-that tell the classes apart best on the *training* rows are kept. Tags are our own letters, which the model can
+A 52-variable row in the thesis's sentence is over 500 tokens; in this text each feature is two. The features
+that separate the classes best on the *training* rows are kept. Tags are our own letters, which the model can
 look up by content: with them it learnt in half the steps it needed for digits alone. What was not measured (NaN) is
-written "?". No column name, cell text or label enters the text, so none of them can speak to the model.
+written "?". No column name, cell text or label enters the text, so none of them can instruct the model.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -42,7 +41,7 @@ class ShortText:
     def fit(self, X: pd.DataFrame, y: np.ndarray) -> ShortText:
         """Choose features by a linear classifier's coefficients and learn their range. Raises UserError."""
         if self.digits not in (1, 2):
-            raise UserError(f"{self.digits} digits per variable asked for: choose 1 or 2.")
+            raise UserError(f"{self.digits} digits per variable were requested: choose 1 or 2.")
         values = X.to_numpy(dtype=float)
         low, high = outer(values)
         strength = strengths(values, y, high > low)
@@ -63,13 +62,13 @@ class ShortText:
         """Return the text of each class's answer: its number, never the name of a fault."""
         return [str(at) for at in range(len(classes))]
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Return the JSON state that `ShortText(**state)` takes back."""
         return asdict(self)
 
 
 def outer(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the outer quantiles of each column of values (rows, features), equal where there is nothing to tell."""
+    """Return the outer quantiles of each column of values (rows, features), equal where nothing varies."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "All-NaN", RuntimeWarning)
         # 1% outer quantiles keep one outlier from squeezing all other rows into one digit.
@@ -78,7 +77,8 @@ def outer(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def strengths(values: np.ndarray, y: np.ndarray, usable: np.ndarray) -> np.ndarray:
-    """Return how much each feature of values (rows, features) tells of y (rows,), 0 outside the mask `usable`.
+    """Return how much each feature of values (rows, features) contributes to separating the classes y (rows,), 0
+    outside the mask `usable`.
 
     Raises UserError where nothing is usable.
     """
@@ -87,10 +87,10 @@ def strengths(values: np.ndarray, y: np.ndarray, usable: np.ndarray) -> np.ndarr
     known = values[:, usable]
     known = np.where(np.isnan(known), np.nanmedian(known, axis=0), known)
     # Coefficients, not one-by-one tests: on TEP six variables chosen this way separate faults 0, 1, 4, 5
-    # completely where the 26 with the largest F leave a tenth in doubt, because some only help together.
-    judge = LogisticRegression(max_iter=300).fit(StandardScaler().fit_transform(known), y)
+    # completely where the 26 with the largest F leave a tenth undecided, because some only help together.
+    classifier = LogisticRegression(max_iter=300).fit(StandardScaler().fit_transform(known), y)
     made = np.zeros(values.shape[1])
-    made[usable] = np.abs(judge.coef_).max(axis=0)
+    made[usable] = np.abs(classifier.coef_).max(axis=0)
     return made
 
 
@@ -101,11 +101,11 @@ def digits(values: np.ndarray, low: np.ndarray, high: np.ndarray, count: int = 1
     [['00', '99'], ['?', '00']]
     """
     levels = 10**count
-    lost = np.isnan(values)
-    cells = np.clip(np.floor((np.where(lost, low, values) - low) / (high - low) * levels), 0, levels - 1).astype(int)
+    missing = np.isnan(values)
+    cells = np.clip(np.floor((np.where(missing, low, values) - low) / (high - low) * levels), 0, levels - 1).astype(int)
     return [
-        ["?" if gone else f"{cell:0{count}d}" for cell, gone in zip(row, gaps, strict=True)]
-        for row, gaps in zip(cells.tolist(), lost.tolist(), strict=True)
+        ["?" if gap else f"{cell:0{count}d}" for cell, gap in zip(row, gaps, strict=True)]
+        for row, gaps in zip(cells.tolist(), missing.tolist(), strict=True)
     ]
 
 

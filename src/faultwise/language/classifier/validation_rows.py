@@ -1,4 +1,4 @@
-"""Rows that the language model stops on: held out of its own training rows, whole runs where there are several."""
+"""Validation rows of the language model: held out of its own training rows, whole runs where there are several."""
 
 from __future__ import annotations
 
@@ -8,16 +8,18 @@ import pandas as pd
 from faultwise.contracts.errors import UserError
 from faultwise.verdicts.drawing import draw_evenly
 
-__all__ = ["FEWEST_HELD", "MOST_HELD", "fewer", "held_out"]
+__all__ = ["FEWEST_ROWS", "MOST_ROWS", "affordable", "held_out"]
 
-MOST_HELD = 200
-_HELD = 0.1  # share of the rows
-FEWEST_HELD = 24
-_HELD_TOKENS = 12_000  # long prompts: stopping must not cost more than training
+FEWEST_ROWS, MOST_ROWS = 24, 200
+_SHARE = 0.1  # of the rows
+_MOST_TOKENS = 12_000  # long prompts: an evaluation must not cost more than the training between two of them
 
 
 def held_out(y: np.ndarray, groups: np.ndarray, seed: int) -> np.ndarray:
-    """Return a mask (rows,) of rows to stop on: whole runs where every class has several, else rows."""
+    """Return a mask (rows,) of validation rows: whole runs where every class has several, else rows.
+
+    Raises UserError where no class has two rows.
+    """
     from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
     held = np.zeros(len(y), bool)
@@ -28,7 +30,7 @@ def held_out(y: np.ndarray, groups: np.ndarray, seed: int) -> np.ndarray:
             f"there are {len(y)} rows of {len(counts)} classes: give more rows, or leave it out with --no-lm."
         )
     runs = pd.DataFrame({"y": y, "g": groups}).drop_duplicates().groupby("y").size()
-    folds = max(2, min(round(1 / _HELD), int(counts.min())))
+    folds = max(2, min(round(1 / _SHARE), int(counts.min())))
     whole = runs.min() >= 2 and len(np.unique(groups)) < len(y)
     if whole:
         folds = max(2, min(folds, int(runs.min())))
@@ -36,14 +38,16 @@ def held_out(y: np.ndarray, groups: np.ndarray, seed: int) -> np.ndarray:
     else:
         parts = StratifiedKFold(folds, shuffle=True, random_state=seed).split(y, y)
     held[next(iter(parts))[1]] = True
-    lost = np.setdiff1d(y, y[~held])  # whose only runs, or only row, were held out: nobody could learn them
-    held[np.isin(y, lost)] = False
+    unlearnt = np.setdiff1d(y, y[~held])  # classes whose only runs, or only row, were held out
+    held[np.isin(y, unlearnt)] = False
     if not held.any():
         held[np.flatnonzero(y == pd.Series(y).value_counts().index[0])[0]] = True
     return held
 
 
-def fewer(codes: np.ndarray, tokens: int, seed: int) -> np.ndarray:
-    """Return positions of so many held-out rows, evenly over the classes, as an evaluation can afford."""
-    most = min(MOST_HELD, max(FEWEST_HELD, _HELD_TOKENS // tokens))
+def affordable(codes: np.ndarray, tokens: int, seed: int) -> np.ndarray:
+    """Return positions of as many validation rows, evenly over the classes `codes` (rows,), as an evaluation can
+    afford; `tokens` are those of the longest row.
+    """
+    most = min(MOST_ROWS, max(FEWEST_ROWS, _MOST_TOKENS // tokens))
     return draw_evenly(codes, np.arange(len(codes)), most, seed)

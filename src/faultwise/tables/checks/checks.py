@@ -1,19 +1,18 @@
-"""Look a table over before anything is trained on it: what is in it, and what stands in the way.
+"""A report on a table before anything is trained on it: what it holds, and what prevents training.
 
-A report only tells; `training_problems` refuses what cannot be learnt from. Nothing is changed or left out
-here: that is decided by flags (`--ignore`) and by the encoders.
+`check` only reports; `training_problems` refuses what cannot be learnt from. Nothing is changed or left out here: flags
+(`--ignore`) and the encoders decide about that.
 """
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from faultwise.contracts.errors import DataError, listing
-from faultwise.tables.checks.target_leakage import ONE_TO_ONE, answer_columns
+from faultwise.tables.checks.leaks.target_leakage import ONE_TO_ONE, leaking_columns
 from faultwise.tables.reading.table import Table, label_text
 
 __all__ = ["DataReport", "check", "training_problems"]
@@ -25,7 +24,10 @@ _FEWEST_ROWS = 10
 
 @dataclass(frozen=True)
 class DataReport:
-    """What was found in a table. Shares are 0 to 1; counts are rows; names are columns in file order."""
+    """What was found in a table. Shares are 0 to 1; counts are rows; names are columns in file order.
+
+    `identifiers` name rows instead of measuring, `one_to_one` are columns that give the label one to one.
+    """
 
     source: str
     rows: int
@@ -37,69 +39,77 @@ class DataReport:
     infinite: dict[str, int]
     duplicate_rows: int
     identifiers: list[str]
-    mirrors: list[str]
+    one_to_one: list[str]
     unlabelled: int
     classes: dict[str, int]
     class_runs: dict[str, int]
     runs: int
     notes: list[str]
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Return the fields as plain values, ready for JSON."""
         return asdict(self)
 
     def lines(self) -> list[str]:
-        """Say what was found in short sentences; what asks for a decision names the flag."""
+        """Return what was found in short sentences; those that ask for a decision name the flag."""
+        return [*self._of_columns(), *self._of_rows(), *self._of_classes(), *self.notes]
+
+    def _of_columns(self) -> list[str]:
         columns = len(self.numeric) + len(self.categorical)
-        said = [
+        lines = [
             f"{self.rows} rows, {columns} measured columns: {len(self.numeric)} numeric, "
             f"{len(self.categorical)} categorical."
         ]
         if self.runs:
-            said.append(f"{self.runs} runs.")
+            lines.append(f"{self.runs} runs.")
         gaps = {name: share for name, share in self.missing.items() if 0 < share < 1}
         if gaps:
             worst = max(gaps, key=lambda name: gaps[name])
             share = f"{gaps[worst]:.1%}"
-            said.append(f"{len(gaps)} columns have gaps; the worst is `{worst[:60]}` ({share} missing).")
+            lines.append(f"{len(gaps)} columns have gaps; the worst is `{worst[:60]}` ({share} missing).")
         if self.all_missing:
-            said.append(f"Empty columns: {listing(self.all_missing)}: they will be left out.")
+            lines.append(f"Empty columns: {listing(self.all_missing)}: they will be left out.")
         if self.constant:
-            said.append(f"Columns with a single value: {listing(self.constant)}: they tell nothing.")
-        said += [f"`{name[:60]}` has {count} infinite values." for name, count in self.infinite.items()]
+            lines.append(f"Columns with a single value: {listing(self.constant)}: they hold no information.")
+        return lines + [f"`{name[:60]}` has {count} infinite values." for name, count in self.infinite.items()]
+
+    def _of_rows(self) -> list[str]:
+        lines = []
         if self.duplicate_rows:
-            said.append(f"{self.duplicate_rows} rows repeat an earlier row, value for value.")
+            lines.append(f"{self.duplicate_rows} rows repeat an earlier row, value for value.")
         if self.identifiers:
-            flags = " ".join(f"--ignore {name!r}" for name in self.identifiers[:4])
-            said.append(
-                f"Names or times of rows, not measurements: {listing(self.identifiers)}: pass {flags}, or --time COL."
+            lines.append(
+                f"Names or times of rows, not measurements: {listing(self.identifiers)}: pass "
+                f"{_ignore_flags(self.identifiers)}, or --time COL."
             )
-        if self.mirrors:
-            flags = " ".join(f"--ignore {name!r}" for name in self.mirrors[:4])
-            said.append(
-                f"{listing(self.mirrors)} tell the label one to one: unless they are known before the fault "
-                f"is, pass {flags}."
+        if self.one_to_one:
+            lines.append(
+                f"{listing(self.one_to_one)}: such a column gives the label one to one. Unless it is known before the "
+                f"fault is, pass {_ignore_flags(self.one_to_one)}."
             )
+        return lines
+
+    def _of_classes(self) -> list[str]:
+        lines = []
         if self.classes:
-            with_runs = self.runs > 0
             counts = [
-                f"{label[:40]}: {count}" + (f" in {_runs(self.class_runs[label])}" if with_runs else "")
+                f"{label[:40]}: {count}" + (f" in {_runs(self.class_runs[label])}" if self.runs > 0 else "")
                 for label, count in self.classes.items()
             ]
             more = f"; ... ({len(counts) - 24} more)" if len(counts) > 24 else ""
-            said.append(f"{len(counts)} classes (rows) {'; '.join(counts[:24])}{more}.")
+            lines.append(f"{len(counts)} classes (rows) {'; '.join(counts[:24])}{more}.")
         if self.unlabelled:
-            said.append(f"{self.unlabelled} rows have no label: label or remove them before training.")
+            lines.append(f"{self.unlabelled} rows have no label: label or remove them before training.")
         if len(self.classes) == 1:
-            said.append("There is only one class: nothing can be told apart.")
+            lines.append("There is only one class, so there is nothing to distinguish.")
         single = [label for label, count in self.classes.items() if count == 1]
         if single and len(self.classes) > 1:
-            said.append(f"Classes with a single row: {listing(single)}: drop or merge them.")
-        return said + list(self.notes)
+            lines.append(f"Classes with a single row: {listing(single)}: drop or merge them.")
+        return lines
 
 
 def check(table: Table) -> DataReport:
-    """Look a table over; nothing is raised for bad data, it is told instead."""
+    """Return a report on a table; bad data raise nothing, they are reported."""
     frame, features = table.X, table.features
     numeric = [name for name in features if pd.api.types.is_numeric_dtype(frame[name].dtype)]
     missing = {name: float(frame[name].isna().mean()) if len(frame) else 0.0 for name in features}
@@ -124,7 +134,7 @@ def check(table: Table) -> DataReport:
         infinite=_infinite(frame, numeric),
         duplicate_rows=int(table.frame[kept].duplicated().sum()) if features else 0,
         identifiers=[name for name in features if _identifies(frame[name], distinct[name])],
-        mirrors=[name for name, why in answer_columns(table).items() if why == ONE_TO_ONE and not missing[name]],
+        one_to_one=[name for name, why in leaking_columns(table).items() if why == ONE_TO_ONE and not missing[name]],
         unlabelled=0 if labels is None else int(labels.isna().sum()),
         classes=classes,
         class_runs=class_runs,
@@ -134,7 +144,7 @@ def check(table: Table) -> DataReport:
 
 
 def training_problems(table: Table, *, labelled: bool = True) -> list[str]:
-    """Refuse what cannot be trained on; return sentences about what can be lived with.
+    """Refuse what cannot be trained on; return sentences about lesser problems.
 
     Raises DataError for no rows, no usable column and, where `labelled`, missing labels, a single class, or a
     class with a single row. Training on normal rows alone (`labelled=False`) needs no labels.
@@ -145,7 +155,7 @@ def training_problems(table: Table, *, labelled: bool = True) -> list[str]:
     usable = [name for name in table.features if name not in set(empty) and table.frame[name].nunique() > 1]
     if not usable:
         raise DataError(
-            f"`{table.source}` has no column that could tell anything (measured columns: "
+            f"`{table.source}` has no column that holds information (measured columns: "
             f"{listing(table.features) or 'none'}, each empty or with a single value): check the roles and "
             "--ignore."
         )
@@ -165,6 +175,10 @@ def training_problems(table: Table, *, labelled: bool = True) -> list[str]:
             "drop these rows or merge them into another class."
         )
     return notes
+
+
+def _ignore_flags(names: list[str]) -> str:
+    return " ".join(f"--ignore {name!r}" for name in names[:4])
 
 
 def _runs(count: int) -> str:

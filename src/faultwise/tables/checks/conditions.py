@@ -1,6 +1,6 @@
 """The entries of a rules file: a condition, a rule of one or several, and how they are checked when read.
 
-It judges no rows, and knows neither files nor YAML: that is `rules`, which also shows what an entry looks like.
+It evaluates no rows and reads no files; `rules` does, and shows what an entry looks like.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import math
 import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, TypeGuard
+from typing import Literal, TypeGuard
 
 from faultwise.contracts.errors import closest, listing
 from faultwise.tables.reading.cleaning import is_number
@@ -25,8 +25,8 @@ KINDS: dict[str, Kind] = {
 }
 _ENTRY_KEYS = ("variable", *KINDS, "within", "for")
 _RULE_KEYS = ("name", *_ENTRY_KEYS, "all", "any", "note")
-_MOST_SAMPLES = 1_000_000  # a stream keeps as many rows: a slip of the finger must not ask for a billion
-# YAML reads `on`, `yes` and `true` as one truth value: any of them is meant. Parquet's truth values arrive as 1 and 0.
+_MOST_SAMPLES = 1_000_000  # a stream keeps as many rows in memory: a typing error must not ask for a billion
+# YAML reads `on`, `yes` and `true` as one truth value, so any may be meant. Parquet's truth values arrive as 1 and 0.
 TRUTH = {True: ("true", "yes", "on", "1"), False: ("false", "no", "off", "0")}
 
 _EXPECTED = {
@@ -38,9 +38,9 @@ _EXPECTED = {
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """A test of one variable: `test` is the file's key (`above`, `is`, ...), `limit` what stands there.
+    """A test of one variable: `test` is the file's key (`above`, `is`, ...), `limit` its value.
 
-    `within` is the distance of a rate in samples (else 0); `lasting` says how many samples in a row it must hold.
+    `within` is the distance of a rate in samples (else 0); it must hold for `lasting` consecutive samples.
     """
 
     variable: str
@@ -60,7 +60,7 @@ class Condition:
         return low, None if self.test in ("below", "falls_by") else self.limit
 
     def text(self, more: int = 0) -> str:
-        """Say the condition without its variable, held for `more` samples longer.
+        """Return the condition in words, without its variable, held for `more` samples longer.
 
         >>> Condition("flow", "falls_by", 10.0, within=20).text(more=2)
         'falls by 10 or more within 20 samples for 3 samples'
@@ -75,8 +75,8 @@ class Condition:
         words += f" or more within {self.within} sample{'s' * (self.within > 1)}" if self.within else ""
         return f"{words} for {self.lasting + more} samples" if self.lasting + more > 1 else words
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return the entry as it stands in a file."""
+    def to_dict(self) -> dict[str, object]:
+        """Return the entry as a file holds it."""
         limit = list(self.limit) if isinstance(self.limit, tuple) else self.limit
         entry = {"variable": self.variable, self.test: limit, "within": self.within, "for": self.lasting}
         return {key: value for key, value in entry.items() if (key, value) not in (("within", 0), ("for", 1))}
@@ -94,18 +94,18 @@ class Rule:
 
     @property
     def memory(self) -> int:
-        """Number of earlier samples of the run that must be known to judge a row."""
+        """Number of earlier samples of the run that must be known to evaluate a row."""
         return self.lasting - 1 + max(one.within + one.lasting - 1 for one in self.conditions)
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return the rule as it stands in a file."""
+    def to_dict(self) -> dict[str, object]:
+        """Return the rule as a file holds it."""
         entries = [one.to_dict() for one in self.conditions]
         alone = len(entries) == 1 and self.lasting == 1
         rule = entries[0] if alone else {self.how: entries, **({"for": self.lasting} if self.lasting > 1 else {})}
         return {"name": self.name, **rule, **({"note": self.note} if self.note else {})}
 
 
-# From here on errors are collected and something harmless is returned: `rules` refuses the whole in the end.
+# From here on errors are collected and something harmless is returned: `rules` refuses the whole file in the end.
 def checked_rule(raw: object, where: str, errors: list[str]) -> Rule:
     """Build a rule from plain dicts; what is wrong is added to `errors`, beginning with `where` or the rule's name."""
     name = words_of(raw.get("name")) if isinstance(raw, Mapping) else ""
@@ -121,9 +121,10 @@ def checked_rule(raw: object, where: str, errors: list[str]) -> Rule:
     beside = [key for key in raw if key in ("any", *_ENTRY_KEYS) and key not in ("for", how)]
     if beside:
         errors.append(f"{where} has `{how}` beside {listing(beside)}: move it into `{how}`, or make it another rule")
-    entries = raw[how] if isinstance(raw[how], list) else []
+    given = raw[how]
+    entries: list[object] = given if isinstance(given, list) else []
     if not entries:
-        errors.append(f"{where}: `{how}` is {reprlib.repr(raw[how])}, expected a list of conditions")
+        errors.append(f"{where}: `{how}` is {reprlib.repr(given)}, expected a list of conditions")
     places = [f"{where}, entry {at} of `{how}`" for at in range(1, len(entries) + 1)]
     found = [
         _condition(entry, place, errors)
@@ -133,7 +134,7 @@ def checked_rule(raw: object, where: str, errors: list[str]) -> Rule:
     return Rule(name, tuple(found), how, _whole(raw, "for", where, errors), note or None)
 
 
-def _condition(raw: Mapping[str, Any], where: str, errors: list[str]) -> Condition:
+def _condition(raw: Mapping[str, object], where: str, errors: list[str]) -> Condition:
     variable = words_of(raw.get("variable"))
     errors += [] if variable else [f"{where} has no variable: add `variable:` with the name of a column (in quotes)"]
     tests = [key for key in KINDS if key in raw]
@@ -155,7 +156,7 @@ def _condition(raw: Mapping[str, Any], where: str, errors: list[str]) -> Conditi
 
 
 def _limit(test: str, value: object) -> float | str | bool | tuple[float, float] | None:
-    """Return what stands behind a test as the type that it takes, or None."""
+    """Return the value of a test as the type that it takes, or None."""
     number = _number(value)
     if test == "missing":
         return True if value is True else None
@@ -180,7 +181,7 @@ def _number(value: object) -> float | None:
     return number if math.isfinite(number) else None
 
 
-def _whole(raw: Mapping[str, Any], key: str, where: str, errors: list[str]) -> int:
+def _whole(raw: Mapping[str, object], key: str, where: str, errors: list[str]) -> int:
     value = raw.get(key, 1)
     if type(value) is int and 1 <= value <= _MOST_SAMPLES:
         return value
@@ -193,8 +194,8 @@ def words_of(value: object) -> str:
     return " ".join(str(value).split()) if isinstance(value, str | int) and not isinstance(value, bool) else ""
 
 
-def known_keys(raw: object, known: tuple[str, ...], where: str, errors: list[str]) -> TypeGuard[Mapping[str, Any]]:
-    """Tell whether this is an entry at all, and report the keys that nobody knows."""
+def known_keys(raw: object, known: tuple[str, ...], where: str, errors: list[str]) -> TypeGuard[Mapping[str, object]]:
+    """Tell whether this is an entry at all, and add unknown keys to `errors`."""
     if not isinstance(raw, Mapping):
         errors.append(f"{where} is {reprlib.repr(raw)}, expected keys like {listing(known)}")
         return False

@@ -1,39 +1,39 @@
-"""What is asked of incoming rows before a verdict is given: are the sensors sound, are the data like those of training?
+"""Checks of the rows that come in before a verdict: are the sensors sound, are the values distributed as in training?
 
-The two checks are `sensors` and `shift`; here they are fitted once, on as many whole runs as are quickly looked at, and
-put into findings and notes. They change no verdict.
+The two checks are `sensors.sensor_check` and `data_drift`. Here they are fitted once, on as many whole runs as can be
+checked quickly, and their results become findings and notes. They change no verdict.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from faultwise.contracts.records import Finding, Interval
+from faultwise.contracts.findings import Interval, SensorFinding
 from faultwise.evidence.about import About, Variable
-from faultwise.tables.checks.drift import drift_of_data, summary_of
-from faultwise.tables.checks.sensors import SensorCheck
+from faultwise.tables.checks.data_drift import TrainingSummary, drift_of_data, summary_of
+from faultwise.tables.checks.sensors.sensor_check import SensorCheck, SensorCheckState, SensorFault
 
-__all__ = ["Incoming"]
+__all__ = ["InputChecks", "InputChecksState"]
 
 _MOST_ROWS = 100_000
-_FEWEST_ROWS = 50  # below it a distribution says little
+_FEWEST_ROWS = 50  # below it a distribution shows little
 _NAMED = 3
+InputChecksState = Mapping[str, object]  # what JSON holds of the checks: `summary` and `sensors`
 
 
 @dataclass(slots=True)
-class Incoming:
+class InputChecks:
     """The checks of incoming rows, learnt from training rows; `sensors` is None where rows have no order in time."""
 
-    summary: dict[str, Any] = field(default_factory=dict)
+    summary: TrainingSummary = field(default_factory=dict)
     sensors: SensorCheck | None = None
 
     @classmethod
-    def fit(cls, X: pd.DataFrame, runs: np.ndarray | None, normal: np.ndarray | None, seed: int = 0) -> Incoming:
+    def fit(cls, X: pd.DataFrame, runs: np.ndarray | None, normal: np.ndarray | None, seed: int = 0) -> InputChecks:
         """Learn from raw rows X (rows, variables); `runs` (rows,) are given where rows follow each other in time, and
         `normal` (rows,) marks the normal ones.
         """
@@ -49,41 +49,19 @@ class Incoming:
         sound = None if normal is None or not normal[kept].any() else normal[kept]
         return cls(summary, SensorCheck().fit(numbers[kept], runs[kept], sound))
 
-    def suspects(self, X: pd.DataFrame, run: str, about: About, before: int = 0) -> tuple[Finding, ...]:
-        """Return a finding for each sensor of a run's rows X, up to the judged one, that looks broken.
+    def sensor_findings(self, X: pd.DataFrame, run: str, about: About, before: int = 0) -> tuple[SensorFinding, ...]:
+        """Return a finding for each sensor that looks broken in the rows X of a run, up to the judged one.
 
-        `before` counts the rows of the run that were read and are not here.
+        `before` counts the earlier rows of the run that X does not hold.
         """
         if self.sensors is None:
             return ()
-        made: list[Finding] = []
         numbers = _numbers(X, self.sensors.columns)
-        for fault in self.sensors.check(numbers, np.full(len(X), run)):
-            known = about.variables.get(fault.variable, Variable())
-            last = numbers[fault.variable].iloc[fault.last - 1]
-            made.append(
-                Finding(
-                    id=f"S{len(made) + 1}",
-                    expert="sensors",
-                    variable=fault.variable,
-                    measure="value",
-                    value=None if pd.isna(last) else float(last),
-                    normal_low=None,
-                    normal_high=None,
-                    deviation=None,
-                    direction="unusual",
-                    contribution=0.0,
-                    interval=Interval(run, fault.first + before, fault.last + before),
-                    name=known.name,
-                    unit=known.unit,
-                    description=known.description,
-                    sensor=fault.sentence,
-                )
-            )
-        return tuple(made)
+        faults = self.sensors.check(numbers, np.full(len(X), run))
+        return tuple(_finding(number, fault, run, numbers, about, before) for number, fault in enumerate(faults, 1))
 
-    def note(self, X: pd.DataFrame) -> str:
-        """Say which variables of X (rows, variables) are distributed unlike training; empty if none is."""
+    def drift_note(self, X: pd.DataFrame) -> str:
+        """Return a sentence about the variables of X (rows, variables) that are distributed unlike training, or ""."""
         if len(X) < _FEWEST_ROWS or not self.summary:
             return ""
         here = {name: known for name, known in self.summary.items() if name in X.columns}
@@ -92,21 +70,45 @@ class Incoming:
             return ""
         most = "; ".join(f"`{one.variable}` {one.psi:.1f} (limit {one.limit:.2f})" for one in shifted[:_NAMED])
         return (
-            f"{len(shifted)} of {len(self.summary)} variables are distributed unlike in training, by a fault or "
-            f"because the plant has changed. Population stability index: {most}."
+            f"{len(shifted)} of {len(self.summary)} variables are distributed differently than in training, because of "
+            f"a fault or because the plant has changed. Population stability index: {most}."
         )
 
-    def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-        """Return arrays and the JSON part of the state."""
-        arrays, told = ({}, None) if self.sensors is None else self.sensors.to_arrays()
-        return arrays, {"summary": self.summary, "sensors": told}
+    def state(self) -> tuple[dict[str, np.ndarray], InputChecksState]:
+        """Return the state as arrays (for safetensors) and as a mapping for JSON."""
+        if self.sensors is None:
+            return {}, {"summary": self.summary, "sensors": None}
+        arrays, sensors = self.sensors.to_arrays()
+        return arrays, {"summary": self.summary, "sensors": sensors}
 
     @classmethod
-    def restored(cls, arrays: Mapping[str, np.ndarray], told: Mapping[str, Any]) -> Incoming:
-        """Read what `state` gave."""
-        if told["sensors"] is None:
-            return cls(told["summary"])
-        return cls(told["summary"], SensorCheck.from_arrays(dict(arrays), told["sensors"]))
+    def restored(cls, arrays: Mapping[str, np.ndarray], state: Mapping[str, object]) -> InputChecks:
+        """Build the checks from what `state` returned."""
+        summary: TrainingSummary = state["summary"]  # type: ignore[assignment]
+        sensors: SensorCheckState | None = state["sensors"]  # type: ignore[assignment]
+        return cls(summary, None if sensors is None else SensorCheck.from_arrays(arrays, sensors))
+
+
+def _finding(
+    number: int, fault: SensorFault, run: str, numbers: pd.DataFrame, about: About, before: int
+) -> SensorFinding:
+    known = about.variables.get(fault.variable, Variable())
+    last = numbers[fault.variable].iloc[fault.last - 1]
+    return SensorFinding(
+        id=f"S{number}",
+        expert="sensors",
+        variable=fault.variable,
+        measure="value",
+        value=None if pd.isna(last) else float(last),
+        normal_low=None,
+        normal_high=None,
+        direction="unusual",
+        interval=Interval(run, fault.first + before, fault.last + before),
+        sensor=fault.sentence,
+        name=known.name,
+        unit=known.unit,
+        description=known.description,
+    )
 
 
 def _numbers(X: pd.DataFrame, names: Iterable[str]) -> pd.DataFrame:

@@ -11,7 +11,8 @@
         for: 3
         note: Check the cooling water valve.
 
-Nothing in rules is ever run. They know samples, no clock, and do not decide what having fired means for a verdict.
+Nothing in rules is executed as code. They count samples, not time, and do not decide what a rule that fires means for a
+verdict.
 """
 
 from __future__ import annotations
@@ -22,7 +23,6 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -40,10 +40,10 @@ __all__ = ["Condition", "Reason", "Rule", "Rules", "from_limits", "read_rules"]
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """A condition that holds at a row, with the `value` it met there and the limits `low` and `high` that it left.
+    """A condition that holds at a row, with the `value` found there and the limits `low` and `high` that it left.
 
     For a rate all three are changes over `within` samples. `samples` counts the rows that the condition rests on, the
-    judged one included: 1 for a plain limit, 5 for one held `for: 5`, 21 for a change `within: 20`.
+    evaluated one included: 1 for a plain limit, 5 for one held `for: 5`, 21 for a change `within: 20`.
     """
 
     variable: str
@@ -69,16 +69,16 @@ class Rules:
 
     @property
     def memory(self) -> int:
-        """Number of earlier samples of the same run that must be known to judge a row; 0 for plain limits."""
+        """Number of earlier samples of the same run that must be known to evaluate a row; 0 for plain limits."""
         return max((rule.memory for rule in self.rules), default=0)
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Return the mapping that `from_dict` reads; JSON can hold it."""
         return {"rules": [rule.to_dict() for rule in self.rules]}
 
     @classmethod
     def from_dict(cls, raw: object, source: str = "rules") -> Rules:
-        """Check and build from plain dicts and lists; all errors are told at once. Raises DataError.
+        """Check and build from plain dicts and lists. Raises DataError that names all errors together.
 
         >>> Rules.from_dict({"rules": [{"name": "Hot", "variable": "temp", "above": 90, "for": 3}]}).memory
         2
@@ -86,19 +86,21 @@ class Rules:
         return _built(raw, source, [])
 
     def merged(self, other: Rules) -> Rules:
-        """Return these rules and the other's; where names are the same, the other's rule stands."""
+        """Return these rules and the other's; where names are the same, the other's rule is kept."""
         by_name = {rule.name: rule for rule in (*self.rules, *other.rules)}
         return Rules(tuple(by_name.values()), " and ".join(one.source for one in (self, other) if one.rules))
 
     def check(self, columns: Iterable[object]) -> None:
         """Check that every variable is a column. Raises DataError naming the missing ones and the nearest."""
         names = dict.fromkeys(map(str, columns))
-        lost = {name: closest(name, names) for name in self.variables if name not in names}
-        if lost:
-            told = [f"`{name[:60]}`" + (f" (did you mean `{near}`?)" if near else "") for name, near in lost.items()]
+        missing = {name: closest(name, names) for name in self.variables if name not in names}
+        if missing:
+            shown = [
+                f"`{name[:60]}`" + (f" (did you mean `{near}`?)" if near else "") for name, near in missing.items()
+            ]
             raise DataError(
-                f"The rules of `{self.source}` use {len(told)} columns that the data lack: {', '.join(told[:8])}; "
-                f"the data have {listing(names)}: mend the rules, or name the columns alike."
+                f"The rules of `{self.source}` use {len(shown)} columns that the data lack: {', '.join(shown[:8])}; "
+                f"the data have {listing(names)}: correct the rules, or rename the columns."
             )
 
     def fired(self, frame: pd.DataFrame, stretches: np.ndarray) -> np.ndarray:
@@ -123,19 +125,19 @@ class Rules:
     def reasons(self, rule: int, frame: pd.DataFrame, position: int) -> tuple[Reason, ...]:
         """Return the conditions of rule number `rule` that hold at a row: at least one where it fires.
 
-        `frame` holds rows of one run in time order; those up to `position` (both count from 0) are looked at, and
+        `frame` holds rows of one run in time order; those up to `position` (both count from 0) are used, and
         `memory` earlier ones are enough. Raises DataError when a column is missing, IndexError beyond the rows.
         """
         self.check(frame.columns)
         if not 0 <= position < len(frame):
             raise IndexError(f"Position {position} of {len(frame)} rows.")
-        asked = self.rules[rule]
-        known = frame.iloc[max(0, position - asked.memory) : position + 1]
+        chosen = self.rules[rule]
+        known = frame.iloc[max(0, position - chosen.memory) : position + 1]
         cells = _Cells(known, np.zeros(len(known), dtype=np.int64))
         # If all conditions must last, so must each of them; of any, this one may just have begun to hold.
-        more = asked.lasting - 1 if asked.how == "all" else 0
+        more = chosen.lasting - 1 if chosen.how == "all" else 0
         found = []
-        for one in asked.conditions:
+        for one in chosen.conditions:
             if cells.lasting(cells.held(one), 1 + more)[-1]:
                 kind, samples = KINDS[one.test], one.within + one.lasting + more
                 found.append(Reason(one.variable, cells.last(one), *one.bounds, kind, samples, one.text(more)))
@@ -153,7 +155,7 @@ class _Cells:
         self.age = self.rows - np.maximum.accumulate(np.where(starts, self.rows, 0))  # earlier rows of the run
 
     def held(self, one: Condition) -> np.ndarray:
-        """Tell where a condition holds for as long as it asks."""
+        """Return where a condition holds for as long as it requires."""
         column, limit = self.frame[one.variable], one.limit
         if one.test in ("is", "missing") and not is_numeric_dtype(column.dtype) and not isinstance(limit, float):
             if one.test == "missing":
@@ -173,7 +175,7 @@ class _Cells:
         return self.lasting(beyond | (values == low) | (values == high) if one.within else beyond, one.lasting)
 
     def lasting(self, holds: np.ndarray, samples: int) -> np.ndarray:
-        """Tell where something has held for so many samples of the run in a row."""
+        """Return where something has held for so many samples of the run in a row."""
         since = self.rows - np.maximum.accumulate(np.where(holds, -1, self.rows))
         return holds if samples == 1 else np.minimum(since, self.age + 1) >= samples
 
@@ -193,7 +195,7 @@ class _Cells:
         if not one.within:
             return values
         before = np.where(self.age < one.within, np.nan, np.roll(values, one.within))
-        with np.errstate(over="ignore"):  # from -1e308 to 1e308 is a rise all right
+        with np.errstate(over="ignore"):  # from -1e308 to 1e308 is a rise
             return values - before
 
 
@@ -211,7 +213,7 @@ def from_limits(about: About) -> Rules:
 
 
 def read_rules(path: str | Path) -> Rules:
-    """Read a YAML file of rules. Raises DataError naming every problem at once."""
+    """Read a YAML file of rules. Raises DataError that names all problems together."""
     path = Path(path)
     try:
         text = path.read_text(encoding="utf-8")
@@ -231,7 +233,7 @@ def read_rules(path: str | Path) -> Rules:
 def _twice(text: str) -> list[str]:
     """Find keys given twice in one entry, of which YAML keeps the last in silence."""
     found, seen = [], set()
-    todo: list[Any] = [yaml.compose(text, Loader=yaml.SafeLoader)]
+    todo: list[yaml.Node | None] = [yaml.compose(text, Loader=yaml.SafeLoader)]
     while todo:
         node = todo.pop()
         if isinstance(node, yaml.CollectionNode) and id(node) not in seen:  # aliases may form loops

@@ -1,14 +1,14 @@
-"""Do the cited findings carry the verdict? Cited variables are deleted, or kept alone, and the verdict is asked again.
+"""Do the cited findings carry the verdict? Cited variables are deleted, or kept alone, and the row is predicted again.
 
 After DeYoung et al. (ERASER: a benchmark to evaluate rationalized NLP models, ACL 2020), with variables in place of
 words. *Deletion* (their comprehensiveness): all features of the cited variables are replaced by those of a normal row,
 one whole row at a time so that they agree with each other; how far does the probability of the verdict's label fall?
-*Sufficiency*: everything else is replaced; how much of the probability stays? Both are asked of as many uncited
-variables, too, drawn at random. Normal rows come from other runs of the judged source, so that they took part neither
+*Sufficiency*: everything else is replaced; how much of the probability stays? Both are measured for as many uncited
+variables, too, drawn at random. Normal rows come from other runs of the same source, so that they took part neither
 in the fit nor in the attribution.
 
-It tells whether findings are faithful to the model, not whether the model is right about causes. Mixed rows may be
-such as the plant never makes. The language model and the user's rules take no part, as in the attribution.
+This measures whether findings are faithful to the model, not whether the model is right about causes. Mixed rows may
+be such as the plant never produces. The language model and the user's rules take no part, as in the attribution.
 """
 
 from __future__ import annotations
@@ -16,28 +16,29 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
 from faultwise.contracts.errors import DataError, UserError, listing
-from faultwise.contracts.records import Interval
+from faultwise.contracts.findings import Interval
 from faultwise.evidence.about import About
 from faultwise.evidence.findings import variable_findings
 from faultwise.tables.evaluate.protocol import seen_again
 from faultwise.tables.fit.diagnosis import contributions_of
-from faultwise.tables.fit.training import Fitted
+from faultwise.tables.fit.features.windows import Features
+from faultwise.tables.fit.fitted import Fitted
 from faultwise.tables.reading.table import Table
 from faultwise.verdicts.drawing import draw_evenly
 from faultwise.verdicts.stretches import stretches
 
-__all__ = ["Trial", "cited_variables", "faithfulness", "summarised"]
+__all__ = ["Estimate", "Faithfulness", "Summary", "Trial", "cited_variables", "faithfulness", "summarised"]
 
-REPLACEMENTS = 12  # normal rows that stand in, the same for the cited and the uncited variables of a verdict
+REPLACEMENTS = 12  # normal rows that replace, the same for the cited and the uncited variables of a verdict
 _MOST_CITED = 10  # a report has no more findings
-# A fall of the probability below a thousandth counts as one: a ratio to nothing would know no bounds.
+# The denominator of the ratio is at least this, so that the ratio stays bounded.
 _LEAST_FALL = 0.001
 _DRAWS_OF_RUNS = 2000
 
@@ -46,7 +47,7 @@ Citing = Callable[[Fitted, pd.DataFrame, str], list[str]]
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """One right verdict and what became of its probability; uncited figures are means over the draws.
+    """One right verdict and the changes of its probability; uncited figures are means over the draws.
 
     `fall_*` is the probability lost when the variables are deleted, `stays_*` what is left when they alone are kept.
     """
@@ -62,12 +63,41 @@ class Trial:
     stays_uncited: float
 
 
+class Estimate(TypedDict):
+    """A mean with its 95% interval over runs; None with fewer than two runs."""
+
+    mean: float
+    low: float | None
+    high: float | None
+
+
+class Summary(TypedDict):
+    """Figures over all cases; see `summarised`."""
+
+    verdicts: int
+    runs: int
+    probability: float
+    deletion: dict[str, Estimate]
+    sufficiency: dict[str, Estimate]
+    by_label: dict[str, dict[str, float]]
+
+
+class Faithfulness(Summary):
+    """The whole test; see `faithfulness`."""
+
+    source: str
+    config: dict[str, int]
+    right_verdicts: int
+    cases: list[dict[str, object]]
+    notes: list[str]
+
+
 def cited_variables(fitted: Fitted, row: pd.DataFrame, label: str) -> list[str]:
     """Return the variables that a report's findings are about, in its order, for one encoded row (1, features)."""
     # Cells, interval and names change how a finding is worded, and not which variable it is about.
-    told = contributions_of(fitted, row, label)
+    own = contributions_of(fitted, row, label)
     nowhere = Interval("", 1, 1)
-    found = variable_findings(row, fitted.encoder.origin, fitted.band, told, {}, nowhere, About(), _MOST_CITED)
+    found = variable_findings(row, fitted.encoder.origin, fitted.band, own, {}, nowhere, About(), _MOST_CITED)
     return [finding.variable for finding in found]
 
 
@@ -80,7 +110,7 @@ def faithfulness(
     seed: int = 0,
     progress: bool = False,
     cite: Citing = cited_variables,
-) -> dict[str, Any]:
+) -> Faithfulness:
     """Test the findings of at most `verdicts` right verdicts on a labelled table, drawn evenly over faults and runs.
 
     The first `cited` variables that `cite` names are compared with `draws` draws of as many others. Returns what
@@ -89,23 +119,9 @@ def faithfulness(
     of range, DataError for a table without right verdicts or without normal rows.
     """
     _check(fitted, verdicts, cited, draws)
-    ensemble, normal = fitted.ensemble, fitted.ensemble.detector.normal
     made = fitted.encoder.transform(table.X, stretches(table.runs, table.y))
     truth, runs = table.y[made.rows].astype(str), table.runs[made.rows]
-    healthy = np.flatnonzero(truth == normal)
-    if not len(healthy):
-        raise DataError(
-            f"`{table.source}` has no window of {fitted.encoder.window} samples labelled `{normal}`: normal rows stand "
-            "in for what is deleted, so add a normal run."
-        )
-    p = ensemble.classical(made.frame)
-    labels = ensemble.detector.decide(p, ensemble.classes)
-    right = np.flatnonzero((labels == truth) & (truth != normal))
-    if not len(right):
-        raise DataError(
-            f"No verdict on `{table.source}` is right (labels there: {listing(sorted(set(truth)))}): see "
-            "`faultwise evaluate`, or pass the column with the labels of the fit with --target."
-        )
+    healthy, right, labels = _healthy_and_right(fitted, table, made, truth)
     chosen = right[draw_evenly(truth[right], runs[right], verdicts, seed)]
     rng = np.random.default_rng(seed)
     cases = []
@@ -115,7 +131,7 @@ def faithfulness(
         pool = others if len(others) else healthy
         base = made.frame.iloc[rng.choice(pool, min(REPLACEMENTS, len(pool)), replace=False)]
         names = cite(fitted, row, label)[:cited]
-        before, falls, stays = _asked_again(fitted, row, base, label, names, draws, rng)
+        before, falls, stays = _predicted_again(fitted, row, base, label, names, draws, rng)
         cases.append(
             Trial(
                 int(table.row_numbers[made.rows[at]]), str(runs[at]), label, before, tuple(names),
@@ -128,11 +144,32 @@ def faithfulness(
         "right_verdicts": len(right),
         **summarised(cases, seed),
         "cases": [asdict(case) for case in cases],
-        "notes": [*table.notes, *made.notes, *_notes(fitted, table, sorted(set(truth) - {str(normal)}), cases)],
+        "notes": [*table.notes, *made.notes, *_notes(fitted, table, set(truth), cases)],
     }
 
 
-def summarised(cases: list[Trial], seed: int = 0) -> dict[str, Any]:
+def _healthy_and_right(
+    fitted: Fitted, table: Table, made: Features, truth: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return positions of normal rows and of right verdicts on faults, and all labels (rows,). Raises DataError."""
+    ensemble, normal = fitted.ensemble, fitted.ensemble.detector.normal
+    healthy = np.flatnonzero(truth == normal)
+    if not len(healthy):
+        raise DataError(
+            f"`{table.source}` has no window of {fitted.encoder.window} samples labelled `{normal}`: normal rows "
+            "replace what is deleted, so add a normal run."
+        )
+    labels = ensemble.detector.decide(ensemble.classical(made.frame), ensemble.classes)
+    right = np.flatnonzero((labels == truth) & (truth != normal))
+    if not len(right):
+        raise DataError(
+            f"No verdict on `{table.source}` is right (labels there: {listing(sorted(set(truth)))}): see "
+            "`faultwise evaluate`, or pass the column with the labels of the fit with --target."
+        )
+    return healthy, right, labels
+
+
+def summarised(cases: list[Trial], seed: int = 0) -> Summary:
     """Return the figures over all cases: `verdicts`, `runs`, `probability`, `deletion`, `sufficiency`, `by_label`.
 
     `deletion` has the mean fall of the probability for `cited` and `uncited` variables and their `ratio`, `sufficiency`
@@ -143,7 +180,7 @@ def summarised(cases: list[Trial], seed: int = 0) -> dict[str, Any]:
     ones, runs = np.ones(len(frame)), frame["run"].to_numpy()
     value = {name: frame[name].to_numpy(dtype=float) for name in frame if frame[name].dtype.kind == "f"}
 
-    def over(a: np.ndarray, b: np.ndarray, least: float = 0.0) -> dict[str, float | None]:
+    def over(a: np.ndarray, b: np.ndarray, least: float = 0.0) -> Estimate:
         return _ratio(a, b, runs, seed, least)
 
     by_label = frame.groupby("label")[list(value)].mean()
@@ -168,7 +205,7 @@ def summarised(cases: list[Trial], seed: int = 0) -> dict[str, Any]:
     }
 
 
-def _asked_again(
+def _predicted_again(
     fitted: Fitted,
     row: pd.DataFrame,
     base: pd.DataFrame,
@@ -179,7 +216,7 @@ def _asked_again(
 ) -> tuple[float, np.ndarray, np.ndarray]:
     """Return the label's probability, then its fall and what stays, each of shape (1 + draws,): cited ones first.
 
-    Everything is asked in one call, because most of a forest's time is spent on being called.
+    Everything is predicted in one call, because a call of a forest costs more time than a row.
     """
     owner = np.array([variable for variable, _ in fitted.encoder.origin], dtype=object)
     rest = [name for name in dict.fromkeys(owner) if name not in cited]
@@ -194,7 +231,7 @@ def _asked_again(
     return float(p[0]), p[0] - without, alone
 
 
-def _ratio(a: np.ndarray, b: np.ndarray, runs: np.ndarray, seed: int, least: float) -> dict[str, float | None]:
+def _ratio(a: np.ndarray, b: np.ndarray, runs: np.ndarray, seed: int, least: float) -> Estimate:
     """Return sum(a) / sum(b) with its interval over runs; the mean of b is held at `least` or more."""
     codes = pd.factorize(runs)[0]
     top, under, size = np.bincount(codes, a), np.bincount(codes, b), np.bincount(codes)
@@ -222,9 +259,9 @@ def _check(fitted: Fitted, verdicts: int, cited: int, draws: int) -> None:
     if cited > _MOST_CITED:
         raise UserError(f"--cited is {cited}, and a report has {_MOST_CITED} findings: choose {_MOST_CITED} or fewer.")
     if fitted.monitored:
-        raise UserError("A monitor of normal rows gives no probability that could fall: fit with fault labels.")
+        raise UserError("A monitor of normal rows gives no probabilities: fit with fault labels.")
     if fitted.ensemble.language_only:
-        raise UserError("This run has only the language model, which attribution cannot ask so often: fit others too.")
+        raise UserError("This run has only the language model, too slow for attribution: fit other experts too.")
     if fitted.ensemble.detector.normal is None:
         raise UserError("No label of this run means normal, so no fault is detected: fit again with --normal LABEL.")
     variables = len({variable for variable, _ in fitted.encoder.origin})
@@ -235,10 +272,11 @@ def _check(fitted: Fitted, verdicts: int, cited: int, draws: int) -> None:
         )
 
 
-def _notes(fitted: Fitted, table: Table, faults: list[str], cases: list[Trial]) -> list[str]:
-    """Say which faults have no right verdict, and whether the rows were in the fit."""
+def _notes(fitted: Fitted, table: Table, labels: set[str], cases: list[Trial]) -> list[str]:
+    """Return notes on faults without a right verdict, and on rows that were in the fit."""
     made = seen_again(fitted, table)
-    without = sorted(set(faults) - {case.label for case in cases}, key=_in_order)
+    faults = labels - {str(fitted.ensemble.detector.normal)}
+    without = sorted(faults - {case.label for case in cases}, key=_in_order)
     if without:
-        made.append(f"No verdict of {listing(without)} was right, or drawn: nothing is said of their findings.")
+        made.append(f"No verdict of {listing(without)} was right, or drawn: their findings are not tested.")
     return made

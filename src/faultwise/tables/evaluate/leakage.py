@@ -1,25 +1,25 @@
-"""What leaks do to a score: one quick classifier judged by random rows and by whole runs, with what leaks and without.
+"""The effect of leaks on a score: one quick classifier on random rows and on whole runs, with leaks and without.
 
-The figures compare ways of judging, not classifiers: 40 extremely randomised trees (P. Geurts, D. Ernst, L. Wehenkel:
-Extremely randomized trees, 2006) on some thousand rows, mean of three draws. Large tables are thinned evenly within
-their runs, which makes the inflated score too small rather than too large.
+The figures compare ways of validation, not classifiers: 40 extremely randomised trees (P. Geurts, D. Ernst, L.
+Wehenkel: Extremely randomized trees, 2006) on some thousand rows, mean of three draws. Large tables are thinned
+evenly within their runs, which makes the inflated score too small rather than too large.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 import pandas as pd
 
 from faultwise.contracts.errors import DataError
-from faultwise.tables.checks.leaks import LeakReport
+from faultwise.tables.checks.leaks.leak_report import LeakReport
 from faultwise.tables.fit.features.columns import ColumnEncoder
 from faultwise.tables.reading.table import Table, label_text
 from faultwise.verdicts.splits import split
 
-__all__ = ["side_by_side"]
+__all__ = ["LeakScores", "Score", "side_by_side"]
 
 _MOST_ROWS = 6000
 _TREES, _DRAWS, _HELD = 40, 3, 0.3
@@ -29,28 +29,49 @@ _MEANS = {
     ("whole runs", True): "Whole runs held out, but with what leaks.",
     ("whole runs", False): "Whole runs held out, without what leaks: what to expect of new runs.",
     ("ends of runs", True): "The end of every run held out, but with what leaks.",
-    ("ends of runs", False): "The end of every run held out, without what leaks; new runs will be judged worse.",
-    ("other source", True): "Trained on the one source and judged on the other, with what leaks.",
-    ("other source", False): "Trained on the one source and judged on the other, without what leaks.",
+    ("ends of runs", False): "The end of every run held out, without what leaks; scores on new runs will be lower.",
+    ("other source", True): "Trained on the one source and evaluated on the other, with what leaks.",
+    ("other source", False): "Trained on the one source and evaluated on the other, without what leaks.",
 }
 _ALONE = "Rows held out at random, without what leaks: honest if every row is a separate measurement."
 
 
-def side_by_side(table: Table, report: LeakReport, against: Table | None = None) -> dict[str, Any]:
-    """Return the same classifier's scores by several ways of judging, and what each of them means.
-
-    `scores` is a list of dicts with `split`, `leaks` (whether leaking columns and doubled rows take part), `macro_f1`,
-    `mean_recall`, `rows` and `means` (a sentence); `inflated` and `honest` are two of them, None where they could not
-    be had; `notes` tells why, and what was thinned. With `against`, a model of `table` is judged on that.
+class Score(TypedDict):
+    """Scores of one way of validation. `leaks`: whether leaking columns and duplicate rows take part; `means`: a
+    sentence on what the scores mean.
     """
-    made: dict[str, Any] = {"scores": [], "inflated": None, "honest": None, "notes": []}
+
+    split: str
+    leaks: bool
+    macro_f1: float
+    mean_recall: float
+    rows: int
+    means: str
+
+
+class LeakScores(TypedDict):
+    """Scores by several ways of validation; `inflated` and `honest` are two of them, None where there are none."""
+
+    scores: list[Score]
+    inflated: Score | None
+    honest: Score | None
+    notes: list[str]
+
+
+def side_by_side(table: Table, report: LeakReport, against: Table | None = None) -> LeakScores:
+    """Return the same classifier's scores by several ways of validation, and what each of them means.
+
+    `notes` say why scores are missing, and whether rows were thinned out. With `against`, a classifier fitted on
+    `table` is evaluated on that table.
+    """
+    made: LeakScores = {"scores": [], "inflated": None, "honest": None, "notes": []}
     try:
         whole, other = _labelled(table), None if against is None else _labelled(against)
     except DataError as error:
         made["notes"].append(f"No scores: {error}")
         return made
     kept = np.ones(len(table.frame), bool)
-    kept[report.doubled] = False
+    kept[report.duplicates] = False
     kept = kept[label_text(table.frame[str(table.roles.target)]).notna().to_numpy()]
     thin = _thinned(whole)
     if len(thin) < len(whole.frame):
@@ -59,7 +80,7 @@ def side_by_side(table: Table, report: LeakReport, against: Table | None = None)
     clean = replace(whole, roles=replace(whole.roles, ignored=(*whole.roles.ignored, *report.columns))).rows(
         thin[kept[thin]]
     )
-    sides = {True: leaky, False: clean} if report.columns or len(report.doubled) else {False: leaky}
+    sides = {True: leaky, False: clean} if report.columns or len(report.duplicates) else {False: leaky}
     if other is not None:
         _score(made, sides, "other source", other)
     else:
@@ -72,12 +93,12 @@ def side_by_side(table: Table, report: LeakReport, against: Table | None = None)
     return made
 
 
-def _of(made: dict[str, Any], way: str) -> list[dict[str, Any]]:
-    return [one for one in made["scores"] if one["split"] == way]
+def _of(made: LeakScores, validation: str) -> list[Score]:
+    return [one for one in made["scores"] if one["split"] == validation]
 
 
 def _labelled(table: Table) -> Table:
-    """Return the rows that have a label. Raises DataError when there is nothing to tell apart."""
+    """Return the rows that have a label. Raises DataError when there are fewer than two labels."""
     if table.roles.target is None:
         raise DataError(f"no column of `{table.source}` holds the label: pass --target COL.")
     known = label_text(table.frame[table.roles.target]).notna().to_numpy()
@@ -94,31 +115,39 @@ def _thinned(table: Table) -> np.ndarray:
     return np.flatnonzero(place % step == 0)
 
 
-def _score(made: dict[str, Any], sides: dict[bool, Table], way: str, other: Table | None = None) -> None:
-    """Add the scores of one way to judge, or a note on why there are none."""
+def _score(made: LeakScores, sides: dict[bool, Table], validation: str, other: Table | None = None) -> None:
+    """Add the scores of one way of validation, or a note on why there are none."""
     for leaks, table in sides.items():
         try:
-            results = [_judged(table, way, other, draw) for draw in range(_DRAWS if other is None else 1)]
+            results = [_evaluated(table, validation, other, draw) for draw in range(_DRAWS if other is None else 1)]
         except DataError as error:
-            made["notes"].append(f"No score by {way}: {error}")
+            made["notes"].append(f"No score by {validation}: {error}")
             return
         f1, recall = (float(value) for value in np.mean(results, axis=0))
-        line = {"split": way, "leaks": leaks, "macro_f1": f1, "mean_recall": recall, "rows": len(table.frame)}
-        alone = way == "random rows" and table.groups is None and not leaks
-        made["scores"].append({**line, "means": _ALONE if alone else _MEANS[way, leaks]})
+        alone = validation == "random rows" and table.groups is None and not leaks
+        made["scores"].append(
+            {
+                "split": validation,
+                "leaks": leaks,
+                "macro_f1": f1,
+                "mean_recall": recall,
+                "rows": len(table.frame),
+                "means": _ALONE if alone else _MEANS[validation, leaks],
+            }
+        )
 
 
 _KINDS = {"random rows": "row", "whole runs": "group", "ends of runs": "block"}
 
 
-def _judged(table: Table, way: str, other: Table | None, seed: int) -> tuple[float, float]:
+def _evaluated(table: Table, validation: str, other: Table | None, seed: int) -> tuple[float, float]:
     """Return macro-F1 and mean recall of one draw. Raises DataError when the split cannot be made."""
     from sklearn.ensemble import ExtraTreesClassifier
     from sklearn.metrics import f1_score, recall_score
 
     X, y = table.X, table.y.astype(str)
     if other is None:
-        train, test, _ = split(y, table.groups, _KINDS[way], _HELD, seed)
+        train, test, _ = split(y, table.groups, _KINDS[validation], _HELD, seed)
         a, b, known, wanted = X.iloc[train], X.iloc[test], y[train], y[test]
     else:
         columns = [name for name in table.features if name in set(other.features)]

@@ -1,142 +1,179 @@
-"""Judging a fitted run on labelled rows it has never seen: every expert and the fused verdict, same rows.
+"""Evaluation of a fitted run on labelled rows that it has not learnt from: every expert and the fused verdict.
 
-The language model is judged on the rows it scores; how many those are stands in its `rows`.
+All are evaluated on the same rows, except the language model, on those that it scores; its `rows` is their number.
 """
 
 from __future__ import annotations
 
 import time
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, TypedDict
 
 import numpy as np
 
 from faultwise.contracts.errors import DataError, listing
-from faultwise.evaluate.metrics import metrics, recall_by_class
-from faultwise.tables.checks.overlap import row_hashes
+from faultwise.evaluate.metrics import Figures, metrics, recall_by_class
+from faultwise.tables.checks.leaks.overlap import row_hashes
 from faultwise.tables.fit.experts.monitor import ABNORMAL, NORMAL
 from faultwise.tables.fit.features.windows import Features
-from faultwise.tables.fit.settings import FitSettings
-from faultwise.tables.fit.training import Fitted, normal_label
+from faultwise.tables.fit.fitted import Fitted
+from faultwise.tables.fit.preparing import normal_label
+from faultwise.tables.fit.settings import TableSettings
 from faultwise.tables.reading.table import Table
 from faultwise.verdicts.registry import LANGUAGE_MODEL
 from faultwise.verdicts.stretches import stretches
 
-__all__ = ["evaluate_table", "leaderboard", "normal_in", "seen_again"]
+__all__ = ["TableEvaluation", "evaluate_table", "leaderboard", "normal_in", "seen_again"]
 
 
-def evaluate_table(fitted: Fitted, table: Table, score_rows: int = 128, seed: int = 0) -> dict[str, Any]:
+class TableEvaluation(TypedDict):
+    """What `evaluate_table` returns; `recall_by_class` has the verdict's recalls and those of the chosen expert."""
+
+    source: str
+    rows: int
+    rows_without_full_window: int
+    labels_never_trained: list[str]
+    experts: dict[str, Figures]
+    verdict: Figures
+    chosen: str | None
+    recall_by_class: dict[str, dict[str, float]]
+    notes: list[str]
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """Rows with a full window of one label: features, labels of the file, labels that are compared, and runs."""
+
+    features: Features
+    labels: np.ndarray
+    truth: np.ndarray
+    runs: np.ndarray | None
+
+
+def evaluate_table(fitted: Fitted, table: Table, score_rows: int = 128, seed: int = 0) -> TableEvaluation:
     """Return metrics per expert under `experts`, of the fused verdict under `verdict`, and by class.
 
-    Windows never cross an onset here, because labels say where it is. Raises DataError for rows without a
-    full window or labels none of which was trained.
+    Windows never cross an onset here, because labels say where it is. The language model scores `score_rows` rows.
+    Raises DataError for rows without a full window or labels none of which was trained.
     """
     ensemble = fitted.ensemble
-    y = table.y
-    groups = table.groups
-    runs = table.runs
-    made = fitted.encoder.transform(table.X, stretches(runs, y))
-    if not len(made.rows):
-        raise DataError(f"`{table.source}` has no stretch of {fitted.encoder.window} samples with one label.")
-    named = truth = y[made.rows].astype(str)
-    if fitted.monitored:
-        truth = np.where(truth == normal_in(fitted, table), NORMAL, ABNORMAL).astype(str)
-    if ensemble.language_only:  # the language model alone: only what it scores is judged
-        few = np.sort(np.random.default_rng(seed).permutation(len(truth))[: max(1, score_rows)])
-        made = Features(made.frame.iloc[few].reset_index(drop=True), made.rows[few], made.notes)
-        truth, score_rows = truth[few], len(few)
-    unknown = sorted(set(truth) - set(ensemble.classes))
+    rows = _rows(fitted, table, score_rows, seed)
+    truth, unknown = rows.truth, sorted(set(rows.truth) - set(ensemble.classes))
     if len(unknown) == len(set(truth)):
         raise DataError(
             f"`{table.source}` is labelled {listing(unknown)}; this run knows {listing(ensemble.classes)}: "
             "pass the column that holds such labels with --target."
         )
-    rng = np.random.default_rng(seed)
     scored = np.zeros(len(truth), bool)
     if LANGUAGE_MODEL in ensemble.experts:
-        scored[rng.permutation(len(truth))[:score_rows]] = True
-    normal = ensemble.detector.normal
-    inside = None if groups is None else groups[made.rows]
-    figures: dict[str, dict[str, Any]] = {}
-    everyone: dict[str, np.ndarray] = {}
-    for name in ensemble.experts:
-        rows = scored if name == LANGUAGE_MODEL else np.ones(len(truth), bool)
-        if not rows.any():
-            continue
-        started = time.perf_counter()
-        p = ensemble.ask(name, made.frame, rows if name == LANGUAGE_MODEL else None)
-        seconds = time.perf_counter() - started
-        labels = ensemble.classes[p[rows].argmax(axis=1)]
-        where = None if inside is None else inside[rows]
-        figures[name] = metrics(truth[rows], labels, p[rows], ensemble.classes, normal, where)
-        figures[name]["rows_per_s"] = round(rows.sum() / max(seconds, 1e-9), 1)
-        everyone[name] = p
-    fused = ensemble.fuse(everyone, scored)
+        most = len(truth) if ensemble.language_only else score_rows
+        scored[np.random.default_rng(seed).permutation(len(truth))[:most]] = True
+    figures, p = _by_expert(fitted, rows, scored)
+    fused = ensemble.fuse(p, scored)
     labels = ensemble.detector.decide(fused, ensemble.classes)
-    verdict = metrics(truth, labels, fused, ensemble.classes, normal, inside)
+    verdict = metrics(truth, labels, fused, ensemble.classes, ensemble.detector.normal, rows.runs)
+    _add_calibrated(verdict, fitted, rows.features, fused, labels, truth)
+    chosen = fitted.record.get("chosen")
+    recalls = {"verdict": recall_by_class(truth, labels)}
+    if fitted.monitored:
+        recalls["detected"] = _detected_by_label(rows.labels, labels)
+    if chosen in p:
+        recalls[chosen] = recall_by_class(truth, ensemble.classes[p[chosen].argmax(axis=1)])
+    notes = [*table.notes, *rows.features.notes, *_not_evaluated(fitted, table.runs, len(truth))]
     return {
         "source": table.source,
         "rows": len(truth),
-        "rows_without_full_window": len(y) - len(truth),
+        "rows_without_full_window": len(table.y) - len(truth),
         "labels_never_trained": unknown,
         "experts": figures,
-        "verdict": verdict | _promises(fitted, made, fused, labels, truth),
-        "chosen": fitted.record.get("chosen"),
-        "recall_by_class": {
-            "verdict": recall_by_class(truth, labels),
-            **({"detected": _detected_by_label(named, labels)} if fitted.monitored else {}),
-            **{
-                name: recall_by_class(truth, ensemble.classes[p.argmax(axis=1)])
-                for name, p in everyone.items()
-                if name == fitted.record.get("chosen")
-            },
-        },
-        "notes": [*table.notes, *made.notes, *_not_judged(fitted, runs, len(truth)), *seen_again(fitted, table)],
+        "verdict": verdict,
+        "chosen": chosen,
+        "recall_by_class": recalls,
+        "notes": [*notes, *seen_again(fitted, table)],
     }
 
 
-def _promises(
-    fitted: Fitted, made: Features, fused: np.ndarray, labels: np.ndarray, truth: np.ndarray
-) -> dict[str, float]:
-    """Return how often fault sets hold the truth, their mean size, and the shares of verdicts that name nothing."""
+def _rows(fitted: Fitted, table: Table, score_rows: int, seed: int) -> _Rows:
+    """Return the rows that are evaluated; with the language model alone those that it scores. Raises DataError."""
+    made = fitted.encoder.transform(table.X, stretches(table.runs, table.y))
+    if not len(made.rows):
+        raise DataError(f"`{table.source}` has no stretch of {fitted.encoder.window} samples with one label.")
+    labels = truth = table.y[made.rows].astype(str)
+    if fitted.monitored:
+        truth = np.where(truth == normal_in(fitted, table), NORMAL, ABNORMAL).astype(str)
+    if fitted.ensemble.language_only:
+        few = np.sort(np.random.default_rng(seed).permutation(len(truth))[: max(1, score_rows)])
+        made = Features(made.frame.iloc[few].reset_index(drop=True), made.rows[few], made.notes)
+        labels, truth = labels[few], truth[few]
+    return _Rows(made, labels, truth, None if table.groups is None else table.groups[made.rows])
+
+
+def _by_expert(fitted: Fitted, rows: _Rows, scored: np.ndarray) -> tuple[dict[str, Figures], dict[str, np.ndarray]]:
+    """Return figures and probabilities (rows, classes) by expert; the language model has those of the mask `scored`."""
+    ensemble, truth = fitted.ensemble, rows.truth
+    figures: dict[str, Figures] = {}
+    probabilities: dict[str, np.ndarray] = {}
+    for name in ensemble.experts:
+        mask = scored if name == LANGUAGE_MODEL else np.ones(len(truth), bool)
+        if not mask.any():
+            continue
+        started = time.perf_counter()
+        p = ensemble.predict(name, rows.features.frame, mask if name == LANGUAGE_MODEL else None)
+        seconds = time.perf_counter() - started
+        labels = ensemble.classes[p[mask].argmax(axis=1)]
+        runs = None if rows.runs is None else rows.runs[mask]
+        figures[name] = metrics(truth[mask], labels, p[mask], ensemble.classes, ensemble.detector.normal, runs)
+        figures[name]["rows_per_s"] = round(mask.sum() / max(seconds, 1e-9), 1)
+        probabilities[name] = p
+    return figures, probabilities
+
+
+def _add_calibrated(
+    figures: Figures, fitted: Fitted, made: Features, fused: np.ndarray, labels: np.ndarray, truth: np.ndarray
+) -> None:
+    """Add how often fault sets hold the truth, their mean size, and the shares of verdicts that are not named."""
     calibration, classes = fitted.calibration, fitted.ensemble.classes
     if calibration is None or fitted.novelty is None:
-        return {}
-    stand = calibration.stand(fused, classes, labels, fitted.novelty.scores(made.frame))
+        return
+    found = calibration.judgements(fused, classes, labels, fitted.novelty.scores(made.frame))
     known = np.isin(truth, classes)
-    held = stand.members[known, np.searchsorted(classes, truth[known])].sum() / len(truth)
-    shares = {"abstained": "undecided", "unknown": "unknown", "several": "several"}
-    return {
-        "coverage": float(held),
-        "set_size": float(stand.members.sum(axis=1).mean()),
-        **{key: float((stand.standing == name).mean()) for key, name in shares.items()},
-    }
+    held = found.members[known, np.searchsorted(classes, truth[known])].sum() / len(truth)
+    figures["coverage"] = float(held)
+    figures["set_size"] = float(found.members.sum(axis=1).mean())
+    figures["abstained"] = float((found.status == "undecided").mean())
+    figures["unknown"] = float((found.status == "unknown").mean())
+    figures["several"] = float((found.status == "several").mean())
 
 
-def _not_judged(fitted: Fitted, runs: np.ndarray, judged: int) -> list[str]:
-    """Say how many rows have no figure because their window is not full, or reaches over a change of label."""
+def _not_evaluated(fitted: Fitted, runs: np.ndarray, evaluated: int) -> list[str]:
+    """Return a note on the rows that are not evaluated because their window reaches over a change of label."""
     window = fitted.encoder.window
     possible = len(fitted.encoder.full(stretches(runs)))
-    if window == 1 or judged >= possible or fitted.ensemble.language_only:
+    if window == 1 or evaluated >= possible or fitted.ensemble.language_only:
         return []
-    return [f"{possible - judged} windows that reach over a change of label were not judged: no one label is right."]
+    missing = possible - evaluated
+    return [f"{missing} windows that reach over a change of label were not evaluated: they have no single label."]
 
 
 def normal_in(fitted: Fitted, table: Table) -> str:
-    """Return the label that means normal in a labelled table; a monitor of normal rows has another word for it.
+    """Return the label that means normal in a labelled table; verdicts of a monitor use another word for it.
 
-    Raises DataError for a monitor that was fitted without labels, where neither the table nor its companion tells.
+    Raises DataError for a monitor that was fitted without labels, where neither the table nor its companion names it.
     """
     if not fitted.monitored:
         return str(fitted.ensemble.detector.normal)
     labels = set(table.y.astype(str))
-    normal = fitted.record.get("label_of_normal") or normal_label(labels, FitSettings(), table.about.normal)[0]
+    normal = fitted.record.get("label_of_normal") or normal_label(labels, TableSettings(), table.about.normal)[0]
     if normal is None:
-        raise DataError(f"`{table.source}`: which of {listing(sorted(labels))} is normal? Say it in --about.")
+        raise DataError(
+            f"`{table.source}`: which of {listing(sorted(labels))} is normal? Name it in the file of --about."
+        )
     return str(normal)
 
 
 def _detected_by_label(named: np.ndarray, labels: np.ndarray) -> dict[str, float]:
-    """Return the share of each label's rows that the monitor called abnormal."""
+    """Return the share of each label's rows that the monitor classified as abnormal."""
     return {str(name): float((labels[named == name] == ABNORMAL).mean()) for name in sorted(set(named))}
 
 
@@ -145,10 +182,10 @@ def seen_again(fitted: Fitted, table: Table) -> list[str]:
     again = int(np.isin(row_hashes(table, fitted.encoder.learnt.used), fitted.seen).sum())
     if not again:
         return []
-    return [f"Leak: {again:,} of {len(table.frame):,} rows were in the fit, value for value: the figures flatter it."]
+    return [f"Leak: {again:,} of {len(table.frame):,} rows were in the fit, value for value: the figures are too good."]
 
 
-def leaderboard(evaluated: dict[str, Any]) -> list[dict[str, Any]]:
+def leaderboard(evaluated: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return one row per expert and one for the verdict, best mean recall first."""
     keys = (
         "mean_recall",

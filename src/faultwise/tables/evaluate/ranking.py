@@ -1,21 +1,21 @@
-"""How compared experts stand: means over splits with intervals, tests against the best, curves, the best's confusions.
+"""Ranking of compared experts: means over splits with intervals, tests against the best, risk curves, confusions.
 
 Everything is computed from the results that `comparison` yields; nothing is fitted, drawn or written.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
 
 import numpy as np
 
 from faultwise.evaluate.paired import corrected_test, holm
+from faultwise.evaluate.record import Entries, Entry
 from faultwise.evaluate.risk import at_shares, risk_curve
 from faultwise.evaluate.summary import interval
-from faultwise.tables.evaluate.comparison import Plan, doubts, predictions
+from faultwise.tables.evaluate.comparison import Plan, predictions, uncertainties
 
-__all__ = ["ALIKE", "BEST", "RANKED_BY", "UNTESTED", "WORSE", "caveats", "confusion", "curves", "remarks", "standing"]
+__all__ = ["ALIKE", "BEST", "RANKED_BY", "UNTESTED", "WORSE", "caveats", "confusion", "curves", "ranking", "remarks"]
 
 RANKED_BY = "mean_recall"
 BEST, ALIKE, WORSE, UNTESTED = (
@@ -48,19 +48,19 @@ _SHARES = np.arange(1, 101) / 100
 _LEVEL = 0.05
 
 
-def standing(results: Sequence[Mapping[str, Any]], ratio: float) -> list[dict[str, Any]]:
-    """Return one line per expert, best mean recall first; an expert that lacks splits comes behind those with more.
+def ranking(results: Entries, ratio: float) -> list[Entry]:
+    """Return one line per expert, best mean recall first; an expert with fewer splits comes after those with more.
 
     A line has the mean of every figure over the splits with its 95% interval (`..._low`, `..._high`; None for one
     split), medians of costs, `p` (corrected resampled t-test of the mean recall against the best, Holm-adjusted) and
     `against_best` in words. `ratio` is test rows per training row.
     """
-    by_expert: dict[str, dict[tuple[int, int], Mapping[str, Any]]] = {}
+    by_expert: dict[str, dict[tuple[int, int], Entry]] = {}
     for one in results:
         by_expert.setdefault(one["expert"], {})[one["seed"], one["fold"]] = one
     lines = []
     for name, mine in by_expert.items():
-        line: dict[str, Any] = {"expert": name, "splits": len(mine)}
+        line: Entry = {"expert": name, "splits": len(mine)}
         for key, most in _FIGURES.items():
             found = [one["figures"].get(key) for one in mine.values()]
             known = [value for value in found if value is not None]
@@ -74,9 +74,7 @@ def standing(results: Sequence[Mapping[str, Any]], ratio: float) -> list[dict[st
     return _tested(lines, by_expert, ratio)
 
 
-def _tested(
-    lines: list[dict[str, Any]], by_expert: Mapping[str, Mapping[tuple[int, int], Mapping[str, Any]]], ratio: float
-) -> list[dict[str, Any]]:
+def _tested(lines: list[Entry], by_expert: Mapping[str, Mapping[tuple[int, int], Entry]], ratio: float) -> list[Entry]:
     """Add `p` and `against_best` to each line; the first is the best."""
     if not lines:
         return []
@@ -96,18 +94,18 @@ def _tested(
     return lines
 
 
-def curves(plan: Plan, results: Sequence[Mapping[str, Any]]) -> dict[str, list[float]]:
+def curves(plan: Plan, results: Entries) -> dict[str, list[float]]:
     """Return each expert's error among its most confident 1%, 2%, ... 100% of rows, as the mean over its splits."""
     made: dict[str, list[np.ndarray]] = {}
     for one in results:
         split = plan.split(one)
         wrong = predictions(plan, one) != plan.y[split.test]
-        made.setdefault(one["expert"], []).append(at_shares(risk_curve(doubts(plan, one), wrong), _SHARES))
+        made.setdefault(one["expert"], []).append(at_shares(risk_curve(uncertainties(plan, one), wrong), _SHARES))
     return {name: np.mean(mine, axis=0).round(5).tolist() for name, mine in made.items()}
 
 
-def confusion(plan: Plan, results: Sequence[Mapping[str, Any]], name: str) -> list[list[int]]:
-    """Return how often each label (row) was called each label (column) by an expert, over all its splits."""
+def confusion(plan: Plan, results: Entries, name: str) -> list[list[int]]:
+    """Return how often an expert predicted each label (column) for each true one (row), over all its splits."""
     classes = plan.classes
     made = np.zeros((len(classes), len(classes)), int)
     for one in results:
@@ -117,14 +115,14 @@ def confusion(plan: Plan, results: Sequence[Mapping[str, Any]], name: str) -> li
     return made.tolist()
 
 
-def remarks(lines: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Say in plain words who cannot be told from the best, who is worse, and who is first by other figures."""
+def remarks(lines: Entries) -> list[str]:
+    """Return sentences on which experts differ from the best, and which are first by other figures."""
     best, rest = lines[0], lines[1:]
-    said = []
+    sentences = []
     for words in (ALIKE, WORSE):
         names = [line["expert"] for line in rest if line["against_best"] == words]
         if names:
-            said.append(f"{words[0].upper()}{words[1:]} (`{best['expert']}`) in mean recall: {', '.join(names)}.")
+            sentences.append(f"{words[0].upper()}{words[1:]} (`{best['expert']}`) in mean recall: {', '.join(names)}.")
     firsts: dict[str, list[str]] = {}
     for key, words, sign in _OTHERS:
         given = [line for line in lines if key in line and line["splits"] == best["splits"]]
@@ -132,26 +130,27 @@ def remarks(lines: Sequence[Mapping[str, Any]]) -> list[str]:
         if first != best["expert"]:
             firsts.setdefault(first, []).append(words)
     others = "; ".join(f"{name} by {', '.join(words)}" for name, words in firsts.items())
-    return [*said, f"First by other figures: {others}."] if others else said
+    return [*sentences, f"First by other figures: {others}."] if others else sentences
 
 
-def caveats(lines: Sequence[Mapping[str, Any]], ratio: float) -> list[str]:
-    """Say what the intervals, tests and costs of `standing` can bear; `ratio` is test rows per training row."""
-    said = ["Each expert speaks for itself here: a fit calibrates and fuses them."]
+def caveats(lines: Entries, ratio: float) -> list[str]:
+    """Return sentences on the limits of intervals, tests and costs; `ratio` is test rows per training row."""
+    notes = ["Each expert is compared by itself here: a fit calibrates and fuses them."]
     splits = max(line["splits"] for line in lines)
     if splits > 1:
-        said.append(
+        notes.append(
             f"Intervals: 95% over {splits} splits by the corrected resampled t-test (Nadeau and Bengio 2003), variance "
             f"factor 1/{splits} + {ratio:.2f}; tests against the best are paired, by the same correction, and adjusted "
             "by Holm. The best was chosen by the same figures, which favours it a little."
         )
     else:
-        said.append("One split gives no interval and no test: how much is luck of the draw cannot be told.")
+        notes.append("One split gives no interval and no test: the influence of the random draw is unknown.")
     if len({line["splits"] for line in lines}) > 1:
-        said.append("Not all experts have been run on all splits: tests use the splits that both have.")
+        notes.append("Not all experts have been run on all splits: tests use the splits that both have.")
+    measured = any(line["peak_rss_mb"] is not None for line in lines)
     return [
-        *said,
+        *notes,
         "Times and memory are medians over splits on this machine. Memory is what fitting and predicting took beyond "
         "what the process held before (resident, at its peak)"
-        + ("." if any(line["peak_rss_mb"] is not None for line in lines) else ": not measured on this system."),
+        + ("." if measured else ": not measured on this system."),
     ]

@@ -5,70 +5,63 @@ Columns are learnt from each fold's training rows only. Nothing is fitted here.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
-from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from faultwise.contracts.errors import UserError
-from faultwise.contracts.records import Expert
-from faultwise.evaluate.search import Part
-from faultwise.language.settings import LanguageSettings
-from faultwise.tables.evaluate.comparison import FOLDS, Plan, plan
+from faultwise.contracts.experts import Expert, ExpertContext
+from faultwise.contracts.language import LanguageSettings
+from faultwise.evaluate.record import Entry
+from faultwise.evaluate.search import Params, Part
+from faultwise.tables.evaluate.comparison import FOLDS, Plan, plan, split_sides
 from faultwise.tables.fit.features.windows import WindowEncoder
-from faultwise.tables.fit.settings import FitSettings
-from faultwise.tables.fit.training import every_class
+from faultwise.tables.fit.preparing import every_class
+from faultwise.tables.fit.settings import TableSettings
 from faultwise.tables.reading.table import Table
 from faultwise.verdicts.drawing import draw_evenly
 from faultwise.verdicts.folds import folds
-from faultwise.verdicts.registry import LANGUAGE_MODEL, ExpertContext, make
-from faultwise.verdicts.stretches import stretches
+from faultwise.verdicts.registry import LANGUAGE_MODEL, make
 
 __all__ = ["Folded", "LanguageBuild", "folded"]
 
 
 @dataclass(frozen=True)
 class Folded:
-    """The folds, what must be the same for trials to stand beside each other, and what is to be said of the rows."""
+    """The folds, the configuration that all trials of a search share, and notes on the rows."""
 
     parts: list[Part]
-    config: dict[str, Any]
+    config: Entry
     notes: list[str]
 
 
-def folded(table: Table, settings: FitSettings) -> Folded:
+def folded(table: Table, settings: TableSettings) -> Folded:
     """Return `settings.folds` folds of a labelled table, whole runs held out where there are runs.
 
-    At most `settings.most_rows` rows are learnt from and `settings.lm_score_rows` judged in each, drawn evenly over
-    classes and runs. Raises DataError or UserError as a comparison does.
+    At most `settings.most_rows` rows are training rows of a fold and `settings.language.score_rows` are
+    held out, drawn evenly over classes and runs. Raises DataError or UserError as a comparison does.
     """
     made = plan(table, settings, repeats=1)
     gap = settings.window - 1 if made.kind == "block" else 0
     split = (made.y, made.table.groups, made.kind)
-    pairs, said = folds(*split, settings.folds, settings.seed, gap)
-    # What the comparison says of its own two halves is not true of these.
+    pairs, fold_notes = folds(*split, settings.folds, settings.seed, gap)
+    # The notes of the comparison on its own two halves do not hold for these folds.
     halves = folds(*split, FOLDS, settings.seed, gap)[1]
     notes = [note for note in made.notes if note not in halves]
     parts = [_part(made, train, held, settings) for train, held in pairs]
-    config = {**made.config, "folds": len(parts), "seed": settings.seed, "score_rows": settings.lm_score_rows}
-    return Folded(parts, config | {"data_hash": made.table.hash()}, [*notes, *said])
+    config = {**made.config, "folds": len(parts), "seed": settings.seed, "score_rows": settings.language.score_rows}
+    return Folded(parts, config | {"data_hash": made.table.hash()}, [*notes, *fold_notes])
 
 
-def _part(made: Plan, train: np.ndarray, held: np.ndarray, settings: FitSettings) -> Part:
+def _part(made: Plan, train: np.ndarray, held: np.ndarray, settings: TableSettings) -> Part:
     y, table, window = made.y, made.table, settings.window
     runs = table.groups if table.groups is not None else np.arange(len(y)).astype(str)
-    side = np.zeros(len(y), int)
-    side[train], side[held] = 1, 2
-    # No window reaches from a block's training part into its held-out part, or over an onset.
-    pieces = stretches(table.runs, pd.MultiIndex.from_arrays([y, side]).factorize()[0])
     encoder = WindowEncoder(window).fit(table.X.iloc[train])
-    full = encoder.full(pieces)
-    train, held = full[side[full] == 1], full[side[full] == 2]
+    train, held, pieces = split_sides(table, y, encoder, train, held)
     every_class(y, train, window)
     train = train[draw_evenly(y[train], runs[train], settings.most_rows, settings.seed)]
-    held = held[draw_evenly(y[held], runs[held], settings.lm_score_rows, settings.seed)]
+    held = held[draw_evenly(y[held], runs[held], settings.language.score_rows, settings.seed)]
     if not len(held):
         raise UserError(
             f"A fold holds out no full window of {window} samples: use a smaller --window or fewer --folds."
@@ -88,11 +81,11 @@ class LanguageBuild:
     def __post_init__(self) -> None:
         make(LANGUAGE_MODEL, ExpertContext(language=self.settings))
 
-    def __call__(self, params: Mapping[str, Any]) -> Expert:
+    def __call__(self, params: Params) -> Expert:
         """Return an unfitted expert."""
         return make(LANGUAGE_MODEL, ExpertContext(self.seed, False, replace(self.settings, **params)))
 
-    def check(self, names: Mapping[str, Any]) -> None:
+    def check(self, names: Iterable[str]) -> None:
         """Raise UserError for a parameter that the language model does not have."""
         unknown = sorted(set(names) - {one.name for one in fields(LanguageSettings)})
         if unknown:

@@ -1,7 +1,7 @@
 """The tabular study's protocol: few rows of every class for training, few for test, and the accuracy on both.
 
 Source: a report on Zheng, Pan, Liu and Chen, "Empirical study on fine-tuning pre-trained large language models for
-fault diagnosis of complex systems" (Reliability Engineering & System Safety 252, 2024), which judged each method once.
+fault diagnosis of complex systems" (Reliability Engineering & System Safety 252, 2024), which tested each method once.
 Here it is drawn anew for several seeds, and no test row can equal a training row in all columns that can be used: the
 study's own loader could hand the training set back as the test set. Nothing is printed, written or summed up.
 """
@@ -12,23 +12,24 @@ import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from faultwise import hub
 from faultwise.contracts.errors import DataError, listing
-from faultwise.evaluate.record import unfinished
-from faultwise.language.settings import LanguageSettings
-from faultwise.tables.checks.overlap import row_hashes, shared
-from faultwise.tables.checks.target_leakage import without_answers
+from faultwise.contracts.experts import ExpertContext
+from faultwise.contracts.language import LanguageSettings
+from faultwise.evaluate.record import Entry, unfinished
+from faultwise.tables.checks.leaks.overlap import row_hashes, shared
+from faultwise.tables.checks.leaks.target_leakage import without_leaking_columns
 from faultwise.tables.fit.features.columns import ColumnEncoder
 from faultwise.tables.fit.features.windows import WindowEncoder
+from faultwise.tables.fit.settings import TableReading
 from faultwise.tables.reading.benchmarks.benchmarks import recognise
 from faultwise.tables.reading.benchmarks.braatz import braatz_fault
 from faultwise.tables.reading.readers import read_source
 from faultwise.tables.reading.table import Table
-from faultwise.verdicts.registry import LANGUAGE_MODEL, ExpertContext, make
+from faultwise.verdicts.registry import LANGUAGE_MODEL, make
 
 __all__ = ["FAULTS", "ROWS", "Parts", "compared", "draw", "read_parts"]
 
@@ -39,7 +40,7 @@ ROWS = {"braatz": (100, 40), "hst": (120, 30), "table": (120, 30)}
 
 @dataclass(frozen=True)
 class Parts:
-    """Rows to draw from. `test` is None where one table gives both; `kind` is "braatz", "hst" or "table"."""
+    """The rows to draw from. `test` is None where one table gives both; `kind` is "braatz", "hst" or "table"."""
 
     train: Table
     test: Table | None
@@ -52,28 +53,21 @@ class Parts:
         return self.train.hash() + ("" if self.test is None else self.test.hash())
 
 
-def read_parts(source: str | Path, **roles: Any) -> Parts:
-    """Read a Braatz folder (faults 0, 1, 4, 5; training and test files) or a labelled table; `roles` as in
-    `read_source`. Columns that give the label away are left out as in a fit, and so are rows that equal an earlier one
-    (or a training row) in all usable columns; both are said.
+def read_parts(source: str | Path, reading: TableReading | None = None, keep: Sequence[str] = ()) -> Parts:
+    """Read a Braatz folder (faults 0, 1, 4, 5; training and test files) or a labelled table.
+
+    Columns that give the label away are left out as in a fit, but for those in `keep`. Rows that equal an earlier row,
+    or a training row, in all usable columns are left out too. Notes name both.
 
     Raises DataError for what cannot be read, a table without a target, and one with fewer than two labels.
     """
-    path = Path(source)
+    path, reading = Path(source), reading or TableReading()
     if path.is_dir() and any(braatz_fault(entry.name) for entry in path.iterdir()):
-        train, test = (read_source(path, part=part, faults=FAULTS, **roles) for part in ("train", "test"))
-        seen = _hashes(train, train)
-        again = np.isin(_hashes(train, test), seen)
-        notes = [
-            f"Tennessee Eastman files of Braatz, faults {', '.join(map(str, FAULTS))}: training rows from the training "
-            "files, test rows from the test files (of faults: after the onset), one run of each."
-        ]
-        notes += [f"{int(again.sum())} test rows that equal a training row were left out."] if again.any() else []
-        return Parts(train, test.rows(~again), "braatz", tuple(notes))
-    table = read_source(path, **roles)
+        return _braatz(path, reading, keep)
+    table = _read(path, reading, keep)
     if table.roles.target is None:
         raise DataError(f"`{source}`: which column holds the label? Pass --target COL.")
-    table = without_answers(table, roles.get("keep", ()))
+    table = without_leaking_columns(table, keep)
     labels = sorted(set(table.y))
     if len(labels) < 2:
         raise DataError(
@@ -96,6 +90,33 @@ def read_parts(source: str | Path, **roles: Any) -> Parts:
     layout = recognise(table.frame.columns, path.name)
     kind = "hst" if layout is not None and layout.name == "HST" else "table"
     return Parts(table.rows(first), None, kind, (*table.notes, *notes))
+
+
+def _braatz(path: Path, reading: TableReading, keep: Sequence[str]) -> Parts:
+    train, test = (_read(path, reading, keep, part, FAULTS) for part in ("train", "test"))
+    again = np.isin(_hashes(train, test), _hashes(train, train))
+    notes = [
+        f"Tennessee Eastman files of Braatz, faults {', '.join(map(str, FAULTS))}: training rows from the training "
+        "files, test rows from the test files (of faults: after the onset), one run of each."
+    ]
+    notes += [f"{int(again.sum())} test rows that equal a training row were left out."] if again.any() else []
+    return Parts(train, test.rows(~again), "braatz", tuple(notes))
+
+
+def _read(
+    path: Path, reading: TableReading, keep: Sequence[str], part: str = "", faults: Sequence[int] | None = None
+) -> Table:
+    return read_source(
+        path,
+        target=reading.target,
+        group=reading.group,
+        time=reading.time,
+        ignore=reading.ignore,
+        about=reading.about,
+        part=part,
+        faults=faults,
+        keep=keep,
+    )
 
 
 def draw(parts: Parts, train_rows: int, test_rows: int, seed: int) -> tuple[Table, Table]:
@@ -125,12 +146,12 @@ def compared(
     finished: Collection[tuple[int, str]] = (),
     progress: bool = False,
     starting: Callable[[int, str], object] | None = None,
-) -> Iterator[dict[str, Any]]:
+) -> Iterator[Entry]:
     """Fit each expert on each seed's draw; yield `seed`, `expert`, `train` and `test` (accuracies), `seconds`, `log`.
 
-    `sizes` are training and test rows a class. What stands in `finished` is not run again. `starting` is told what is
-    about to run. Raises UserError for an unknown expert, HubError for a missing model, both before anything is fitted;
-    DataError as `draw` does.
+    `sizes` are training and test rows a class. Fits in `finished` are left out; `starting` is called with the seed and
+    the expert before each fit. Raises UserError for an unknown expert, HubError for a missing model, both before
+    anything is fitted; DataError as `draw` does.
     """
     for name in experts:
         make(name, ExpertContext(language=language))
@@ -155,7 +176,7 @@ def compared(
 
 
 def _hashes(columns_of: Table, table: Table) -> np.ndarray:
-    """Hash the values of the columns that an encoder takes up: an identifier must not make equal rows look unlike.
+    """Hash the values of the columns that an encoder uses: an identifier must not make equal rows differ.
 
     In float32, as the experts see them.
     """

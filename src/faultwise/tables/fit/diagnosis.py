@@ -1,99 +1,123 @@
 """From rows to cases: verdicts for every row, an overview by run, and a few cases in full detail.
 
-Which rows become cases: the one asked for, else the last row of the longest flagged stretch of the runs with
-the most flagged rows, else the last row. Attribution uses the classifiers only: asking the language model
-hundreds of times per case would take minutes on a CPU, and its weight is capped. Where sensors are lost it uses the
-language model's encoder.
+Which rows become cases: the requested one, else the last row of the longest flagged stretch of the runs with the most
+flagged rows, else the last row. Attribution uses the classifiers only: asking the language model hundreds of times per
+case would take minutes on a CPU, and its weight is capped. Where sensors are missing it uses the language model's
+encoder.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
+from faultwise.contracts.diagnosis import Case, Diagnosis, Sentence, Series
 from faultwise.contracts.errors import DataError, listing
-from faultwise.contracts.records import (
-    Case,
-    Diagnosis,
-    Direction,
-    FaultSet,
-    Finding,
-    Interval,
-    RunSummary,
-    Sentence,
-    Series,
-    Verdict,
-)
+from faultwise.contracts.findings import Direction, Interval, OfVariable, RuleFinding, VariableFinding
+from faultwise.contracts.verdicts import Verdict
 from faultwise.evidence.about import About, Variable
 from faultwise.evidence.attribution import contributions
 from faultwise.evidence.findings import variable_findings
 from faultwise.evidence.sentences import narrate, share_sentence
-from faultwise.evidence.separation import tell_apart
 from faultwise.tables.checks.rules import Reason
-from faultwise.tables.fit.experts.monitor import MONITOR, Monitor, index_of
-from faultwise.tables.fit.predicting import Judged, completed, judge, partly_empty, with_language_model
-from faultwise.tables.fit.training import Fitted
+from faultwise.tables.fit.experts.monitor import MONITOR, Monitor
+from faultwise.tables.fit.fitted import Fitted
+from faultwise.tables.fit.overview import decisive_rows, run_summaries
+from faultwise.tables.fit.predicting import (
+    Judgements,
+    partly_empty,
+    predicted,
+    with_language_model,
+    with_missing_columns,
+)
+from faultwise.tables.fit.row_verdict import row_verdict
+from faultwise.tables.fit.settings import TableQuery
 from faultwise.tables.reading.table import Table
-from faultwise.verdicts.registry import LANGUAGE_MODEL, ROW_ENCODER
+from faultwise.verdicts.registry import ROW_ENCODER
 
 __all__ = ["contributions_of", "diagnose_table"]
 
 REFERENCE_ROWS = 12  # normal rows that each variable is exchanged with: 8 to 16 rank alike, each costs a second
-_SET_MASS = 0.9
 _PLOTS = 5
 _PARTS = 3
 
 
+@dataclass(frozen=True)
+class _Here:
+    """One row in its run: `at` is its position among the judgements, `of_run` are the table's rows of its run, `before`
+    is how many rows of the run came before the table.
+    """
+
+    fitted: Fitted
+    table: Table
+    about: About
+    judgements: Judgements
+    at: int
+    of_run: np.ndarray
+    before: int
+
+    @property
+    def run(self) -> str:
+        """The row's run."""
+        return str(self.judgements.runs[self.at])
+
+    @property
+    def place(self) -> int:
+        """The row's position within its run, from 1."""
+        return int(self.judgements.place[self.at])
+
+
 def diagnose_table(
-    fitted: Fitted,
-    table: Table,
-    about: About,
-    score_rows: int,
-    row: int | None,
-    cases: int,
-    provenance: dict[str, Any],
+    fitted: Fitted, table: Table, about: About, query: TableQuery, score_rows: int, provenance: Mapping[str, object]
 ) -> Diagnosis:
-    """Diagnose a table; `row` is a position in the file, counted from 1. Raises DataError."""
-    rows_of_file = len(table.frame)
-    table = completed(fitted, table)
+    """Diagnose a table; the query's `row` is a position in the file, counted from 1. The language model scores up to
+    `score_rows` rows. Raises DataError.
+    """
+    rows_of_file, row = len(table.frame), query.row
+    table = with_missing_columns(fitted, table)
     found = np.empty(0, int) if row is None else np.flatnonzero(table.row_numbers == row)
     if row is not None and not len(found):
         raise DataError(f"Row {row} was asked for; `{table.source}` has rows 1 to {rows_of_file}.")
-    alone = fitted.ensemble.language_only
-    asked = None if row is None else found
-    judged = judge(fitted, table, score_rows, asked)
-    if row is not None:
-        chosen = np.flatnonzero(np.isin(judged.features.rows, found))
+    judgements = predicted(fitted, table, score_rows, None if row is None else found)
+    normal = fitted.ensemble.detector.normal
+    if row is None:
+        chosen = decisive_rows(judgements, normal, query.cases)
+    else:
+        chosen = np.flatnonzero(np.isin(judgements.features.rows, found))
         if not len(chosen):
             raise DataError(
                 f"Row {row} has no full window yet: its run needs {fitted.encoder.window} samples up to it. "
-                f"The first row with one is {int(table.row_numbers[judged.features.rows[0]])}."
+                f"The first row with one is {int(table.row_numbers[judgements.features.rows[0]])}."
             )
-    else:
-        chosen = _telling_rows(judged, fitted.ensemble.detector.normal, cases)
-    judged = with_language_model(fitted, judged, score_rows, chosen)
+    judgements = with_language_model(fitted, judgements, score_rows, chosen)
     times = table.times
-    made = tuple(_case(fitted, table, about, judged, int(at), times) for at in chosen)
-    notes = [*table.notes, *judged.features.notes]
-    if unlike := fitted.incoming.note(table.X.drop(columns=[*judged.features.lost])):
+    cases = tuple(_case(fitted, table, about, judgements, int(at), times) for at in chosen)
+    overview = tuple(run_summaries(judgements, normal, times, fitted.monitored))
+    notes = _notes(fitted, table, judgements, rows_of_file)
+    return Diagnosis(table.source, overview, cases, tuple(notes), provenance)
+
+
+def _notes(fitted: Fitted, table: Table, judgements: Judgements, rows_of_file: int) -> list[str]:
+    """Return what a person should know about these verdicts."""
+    notes = [*table.notes, *judgements.features.notes]
+    if unlike := fitted.inputs.drift_note(table.X.drop(columns=[*judgements.features.missing])):
         notes.append(unlike)
-    short = rows_of_file - len(judged.labels)
-    if alone:
-        notes.append(f"Only the {len(judged.labels)} rows that the language model scored got a verdict.")
+    short = rows_of_file - len(judgements.labels)
+    if fitted.ensemble.language_only:
+        notes.append(f"Only the {len(judgements.labels)} rows that the language model scored got a verdict.")
     elif short:
         notes.append(f"{short} rows at the beginning of runs have no full window and got no verdict.")
     if empty := partly_empty(fitted, table):
         notes.append(empty)
-    lost = bool(judged.features.lost)
-    if fitted.ensemble.asks_language_model(lost) and not judged.scored.all():
-        count = int(judged.scored.sum())
-        others = "judged by its encoder" if lost else "fused without it"
-        notes.append(f"The language model scored {count} of {len(judged.scored)} rows; the others are {others}.")
-    overview = tuple(_run_summaries(judged, fitted.ensemble.detector.normal, times, fitted.monitored))
-    return Diagnosis(table.source, overview, made, tuple(notes), provenance)
+    partly = bool(judgements.features.missing)
+    if fitted.ensemble.counts_language_model(partly) and not judgements.scored.all():
+        count = int(judgements.scored.sum())
+        others = "classified by its encoder" if partly else "fused without it"
+        notes.append(f"The language model scored {count} of {len(judgements.scored)} rows; the others are {others}.")
+    return notes
 
 
 def contributions_of(fitted: Fitted, row: pd.DataFrame, label: str) -> dict[str, float]:
@@ -105,132 +129,61 @@ def contributions_of(fitted: Fitted, row: pd.DataFrame, label: str) -> dict[str,
     if not blank.any():
         return contributions(fitted.ensemble.classical, row, reference, variables, column)
 
-    def quickly(X: pd.DataFrame) -> np.ndarray:
-        return fitted.ensemble.partly(X, np.zeros(len(X), bool))[ROW_ENCODER]
+    def by_encoder(X: pd.DataFrame) -> np.ndarray:
+        return fitted.ensemble.with_missing(X, np.zeros(len(X), bool))[ROW_ENCODER]
 
-    # Without some of the sensors the encoder judges; what was not measured is left out on both sides.
-    made = contributions(quickly, row, reference.mask(blank[None, :].repeat(len(reference), 0)), variables, column)
-    lost = {variable for variable, gone in zip(variables, blank, strict=True) if gone}
-    return {name: value for name, value in made.items() if name not in lost}
+    # Without some of the sensors the encoder classifies; what was not measured is left out on both sides.
+    made = contributions(by_encoder, row, reference.mask(blank[None, :].repeat(len(reference), 0)), variables, column)
+    absent = {variable for variable, gone in zip(variables, blank, strict=True) if gone}
+    return {name: value for name, value in made.items() if name not in absent}
 
 
-def _case(fitted: Fitted, table: Table, about: About, judged: Judged, at: int, times: np.ndarray | None) -> Case:
-    label, run, last = str(judged.labels[at]), str(judged.runs[at]), int(judged.place[at])
-    row = judged.features.frame.iloc[[at]]
-    of_run = np.flatnonzero(table.runs == run)
-    first = last - fitted.encoder.window + 1
-    gone = table.before.get(run, 0)
-    start, end = (None, None) if times is None else (times[of_run[first - gone - 1]], times[of_run[last - gone - 1]])
-    interval = Interval(run, first, last, start, end)
+def _case(
+    fitted: Fitted, table: Table, about: About, judgements: Judgements, at: int, times: np.ndarray | None
+) -> Case:
+    run = str(judgements.runs[at])
+    here = _Here(fitted, table, about, judgements, at, np.flatnonzero(table.runs == run), table.before.get(run, 0))
+    label, row = str(judgements.labels[at]), judgements.features.frame.iloc[[at]]
+    interval, at_row = _interval(here, times), int(judgements.features.rows[at])
+    raw = {str(name): value for name, value in table.frame.iloc[at_row].items()}
+    expert = ROW_ENCODER if judgements.features.missing else "fused classifiers"
     contribution = contributions_of(fitted, row, label)
-    raw = {str(k): v for k, v in table.frame.iloc[int(judged.features.rows[at])].items()}
-    expert = ROW_ENCODER if judged.features.lost else "fused classifiers"
-    findings = variable_findings(
+    findings: tuple[OfVariable, ...] = variable_findings(
         row, fitted.encoder.origin, fitted.band, contribution, raw, interval, about, expert=expert
     )
-    up_to = table.X.iloc[of_run[: last - gone]]
-    suspects = fitted.incoming.suspects(up_to, run, about, gone)
-    findings = (*suspects, *_rule_findings(fitted, table, about, judged, at, of_run), *findings)
+    up_to = table.X.iloc[here.of_run[: here.place - here.before]]
+    sensors = fitted.inputs.sensor_findings(up_to, run, about, here.before)
+    findings = (*sensors, *_rule_findings(here), *findings)
     missing = {finding.variable for finding in findings if finding.direction == "missing"}
-    verdict = _verdict(fitted, about, judged, at, label, missing)
-    if suspects:
-        names = listing(dict.fromkeys(finding.variable for finding in suspects))
+    verdict = row_verdict(fitted, about, judgements, at, label, missing)
+    if sensors:
+        names = listing(dict.fromkeys(finding.variable for finding in sensors))
         verdict = replace(verdict, reason=f"Sensor or machine? Look at {names} first. {verdict.reason}".strip())
     shown = list(dict.fromkeys(finding.variable for finding in findings))[:_PLOTS]
-    series = tuple(_series(fitted, table, about, of_run, variable, gone) for variable in shown)
-    position = int(table.row_numbers[judged.features.rows[at]])
-    told = (*narrate(verdict, findings), *_parts(fitted, row, verdict, findings))
-    return Case(run, position, interval, verdict, findings, told, tuple(s for s in series if s))
-
-
-def _verdict(fitted: Fitted, about: About, judged: Judged, at: int, label: str, missing: set[str]) -> Verdict:
-    ensemble = fitted.ensemble
-    p = judged.p[at]
-    order = np.argsort(-p, kind="stable")
-    count = int(np.searchsorted(np.cumsum(p[order]), _SET_MASS)) + 1
-    experts = {
-        name: dict(zip(ensemble.classes.tolist(), q[at].tolist(), strict=True))
-        for name, q in judged.by_expert.items()
-        if name != LANGUAGE_MODEL or judged.scored[at]
-    }
-    normal = ensemble.detector.normal
-    detected = None if judged.scores is None else label != normal
-    if fitted.monitored:
-        return _monitored(fitted, judged, at, label)
-    verdict = Verdict(
-        label=label,
-        probability=float(p[list(ensemble.classes).index(label)]),
-        probabilities={str(ensemble.classes[i]): float(p[i]) for i in order},
-        detected=detected,
-        fault_score=None if judged.scores is None else float(judged.scores[at]),
-        threshold=ensemble.detector.threshold,
-        false_alarm_rate=None if normal is None or judged.features.lost else ensemble.detector.false_alarm_rate,
-        fault_set=FaultSet(tuple(str(ensemble.classes[i]) for i in order[:count])),
-        label_description=about.faults.get(label),
-        label_descriptions={c: about.faults[c] for c in ensemble.classes.tolist() if c in about.faults},
-        by_expert=experts,
-    )
-    if lost := judged.features.lost:
-        reason = f"Judged without {listing(lost)}, which gave no value: no rate of false alarms and no set is promised."
-        return replace(verdict, reason=reason)
-    return _standing(fitted, about, judged, at, verdict, missing)
-
-
-def _standing(fitted: Fitted, about: About, judged: Judged, at: int, verdict: Verdict, missing: set[str]) -> Verdict:
-    """Add what the calibration says of a verdict: its set, whether it is known at all, what would tell labels apart."""
-    calibration, classes, stand = fitted.calibration, fitted.ensemble.classes, judged.stand
-    if calibration is None or fitted.novelty is None or stand is None:
-        return verdict
-    others = [label for label in verdict.probabilities if label != verdict.label]
-    members = [label for label in others if stand.members[at][np.searchsorted(classes, label)]]
-    possible = (str(verdict.label), *members)
-    standing, p_known = str(stand.standing[at]), float(stand.p_known[at])
-    reason = {
-        "unknown": f"The row resembles no known class: {p_known:.1%} of rows of known classes lie as far out.",
-        "undecided": f"{len(possible)} of {len(classes)} labels stay possible: nothing is decided.",
-        "several": f"{len(possible)} labels stay possible.",
-        "named": "",
-    }[standing]
-    apart = tell_apart(
-        possible,
-        classes,
-        fitted.novelty,
-        judged.features.frame.iloc[at].to_numpy(dtype=float),
-        fitted.encoder.origin,
-        missing,
-        about,
-    )
-    return replace(
-        verdict,
-        fault_set=FaultSet(possible, calibration.promised, calibration.note()),
-        standing=standing,  # type: ignore[arg-type]
-        p_known=p_known,
-        reason=reason,
-        tell_apart=apart,
+    return Case(
+        name=run,
+        verdict=verdict,
+        findings=findings,
+        narrative=(*narrate(verdict, findings), *_parts(fitted, row, verdict, findings)),
+        row=int(table.row_numbers[at_row]),
+        interval=interval,
+        series=tuple(series for variable in shown if (series := _series(here, variable))),
     )
 
 
-def _monitored(fitted: Fitted, judged: Judged, at: int, label: str) -> Verdict:
-    """The verdict of a monitor of normal rows: statistics in units of their alarm limit, no probabilities."""
-    detector, monitor = fitted.ensemble.detector, fitted.ensemble.experts[MONITOR]
-    assert isinstance(monitor, Monitor) and judged.scores is not None  # noqa: PT018 - what `fit_normal` makes
-    limit = float(index_of(np.array(detector.threshold)))
-    found = monitor.statistics(judged.features.frame.iloc[[at]]).iloc[0] / limit
-    return Verdict(
-        label=label,
-        probability=float("nan"),
-        probabilities={},
-        detected=label != detector.normal,
-        fault_score=float(judged.scores[at]),
-        threshold=detector.threshold,
-        false_alarm_rate=detector.false_alarm_rate,
-        fault_set=FaultSet((), note=""),
-        false_alarm_per=str(fitted.record["false_alarm_per"]),
-        statistics={str(name): float(value) for name, value in found.items()},
-    )
+def _interval(here: _Here, times: np.ndarray | None) -> Interval:
+    """Return the row's window."""
+    last = here.place
+    first = last - here.fitted.encoder.window + 1
+    if times is None:
+        return Interval(here.run, first, last)
+    start, end = (times[here.of_run[place - here.before - 1]] for place in (first, last))
+    return Interval(here.run, first, last, start, end)
 
 
-def _parts(fitted: Fitted, row: pd.DataFrame, verdict: Verdict, findings: tuple[Finding, ...]) -> tuple[Sentence, ...]:
+def _parts(
+    fitted: Fitted, row: pd.DataFrame, verdict: Verdict, findings: tuple[OfVariable, ...]
+) -> tuple[Sentence, ...]:
     """Say which variables make up the statistic that leads, as in a contribution plot."""
     if not (verdict.detected and verdict.statistics):
         return ()
@@ -240,24 +193,21 @@ def _parts(fitted: Fitted, row: pd.DataFrame, verdict: Verdict, findings: tuple[
     if leading not in parts:
         return ()
     by_variable = pd.Series(parts[leading][0]).groupby([name for name, _ in fitted.encoder.origin]).sum()
-    known = {finding.variable: finding for finding in findings if finding.rule is None}
+    known = {one.variable: one for one in findings if isinstance(one, VariableFinding)}
     shares = (by_variable / by_variable.sum()).loc[list(known)].sort_values(ascending=False)[:_PARTS]
     return (share_sentence(leading, {known[str(name)]: float(share) for name, share in shares.items()}),)
 
 
-def _rule_findings(
-    fitted: Fitted, table: Table, about: About, judged: Judged, at: int, of_run: np.ndarray
-) -> list[Finding]:
+def _rule_findings(here: _Here) -> list[RuleFinding]:
     """Return a finding for each condition of each rule that holds at a row."""
-    made: list[Finding] = []
-    place = int(judged.place[at])
-    local = place - table.before.get(str(judged.runs[at]), 0) - 1
-    for number in np.flatnonzero(judged.fired[at]):
-        rule = fitted.rules.rules[number]
-        for reason in fitted.rules.reasons(int(number), table.frame.iloc[of_run], local):
-            known = about.variables.get(reason.variable, Variable())
+    made: list[RuleFinding] = []
+    rules, place = here.fitted.rules, here.place
+    for number in np.flatnonzero(here.judgements.fired[here.at]):
+        rule = rules.rules[number]
+        for reason in rules.reasons(int(number), here.table.frame.iloc[here.of_run], place - here.before - 1):
+            known = here.about.variables.get(reason.variable, Variable())
             made.append(
-                Finding(
+                RuleFinding(
                     id=f"R{len(made) + 1}",
                     expert="rules",
                     variable=reason.variable,
@@ -265,10 +215,8 @@ def _rule_findings(
                     value=reason.value,
                     normal_low=reason.low,
                     normal_high=reason.high,
-                    deviation=None,
                     direction=_side(reason),
-                    contribution=0.0,
-                    interval=Interval(str(judged.runs[at]), max(1, place - reason.samples + 1), place),
+                    interval=Interval(here.run, max(1, place - reason.samples + 1), place),
                     name=known.name,
                     unit=known.unit,
                     description=rule.note or known.description,
@@ -284,62 +232,20 @@ def _side(reason: Reason) -> Direction:
     return "high" if reason.high is not None and reason.value >= reason.high else "low"
 
 
-def _telling_rows(judged: Judged, normal: str | None, cases: int) -> np.ndarray:
-    """Return the positions of the rows to explain, one per run, the most flagged runs first."""
-    flagged = np.zeros(len(judged.labels), bool) if normal is None else judged.labels != normal
-    frame = pd.DataFrame({"run": judged.runs, "flagged": flagged, "at": np.arange(len(flagged))})
-    chosen = []
-    for _, rows in frame.groupby("run", sort=False):
-        marks = rows["flagged"].to_numpy()
-        last = len(marks) - 1
-        if marks.any():
-            ids = np.cumsum(np.diff(marks.astype(int), prepend=0) == 1) * marks
-            longest = np.bincount(ids[marks]).argmax()
-            last = int(np.flatnonzero(ids == longest)[-1])
-        chosen.append((-int(marks.sum()), int(rows["at"].iloc[last])))
-    return np.array([at for _, at in sorted(chosen, key=lambda pair: pair[0])[:cases]])
-
-
-def _run_summaries(judged: Judged, normal: str | None, times: np.ndarray | None, monitored: bool) -> list[RunSummary]:
-    made = []
-    likely = np.full(len(judged.p), np.nan) if monitored else judged.p.max(axis=1)
-    frame = pd.DataFrame({"run": judged.runs, "label": judged.labels, "p": likely})
-    for run, rows in frame.groupby("run", sort=False):
-        flagged = rows if normal is None else rows[rows["label"] != normal]
-        counted = (flagged if len(flagged) else rows)["label"].value_counts()
-        label = str(counted.index[0])
-        first = None if normal is None or flagged.empty else int(judged.place[flagged.index[0]])
-        at = None if first is None or times is None else str(times[judged.features.rows[flagged.index[0]]])
-        probability = float(rows.loc[rows["label"] == label, "p"].mean())
-        made.append(
-            RunSummary(
-                run=str(run),
-                rows=int(judged.place[rows.index[-1]]),
-                judged=len(rows),
-                flagged=0 if normal is None else len(flagged),
-                label=label,
-                probability=probability,
-                first_flag=first,
-                first_flag_time=at,
-            )
-        )
-    return made
-
-
-def _series(fitted: Fitted, table: Table, about: About, of_run: np.ndarray, variable: str, gone: int) -> Series | None:
+def _series(here: _Here, variable: str) -> Series | None:
     """Return the variable's raw values over the run, with the normal band of single values."""
-    values = pd.to_numeric(table.frame[variable].iloc[of_run], errors="coerce").to_numpy(dtype=float)
+    values = pd.to_numeric(here.table.frame[variable].iloc[here.of_run], errors="coerce").to_numpy(dtype=float)
     if np.isnan(values).all():
         return None
-    origin = fitted.encoder.origin
+    origin, band = here.fitted.encoder.origin, here.fitted.band
     at = origin.index((variable, "value")) if (variable, "value") in origin else None
-    known = about.variables.get(variable)
+    known = here.about.variables.get(variable)
     return Series(
         variable=variable,
         label=(known.name if known and known.name else variable),
         unit=known.unit if known else None,
-        positions=tuple(range(gone + 1, gone + len(values) + 1)),
+        positions=tuple(range(here.before + 1, here.before + len(values) + 1)),
         values=tuple(values.tolist()),
-        normal_low=None if at is None else fitted.band.low[at],
-        normal_high=None if at is None else fitted.band.high[at],
+        normal_low=None if at is None else band.low[at],
+        normal_high=None if at is None else band.high[at],
     )

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import sys
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,12 +21,13 @@ from tqdm import tqdm
 from faultwise.contracts.errors import DataError, UserError, listing
 from faultwise.evidence.normal import NormalBand
 from faultwise.tables.checks.checks import check, training_problems
-from faultwise.tables.checks.overlap import row_hashes
+from faultwise.tables.checks.leaks.overlap import row_hashes
 from faultwise.tables.checks.rules import Rules, from_limits
 from faultwise.tables.fit.experts.monitor import ABNORMAL, MONITOR, NORMAL, Monitor
 from faultwise.tables.fit.features.windows import WindowEncoder
-from faultwise.tables.fit.settings import FitSettings
-from faultwise.tables.fit.training import REFERENCE_ROWS, Fitted, normal_label
+from faultwise.tables.fit.fitted import REFERENCE_ROWS, Fitted
+from faultwise.tables.fit.preparing import normal_label
+from faultwise.tables.fit.settings import TableSettings
 from faultwise.tables.reading.table import Table
 from faultwise.verdicts.detection import Detector
 from faultwise.verdicts.drawing import draw_evenly
@@ -39,12 +41,12 @@ __all__ = ["fit_normal", "run_threshold"]
 _CHUNK = 50_000
 
 
-def fit_normal(table: Table, settings: FitSettings, rules: Rules | None = None, progress: bool = False) -> Fitted:
-    """Fit on the normal rows of a table; without a target all rows are taken to be normal, which is said.
+def fit_normal(table: Table, settings: TableSettings, rules: Rules | None = None, progress: bool = False) -> Fitted:
+    """Fit on the normal rows of a table; without a target all rows are taken to be normal, which a note says.
 
     `rules` and the operating limits of the companion are checked on every row of a diagnosis. Raises DataError.
     """
-    measured = replace(table, roles=replace(table.roles, target=None))  # what labels say is of no interest here
+    measured = replace(table, roles=replace(table.roles, target=None))  # labels do not matter here
     notes = [*training_problems(table, labelled=False), *check(measured).lines()]
     here = {name: known for name, known in table.about.variables.items() if name in table.features}
     rules = from_limits(replace(table.about, variables=here)).merged(rules or Rules())
@@ -77,9 +79,26 @@ def fit_normal(table: Table, settings: FitSettings, rules: Rules | None = None, 
     fusion = Fusion({MONITOR: 1.0}, weights, weights, capped=LANGUAGE_MODEL)
     ensemble = Ensemble(np.array([ABNORMAL, NORMAL]), detector, {MONITOR: monitor}, fusion)
     notes += _rule_notes(rules, table, pieces, rows, runs)
+    record = _record(table, settings, normal, runs[rows], scores, detector, len(drawn))
+    reference = made.frame.sample(min(REFERENCE_ROWS, len(made.frame)), random_state=settings.seed)
+    seen = np.unique(row_hashes(table, encoder.learnt.used))
+    band = NormalBand().fit(made.frame, True)
+    return Fitted(encoder, ensemble, band, reference.reset_index(drop=True), seen, notes, record, rules)
+
+
+def _record(
+    table: Table,
+    settings: TableSettings,
+    normal: str | None,
+    runs: np.ndarray,
+    scores: np.ndarray,
+    detector: Detector,
+    drawn: int,
+) -> dict[str, Any]:
+    """Return what a manifest tells: `runs` and `scores` (rows,) are those of the held-out normal rows."""
     alarms = scores > (detector.threshold or 0.0)
-    in_runs = pd.Series(alarms).groupby(runs[rows]).any()
-    record = {
+    in_runs = pd.Series(alarms).groupby(runs).any()
+    return {
         "data_hash": table.hash(),
         "source": table.source,
         "rows": len(table.frame),
@@ -88,21 +107,17 @@ def fit_normal(table: Table, settings: FitSettings, rules: Rules | None = None, 
         "normal_only": True,
         "label_of_normal": normal,
         "false_alarm_per": settings.false_alarm_per,
-        "split": "group" if len(set(runs[rows])) > 1 else "block",
-        "train_rows": len(drawn),
-        "held_out_rows": len(rows),
+        "split": "group" if len(set(runs)) > 1 else "block",
+        "train_rows": drawn,
+        "held_out_rows": len(runs),
         "chosen": MONITOR,
         "validation": {
-            "rows": len(rows),
+            "rows": len(runs),
             "runs": len(in_runs),
             "far": float(alarms.mean()),
             "far_by_run": float(in_runs.mean()),
         },
     }
-    reference = made.frame.sample(min(REFERENCE_ROWS, len(made.frame)), random_state=settings.seed)
-    seen = np.unique(row_hashes(table, encoder.learnt.used))
-    band = NormalBand().fit(made.frame, True)
-    return Fitted(encoder, ensemble, band, reference.reset_index(drop=True), seen, notes, record, rules)
 
 
 def _rule_notes(rules: Rules, table: Table, pieces: np.ndarray, rows: np.ndarray, runs: np.ndarray) -> list[str]:
@@ -136,7 +151,7 @@ def run_threshold(scores: np.ndarray, runs: np.ndarray, rate: float) -> tuple[fl
     )
 
 
-def _labels(table: Table, settings: FitSettings, notes: list[str]) -> tuple[np.ndarray | None, str | None]:
+def _labels(table: Table, settings: TableSettings, notes: list[str]) -> tuple[np.ndarray | None, str | None]:
     """Return the labels and the one that means normal; None twice where the table has no target."""
     if table.roles.target is None:
         notes.append(
@@ -163,7 +178,7 @@ def _held_out_scores(
     pieces: np.ndarray,
     rows: np.ndarray,
     runs: np.ndarray,
-    settings: FitSettings,
+    settings: TableSettings,
     progress: bool,
 ) -> np.ndarray:
     """Return the score of each of `rows` by a monitor that was not fitted on its run (or, with one run, its block)."""

@@ -1,7 +1,7 @@
-"""Judging rows: features, what each expert says of them, what the fusion makes of it, and the label.
+"""From rows to labels: features, the probabilities of each expert, their fusion, detection.
 
-The same few steps serve a whole table (`judge`), a stream (`stream`) and files larger than memory (`bulk`). Nothing is
-explained here: cases and findings are `diagnosis`.
+The same few steps serve a whole table (`predicted`), a stream (`stream`) and files larger than memory (`tables.bulk`).
+Nothing is explained here: cases and findings are made in `diagnosis`.
 """
 
 from __future__ import annotations
@@ -13,36 +13,36 @@ import numpy as np
 import pandas as pd
 
 from faultwise.contracts.errors import DataError, listing
-from faultwise.language.classifier.token_input import MOST_LOST
+from faultwise.contracts.experts import MOST_MISSING
 from faultwise.tables.fit.experts.monitor import index_of
 from faultwise.tables.fit.features.columns import note_of_empty
 from faultwise.tables.fit.features.windows import Features
-from faultwise.tables.fit.training import Fitted
+from faultwise.tables.fit.fitted import Fitted
 from faultwise.tables.reading.table import Table
-from faultwise.verdicts.calibration import Stand
+from faultwise.verdicts.calibration import SetJudgements
 from faultwise.verdicts.ensemble import Ensemble
 from faultwise.verdicts.registry import LANGUAGE_MODEL
 from faultwise.verdicts.stretches import stretches
 
 __all__ = [
-    "Judged",
-    "asked",
-    "completed",
-    "conclude",
-    "encoded",
-    "judge",
-    "judged_lines",
+    "Judgements",
+    "expert_probabilities",
+    "features_of",
+    "judgements_of",
     "partly_empty",
+    "predicted",
+    "prediction_lines",
     "spread",
     "with_language_model",
+    "with_missing_columns",
 ]
 
 
 @dataclass(frozen=True)
-class Judged:
+class Judgements:
     """All rows with a full window: features, probabilities, labels, scores; `scored` marks the language
     model's rows. `place` (rows,) is each row's position within its run, counted from 1; `fired` (rows, rules) tells
-    which of the user's rules hold. `stand` is there with a calibration.
+    which of the user's rules hold. `sets` is there with a calibration.
     """
 
     features: Features
@@ -54,18 +54,18 @@ class Judged:
     runs: np.ndarray
     place: np.ndarray
     fired: np.ndarray
-    stand: Stand | None = None
+    sets: SetJudgements | None = None
 
 
-def judge(fitted: Fitted, table: Table, score_rows: int = 0, first: np.ndarray | None = None) -> Judged:
-    """Judge every row that has a full window by the experts other than the language model.
+def predicted(fitted: Fitted, table: Table, score_rows: int = 0, first: np.ndarray | None = None) -> Judgements:
+    """Classify every row that has a full window by the experts other than the language model.
 
-    Where it is the only expert it judges, and only `score_rows` rows: the table rows `first`, then others spread
-    evenly. Raises DataError when no window is full, or no row can be judged.
+    Where it is the only expert it classifies only `score_rows` rows: the table rows `first`, then others spread
+    evenly. Raises DataError when no window is full, or no row can be classified.
     """
     groups = table.runs
     pieces = stretches(groups)
-    made = encoded(fitted, table.X, pieces)
+    made = features_of(fitted, table.X, pieces)
     if not len(made.rows):
         raise DataError(
             f"`{table.source}` has {len(table.frame)} rows, and no run has the {fitted.encoder.window} samples "
@@ -77,31 +77,33 @@ def judge(fitted: Fitted, table: Table, score_rows: int = 0, first: np.ndarray |
         wanted = np.empty(0, int) if first is None else np.flatnonzero(np.isin(made.rows, first))
         scored = spread(len(made.rows), score_rows, wanted)
         if not scored.any():
-            raise DataError("This run has only the language model, and it may score no row: raise --lm-score-rows.")
+            raise DataError("This run has only the language model, and it may score no row: raise --score-rows.")
         made = replace(made, frame=made.frame[scored].reset_index(drop=True), rows=made.rows[scored])
         scored = scored[scored]
     place = pd.Series(groups).groupby(groups).cumcount().to_numpy() + 1
     if table.before:
         place = place + pd.Series(groups).map(table.before).fillna(0).to_numpy(dtype=int)
-    by_expert = asked(ensemble, made, scored)
+    by_expert = expert_probabilities(ensemble, made, scored)
     fired = fitted.rules.fired(table.frame, pieces)[made.rows]
-    return conclude(fitted, made, by_expert, scored, groups[made.rows], place[made.rows], fired)
+    return judgements_of(fitted, made, by_expert, scored, groups[made.rows], place[made.rows], fired)
 
 
-def with_language_model(fitted: Fitted, judged: Judged, score_rows: int, first: np.ndarray) -> Judged:
-    """Let the language model score the judged rows at positions `first`, then others spread evenly, `score_rows` in
-    all; what the other experts said is kept.
+def with_language_model(fitted: Fitted, judgements: Judgements, score_rows: int, first: np.ndarray) -> Judgements:
+    """Let the language model score the rows at positions `first`, then others spread evenly, `score_rows` in
+    all; what the other experts gave is kept.
     """
-    ensemble, partly = fitted.ensemble, bool(judged.features.lost)
-    if not ensemble.asks_language_model(partly) or ensemble.language_only or score_rows < 1:
-        return judged
-    scored = spread(len(judged.labels), score_rows, first)
+    ensemble, partly = fitted.ensemble, bool(judgements.features.missing)
+    if not ensemble.counts_language_model(partly) or ensemble.language_only or score_rows < 1:
+        return judgements
+    scored = spread(len(judgements.labels), score_rows, first)
     if partly:
-        by_expert = ensemble.partly(judged.features.frame, scored)
+        by_expert = ensemble.with_missing(judgements.features.frame, scored)
     else:
-        said = ensemble.ask(LANGUAGE_MODEL, judged.features.frame, scored)
-        by_expert = {**judged.by_expert, LANGUAGE_MODEL: said}
-    return conclude(fitted, judged.features, by_expert, scored, judged.runs, judged.place, judged.fired)
+        own = ensemble.predict(LANGUAGE_MODEL, judgements.features.frame, scored)
+        by_expert = {**judgements.by_expert, LANGUAGE_MODEL: own}
+    return judgements_of(
+        fitted, judgements.features, by_expert, scored, judgements.runs, judgements.place, judgements.fired
+    )
 
 
 def spread(rows: int, most: int, first: np.ndarray) -> np.ndarray:
@@ -113,7 +115,7 @@ def spread(rows: int, most: int, first: np.ndarray) -> np.ndarray:
     return chosen
 
 
-def conclude(
+def judgements_of(
     fitted: Fitted,
     features: Features,
     by_expert: dict[str, np.ndarray],
@@ -121,31 +123,31 @@ def conclude(
     runs: np.ndarray,
     place: np.ndarray,
     fired: np.ndarray,
-) -> Judged:
-    """Fuse what the experts said, and detect before naming; a rule that holds is a detection, too."""
+) -> Judgements:
+    """Fuse the probabilities of the experts, and detect before naming; a rule that holds is a detection, too."""
     ensemble = fitted.ensemble
     p = ensemble.fuse(by_expert, scored)
     labels = ensemble.detector.decide(p, ensemble.classes, np.asarray(fired.any(axis=1)))
     scores = ensemble.detector.scores(p, ensemble.classes)
-    made = Judged(features, by_expert, p, labels, scores, scored, runs, place, fired)
+    made = Judgements(features, by_expert, p, labels, scores, scored, runs, place, fired)
     calibration = fitted.calibration
     # Sets and novelty were calibrated with all sensors: without some of them they promise nothing.
-    if calibration is None or fitted.novelty is None or features.lost:
+    if calibration is None or fitted.novelty is None or features.missing:
         return made
-    strange = fitted.novelty.scores(features.frame)
-    return replace(made, stand=calibration.stand(p, ensemble.classes, labels, strange))
+    novelty = fitted.novelty.scores(features.frame)
+    return replace(made, sets=calibration.judgements(p, ensemble.classes, labels, novelty))
 
 
-def completed(fitted: Fitted, table: Table) -> Table:
-    """Return the table with empty columns in place of absent ones where the fit can judge without them; else as it is,
+def with_missing_columns(fitted: Fitted, table: Table) -> Table:
+    """Return the table with empty columns in place of absent ones where the fit can do without them; else unchanged,
     and reading it will say what is missing. Raises DataError where too many are.
     """
-    lost = _lost(fitted, table.X)
-    return replace(table, frame=_with_empty(fitted, table.frame, lost)) if lost else table
+    missing = _missing(fitted, table.X)
+    return replace(table, frame=_with_empty(fitted, table.frame, missing)) if missing else table
 
 
 def partly_empty(fitted: Fitted, table: Table) -> str:
-    """Say which columns have no value in whole runs and are not lost throughout; empty where there are none."""
+    """Say which columns have no value in whole runs and are not missing throughout; empty where there are none."""
     gaps = table.X[[name for name in fitted.encoder.learnt.used if name in table.X.columns]].isna()
     by_run = gaps.groupby(table.runs).all()
     some = [str(name) for name in by_run.columns[by_run.any() & ~by_run.all()]]
@@ -153,96 +155,100 @@ def partly_empty(fitted: Fitted, table: Table) -> str:
         return ""
     runs = listing(by_run.index[by_run[some].any(axis=1)])
     made = f"Without any value in some runs ({runs}): {listing(some)}. There the training median stands in for them"
-    if not fitted.ensemble.judges_partly:
+    if not fitted.ensemble.takes_missing:
         return made + "."
-    return made + "; give such a run in a file of its own to have it judged without them."
+    return made + "; give such a run in a file of its own to have it judgements without them."
 
 
-def encoded(fitted: Fitted, X: pd.DataFrame, pieces: np.ndarray) -> Features:
-    """Return the features of rows X (rows, variables); where the fit can judge without lost sensors, theirs are blank.
+def features_of(fitted: Fitted, X: pd.DataFrame, pieces: np.ndarray) -> Features:
+    """Return the features of rows X (rows, variables); those of missing sensors are blank where the fit can do without.
 
-    A sensor is lost that gave no value in any row. Raises DataError as `completed` and `WindowEncoder.transform` do.
+    A sensor is missing that gave no value in any row. Raises DataError as `with_missing_columns` and
+    `WindowEncoder.transform` do.
     """
-    columns, lost = fitted.encoder.learnt, _lost(fitted, X)
-    if not lost:
+    columns, missing = fitted.encoder.learnt, _missing(fitted, X)
+    if not missing:
         return fitted.encoder.transform(X, pieces)
-    features = fitted.encoder.transform(_with_empty(fitted, X, lost), pieces)
-    blank = np.array([variable in lost for variable, _ in fitted.encoder.origin])
+    features = fitted.encoder.transform(_with_empty(fitted, X, missing), pieces)
+    blank = np.array([variable in missing for variable, _ in fitted.encoder.origin])
     who = "The verdicts are the language model's, and its encoder's on rows that it does not score: both"
     if fitted.ensemble.encoder_is_better:
         who = "The verdicts are those of the language model's encoder, which did better than the model in the fit: it"
     note = (
-        f"{len(lost)} of {len(columns.used)} columns used in training gave no value ({listing(lost)}). {who} learnt "
-        "with sensors missing. False alarms and fault sets were calibrated with all sensors: here nothing is promised "
-        "of them."
+        f"{len(missing)} of {len(columns.used)} columns used in training gave no value ({listing(missing)}). {who} "
+        "learnt with sensors missing. False alarms and fault sets were calibrated with all sensors: here nothing is "
+        "promised of them."
     )
     frame = features.frame.copy()
     frame.loc[:, blank] = np.float32(np.nan)
-    told = {note_of_empty(name) for name in lost}
-    notes = [said for said in features.notes if said not in told]
-    return replace(features, frame=frame, notes=(*notes, note), lost=tuple(lost))
+    empty = {note_of_empty(name) for name in missing}
+    notes = [one for one in features.notes if one not in empty]
+    return replace(features, frame=frame, notes=(*notes, note), missing=tuple(missing))
 
 
-def _lost(fitted: Fitted, X: pd.DataFrame) -> list[str]:
+def _missing(fitted: Fitted, X: pd.DataFrame) -> list[str]:
     """Return the columns that X gives no value of, where the fit can judge without them. Raises DataError for too many
     of them.
     """
-    if not fitted.ensemble.judges_partly:
+    if not fitted.ensemble.takes_missing:
         return []
     columns = fitted.encoder.learnt
-    lost = columns.lost(X)
-    if len(lost) > MOST_LOST * len(columns.used):
+    missing = columns.missing(X)
+    if len(missing) > MOST_MISSING * len(columns.used):
         raise DataError(
-            f"{len(lost)} of {len(columns.used)} columns used in training are missing or empty ({listing(lost)}), and "
-            f"nothing was learnt of rows without more than {MOST_LOST:.0%} of them: give more columns."
+            f"{len(missing)} of {len(columns.used)} columns used in training are missing or empty "
+            f"({listing(missing)}), and nothing was learnt of rows without more than {MOST_MISSING:.0%} of them: give "
+            "more columns."
         )
-    return lost
+    return missing
 
 
-def _with_empty(fitted: Fitted, frame: pd.DataFrame, lost: Sequence[str]) -> pd.DataFrame:
-    """Return the frame with an empty column for each lost one that is absent."""
+def _with_empty(fitted: Fitted, frame: pd.DataFrame, missing: Sequence[str]) -> pd.DataFrame:
+    """Return the frame with an empty column for each missing one that is absent."""
     made = frame.copy(deep=False)
-    for name in lost:  # not `assign`: a column may be called `self`
+    for name in missing:  # not `assign`: a column may be called `self`
         if name not in frame.columns:
             made[name] = np.nan if name in fitted.encoder.learnt.medians else None
     return made
 
 
-def asked(ensemble: Ensemble, features: Features, scored: np.ndarray) -> dict[str, np.ndarray]:
-    """Return what those experts say that can judge these features, for `Ensemble.fuse`."""
-    if features.lost:
-        return ensemble.partly(features.frame, scored)
+def expert_probabilities(ensemble: Ensemble, features: Features, scored: np.ndarray) -> dict[str, np.ndarray]:
+    """Return the probabilities of those experts that can classify these features, for `Ensemble.fuse`."""
+    if features.missing:
+        return ensemble.with_missing(features.frame, scored)
     return ensemble.by_expert(features.frame, scored)
 
 
-def judged_lines(fitted: Fitted, judged: Judged, rows: np.ndarray, every: bool = False) -> pd.DataFrame:
-    """Return one line per judged row: row (from `rows`), run, label, its probability, fault score, how the verdict
-    stands (with a calibration: standing, fault set, p_known), rules that hold.
+def prediction_lines(fitted: Fitted, judgements: Judgements, rows: np.ndarray, every: bool = False) -> pd.DataFrame:
+    """Return one line per classified row: row (from `rows`), run, label, its probability, fault score, the
+    status of the verdict (with a calibration: status, fault set, p_known), rules that hold.
 
     A monitor gives `times_limit` in place of a probability: an alarm is above 1. With `every` the probabilities of all
     labels follow in columns such as `p(4)`, as float32.
     """
     classes = fitted.ensemble.classes
-    lines = {"row": rows, "run": judged.runs, "label": judged.labels}
-    if fitted.monitored and judged.scores is not None:
-        lines["times_limit"] = (index_of(judged.scores) / index_of(np.array(fitted.ensemble.detector.threshold))).round(
-            6
-        )
+    lines = {"row": rows, "run": judgements.runs, "label": judgements.labels}
+    if fitted.monitored and judgements.scores is not None:
+        lines["times_limit"] = (
+            index_of(judgements.scores) / index_of(np.array(fitted.ensemble.detector.threshold))
+        ).round(6)
         every = False
     else:
-        column = np.searchsorted(classes, judged.labels.astype(str))
-        lines["probability"] = judged.p[np.arange(len(column)), column].round(6)
-    if judged.scores is not None:
-        lines["fault_score"] = judged.scores.round(6)
-    if judged.stand is not None:
-        lines["standing"] = judged.stand.standing
-        lines["fault_set"] = _sets(judged.stand.members, classes)
-        lines["p_known"] = judged.stand.p_known.round(4)
+        column = np.searchsorted(classes, judgements.labels.astype(str))
+        lines["probability"] = judgements.p[np.arange(len(column)), column].round(6)
+    if judgements.scores is not None:
+        lines["fault_score"] = judgements.scores.round(6)
+    if judgements.sets is not None:
+        lines["status"] = judgements.sets.status
+        lines["fault_set"] = _sets(judgements.sets.members, classes)
+        lines["p_known"] = judgements.sets.p_known.round(4)
     if fitted.rules.rules:
         names = [rule.name for rule in fitted.rules.rules]
-        lines["rules"] = np.array(["; ".join(n for n, f in zip(names, row, strict=True) if f) for row in judged.fired])
+        lines["rules"] = np.array(
+            ["; ".join(n for n, f in zip(names, row, strict=True) if f) for row in judgements.fired]
+        )
     if every:
-        lines |= {f"p({label})": judged.p[:, at].astype(np.float32) for at, label in enumerate(classes)}
+        lines |= {f"p({label})": judgements.p[:, at].astype(np.float32) for at, label in enumerate(classes)}
     return pd.DataFrame(lines)
 
 

@@ -11,9 +11,9 @@ from dataclasses import replace
 import numpy as np
 
 from faultwise.contracts.errors import DataError, UserError, listing
-from faultwise.tables.checks.overlap import row_hashes
-from faultwise.tables.fit.settings import FitSettings
-from faultwise.tables.fit.training import Fitted
+from faultwise.tables.checks.leaks.overlap import row_hashes
+from faultwise.tables.fit.fitted import Fitted
+from faultwise.tables.fit.settings import TableSettings
 from faultwise.tables.reading.table import Table
 from faultwise.verdicts.calibration import calibrate
 from faultwise.verdicts.ensemble import Labelled
@@ -22,8 +22,8 @@ from faultwise.verdicts.stretches import stretches
 __all__ = ["recalibrated"]
 
 
-def recalibrated(fitted: Fitted, table: Table, settings: FitSettings) -> tuple[Fitted, list[str]]:
-    """Return the run with thresholds, sets and novelty limit calibrated on a labelled table, and what to say of it.
+def recalibrated(fitted: Fitted, table: Table, settings: TableSettings) -> tuple[Fitted, list[str]]:
+    """Return the run with thresholds, sets and novelty limit calibrated on a labelled table, and notes on it.
 
     Normal rows alone set the thresholds; sets and novelty need rows of every label and are kept as they were without.
     Raises DataError for rows of the fit, unknown labels only, or no full window; UserError for a run without promises.
@@ -44,13 +44,13 @@ def recalibrated(fitted: Fitted, table: Table, settings: FitSettings) -> tuple[F
         )
     notes = [*table.notes, *made.notes]
     if not known.all():
-        strangers = listing(sorted(set(y[~known])))
-        notes.append(f"{int((~known).sum()):,} rows are labelled {strangers}, which the fit does not know: left out.")
+        unknown = listing(sorted(set(y[~known])))
+        notes.append(f"{int((~known).sum()):,} rows are labelled {unknown}, which the fit does not know: left out.")
     data = Labelled(made.frame[known].reset_index(drop=True), y[known], table.runs[made.rows][known])
     detector = replace(ensemble.detector, false_alarm_rate=settings.false_alarm_rate)
     ensemble = replace(ensemble, detector=detector, alone=dict(ensemble.alone))
     promise = (settings.coverage, settings.coverage_per, settings.novel_rate, settings.seed)
-    calibration, said = calibrate(ensemble, data, fitted.novelty, *promise)
+    calibration, note = calibrate(ensemble, data, fitted.novelty, *promise)
     missing = sorted(set(ensemble.classes) - set(data.y))
     if missing:
         if ensemble.detector.normal in missing:
@@ -62,7 +62,7 @@ def recalibrated(fitted: Fitted, table: Table, settings: FitSettings) -> tuple[F
         calibration = fitted.calibration  # type: ignore[assignment]
     else:
         notes.append(calibration.note())
-    notes += [said] if said else []
+    notes += [note] if note else []
     counted = {"calibration_rows": len(data.y), "calibration_runs": len(set(data.groups))}
     record = {**fitted.record, **counted, "calibrated_on": table.source, "calibration_hash": table.hash()}
     return replace(fitted, ensemble=ensemble, calibration=calibration, record=record), notes

@@ -12,20 +12,21 @@ import pandas as pd
 from safetensors.numpy import load_file, save_file
 
 from faultwise.contracts.errors import RunFolderError, UserError
+from faultwise.contracts.experts import ExpertContext
 from faultwise.evidence.about import About
 from faultwise.evidence.normal import NormalBand
-from faultwise.tables.checks.input_checks import Incoming
+from faultwise.tables.checks.input_checks import InputChecks
 from faultwise.tables.checks.rules import Rules
 from faultwise.tables.fit.features.columns import ColumnEncoder
 from faultwise.tables.fit.features.windows import WindowEncoder
-from faultwise.tables.fit.training import Fitted
+from faultwise.tables.fit.fitted import Fitted
 from faultwise.tables.reading.table import Roles
 from faultwise.verdicts.calibration import Calibration
 from faultwise.verdicts.detection import Detector
 from faultwise.verdicts.ensemble import Ensemble
 from faultwise.verdicts.fusion import Fusion
 from faultwise.verdicts.novelty import Novelty
-from faultwise.verdicts.registry import ExpertContext, make
+from faultwise.verdicts.registry import make
 
 __all__ = ["read_fitted", "write_fitted"]
 
@@ -42,11 +43,11 @@ def write_fitted(folder: Path, fitted: Fitted, about: About, roles: Roles) -> No
     if fitted.novelty is not None:
         novelty = {key: np.ascontiguousarray(value) for key, value in asdict(fitted.novelty).items()}
         save_file(novelty, folder / "novelty.safetensors")
-    arrays, incoming = fitted.incoming.state()
+    arrays, inputs = fitted.inputs.state()
     if arrays:
         save_file({key: np.ascontiguousarray(value) for key, value in arrays.items()}, folder / "sensors.safetensors")
     state = {
-        "incoming": incoming,
+        "inputs": inputs,
         "encoder": {"window": fitted.encoder.window, "columns": fitted.encoder.learnt.to_dict()},
         "fusion": fitted.ensemble.fusion.to_dict(),
         "detector": asdict(fitted.ensemble.detector),
@@ -79,7 +80,7 @@ def read_fitted(folder: Path, manifest: dict[str, Any], context: ExpertContext) 
         known = folder / "novelty.safetensors"
         novelty = Novelty(**load_file(known)) if known.exists() else None
         sensors = folder / "sensors.safetensors"
-        incoming = Incoming.restored(load_file(sensors) if sensors.exists() else {}, state["incoming"])
+        inputs = InputChecks.restored(load_file(sensors) if sensors.exists() else {}, state["inputs"])
         calibration = state["calibration"] and Calibration.from_dict(state["calibration"])
         roles = Roles(**{**state["roles"], "ignored": tuple(state["roles"]["ignored"])})
     except (KeyError, TypeError, ValueError) as error:
@@ -97,6 +98,6 @@ def read_fitted(folder: Path, manifest: dict[str, Any], context: ExpertContext) 
         rules,
         novelty,
         calibration,
-        incoming,
+        inputs,
     )
     return fitted, about, roles

@@ -7,21 +7,42 @@ with time. A table is the case of one large piece; a followed file that of many 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
 
 from faultwise.contracts.errors import DataError, without_figures
-from faultwise.tables.fit.predicting import Judged, conclude, judged_lines
-from faultwise.tables.fit.training import Fitted
+from faultwise.tables.fit.fitted import Fitted
+from faultwise.tables.fit.predicting import Judgements, judgements_of, prediction_lines
 from faultwise.tables.reading.table import Roles, run_text, time_text
 from faultwise.verdicts.stretches import stretches
 
-__all__ = ["RowStream"]
+__all__ = ["RowStream", "Streams"]
 
 MOST_RUNS = 4096  # runs remembered at once; the one that was silent longest is forgotten first
+
+
+class Streams(Protocol):
+    """What a model of tables offers to those who diagnose rows as they come (see `tables.model.TableModel`)."""
+
+    fitted: Fitted
+    roles: Roles
+    manifest: Mapping[str, object]
+
+    @property
+    def texts(self) -> list[str]:
+        """Columns that are words, whatever they look like in a new file."""
+        ...
+
+    def roles_in(self, columns: Collection[str] | pd.Index, own: Roles | None = None) -> Roles:
+        """Return the roles of the fit that these columns can play."""
+        ...
+
+    def stream(self, roles: Roles | None = None, every: bool = False, **options: object) -> RowStream:
+        """Return a classifier of rows as they come."""
+        ...
 
 
 class RowStream:
@@ -46,7 +67,7 @@ class RowStream:
         self._seen: OrderedDict[str, int] = OrderedDict()  # rows per run, the run that was silent longest first
 
     def push(self, rows: pd.DataFrame) -> pd.DataFrame:
-        """Take the next rows; return a line for each that has a full window (see `judging.judged_lines`).
+        """Take the next rows; return a line for each that has a full window (see `predicting.prediction_lines`).
 
         Raises DataError when columns of the fit are missing.
         """
@@ -59,8 +80,8 @@ class RowStream:
         place = self._places(runs[new])[at]
         self._remember(whole, runs)
         fired = self.fitted.rules.fired(whole, pieces)[made.rows]
-        judged = self._judged(made, runs[made.rows], place, fired)
-        lines = judged_lines(self.fitted, judged, first + at + 1, self.every)
+        judgements = self._judgements(made, runs[made.rows], place, fired)
+        lines = prediction_lines(self.fitted, judgements, first + at + 1, self.every)
         if self.roles.time is not None:  # also where this piece has none: lines must not change their shape
             known = self.roles.time in rows.columns
             times = time_text(rows[self.roles.time]) if known else np.full(len(rows), "", object)
@@ -100,14 +121,14 @@ class RowStream:
             ) from None
         self.row, self._seen, self._tails = row, seen, tails
 
-    def _judged(self, made: Any, runs: np.ndarray, place: np.ndarray, fired: np.ndarray) -> Judged:
+    def _judgements(self, made: Any, runs: np.ndarray, place: np.ndarray, fired: np.ndarray) -> Judgements:
         nobody = np.zeros(len(made.rows), bool)
         ensemble = self.fitted.ensemble
         if len(made.rows):
             by_expert = ensemble.by_expert(made.frame)
         else:  # scikit-learn refuses an empty table
             by_expert = dict.fromkeys(ensemble.fusion.weights_without, np.empty((0, len(ensemble.classes))))
-        return conclude(self.fitted, made, by_expert, nobody, runs, place, fired)
+        return judgements_of(self.fitted, made, by_expert, nobody, runs, place, fired)
 
     def _with_tails(self, rows: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:
         """Return the remembered rows of the runs at hand and the new ones, their runs, and a mask of the new."""

@@ -1,15 +1,14 @@
 """A source read piece by piece, so that its size does not matter: Parquet, text, or a folder of either.
 
 What comes out are frames with the columns and the run column that `read_source` gives. Small sources are read whole and
-handed out in pieces; larger ones never stand in memory.
+handed out in pieces; larger ones are never held in memory.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,9 +16,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from faultwise.contracts.errors import DataError
+from faultwise.contracts.paths import PARQUET, TEXT, ending, tables_among
 from faultwise.tables.reading.benchmarks.benchmarks import Layout, recognise
 from faultwise.tables.reading.benchmarks.rieth import rieth_files
-from faultwise.tables.reading.folders import PARQUET, TEXT, ending, free_name, run_names, same_columns, tables_among
+from faultwise.tables.reading.folders import free_name, run_names, same_columns
 from faultwise.tables.reading.parquet import column_notes, read_parquet_batches
 from faultwise.tables.reading.readers import read_source
 from faultwise.tables.reading.table import Roles, Table, run_text
@@ -44,7 +44,7 @@ class Batches:
     notes: tuple[str, ...] = ()
     layout: Layout | None = None
     done: float = 0.0
-    _pieces: Any = field(default=None, repr=False)
+    _pieces: Callable[[], Iterator[tuple[float, pd.DataFrame]]] = field(default=lambda: iter(()), repr=False)
 
     def __iter__(self) -> Iterator[pd.DataFrame]:
         self.done = 0.0
@@ -55,7 +55,7 @@ class Batches:
 
 
 def is_large(source: str | Path) -> bool:
-    """Tell whether reading a source at once would take more than a few hundred megabytes of memory."""
+    """Return whether reading a source at once would take more than a few hundred megabytes of memory."""
     path = Path(source)
     if path.is_dir():
         return sum(map(_cells, _tables(path))) > _LARGE_CELLS
@@ -87,7 +87,7 @@ def open_batches(
     columns = list(known.apply(_first(files[0], as_text)).columns) if known is not None else names
     by_file = free_name(columns) if path.is_dir() and named.group is None and group not in columns else None
     runs = run_names([one.name for one in files])
-    said = [note for one in files if ending(one.name, PARQUET) for note in column_notes(one)]
+    remarks = [note for one in files if ending(one.name, PARQUET) for note in column_notes(one)]
 
     def read() -> Iterator[tuple[float, pd.DataFrame]]:
         for number, (one, layout) in enumerate(zip(files, layouts, strict=True)):
@@ -101,13 +101,13 @@ def open_batches(
     return Batches(
         named if by_file is None else replace(named, group=by_file),
         columns if by_file is None else [by_file, *columns],
-        (*dict.fromkeys(said), *(() if known is None else known.notes)),
+        (*dict.fromkeys(remarks), *(() if known is None else known.notes)),
         known,
         _pieces=read,
     )
 
 
-def fingerprint(source: str | Path) -> list[list[Any]]:
+def fingerprint(source: str | Path) -> list[list[str | int]]:
     """Return name, size and time of change of every file of a source: what a resumed command must find unchanged."""
     path = Path(source)
     files = sorted(path.iterdir()) if path.is_dir() else [path]
@@ -146,7 +146,7 @@ def rows_up_to(
         if read >= row:
             break
     name = Path(source).stem if run is None else str(run)
-    note = f"Only the {len(numbers):,} rows of `{name[:40]}` up to row {row:,} were looked at."
+    note = f"Only the {len(numbers):,} rows of `{name[:40]}` up to row {row:,} were used."
     frame = kept[0].reset_index(drop=True)
     return Table(frame, roles, str(source), (note,), numbers=numbers, before={name: before})
 
@@ -164,7 +164,7 @@ def _cells(path: Path) -> int:
         try:
             found = pq.read_metadata(path)
         except (pa.ArrowException, OSError, ValueError):
-            return 0  # what is wrong with it is told when it is read
+            return 0  # reading it will raise the error
         return int(found.num_rows * found.num_columns)
     if not ending(path.name, TEXT):
         return 0  # RData and others are read whole

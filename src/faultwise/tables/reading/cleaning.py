@@ -1,7 +1,7 @@
-"""Make the columns of a freshly read file either numbers or text, and say what that cost.
+"""Make the columns of a freshly read file either numbers or text, and note what that changed.
 
 Every reader ends here, so that a CSV and a Parquet file of the same rows give the same table. It fills no
-gaps and scales nothing: a missing value stays missing, and what to do about it is the encoders' business.
+gaps and scales nothing: a missing value stays missing, and the encoders decide what to do about it.
 Dates stay the text they are.
 """
 
@@ -73,7 +73,7 @@ class _Kind:
 
 @dataclass
 class Cleaner:
-    """`clean` for a file that comes in pieces: the first frame decides what each column is, for good."""
+    """`clean` for a file that comes in pieces: the first frame decides once what each column is."""
 
     decimal: str = "."
     proven: bool = False
@@ -192,11 +192,11 @@ def _numbers(name: str, index: pd.Index, cells: _Cells, kind: _Kind, decimal: st
         example = next((token for token, fine in zip(cells.tokens, numeric, strict=True) if fine), "5%")
         notes.append(f"Column `{name[:60]}`: every value is a percentage (`{example[:20]}`): read as percent points.")
     elif not kind.truth:
-        odd = [i for i in np.flatnonzero(numeric) if not is_number(cells.tokens[i], spelling.mark)]
-        if odd:
-            example, value = cells.tokens[odd[0]], parsed[odd[0]]
+        unusual = [i for i in np.flatnonzero(numeric) if not is_number(cells.tokens[i], spelling.mark)]
+        if unusual:
+            example, value = cells.tokens[unusual[0]], parsed[unusual[0]]
             notes.append(
-                f"Column `{name[:60]}`: {int(cells.counts[odd].sum())} values have thousands separators or unusual "
+                f"Column `{name[:60]}`: {int(cells.counts[unusual].sum())} values have thousands separators or unusual "
                 f"signs: read as numbers (`{example[:20]}` as {value:.15g})."
             )
     text = cells.known & ~numeric

@@ -1,6 +1,6 @@
-"""Names of columns as files have them: repeated, missing, padded; and nameless columns that say nothing.
+"""Names of columns as files have them: repeated, missing, padded; and nameless columns without information.
 
-It looks at no cell but those of nameless columns.
+No cells are read but those of nameless columns.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ __all__ = ["unique_names", "without_counters"]
 
 
 def unique_names(names: Iterable[object]) -> tuple[list[str], list[str], list[str]]:
-    """Trim names, name the nameless `column N`, and tell repeated ones apart by `.2`, `.3`, ...
+    """Trim names, name the nameless `column N`, and number repeated ones by `.2`, `.3`, ...
 
     Returns the names (as many, in order), those that had none, and sentences about the renaming.
 
@@ -24,18 +24,18 @@ def unique_names(names: Iterable[object]) -> tuple[list[str], list[str], list[st
     trimmed = [" ".join(str(name).split()) for name in names]
     taken: set[str] = set(trimmed)
     seen: set[str] = set()
-    copies: dict[str, int] = {}
+    counts: dict[str, int] = {}
     unique: list[str] = []
     nameless: list[str] = []
     renamed: list[str] = []
     for position, name in enumerate(trimmed, start=1):
         base = name or f"column {position}"
-        # Counting on from the last copy: thousands of columns of one name must not take thousands of tries each.
-        final, copy = base, copies.get(base, 1)
+        # Counting goes on from the last one: thousands of columns of one name must not take thousands of tries each.
+        final, count = base, counts.get(base, 1)
         while final in seen or (final in taken and final != name):
-            copy += 1
-            final = f"{base}.{copy}"
-        copies[base] = copy
+            count += 1
+            final = f"{base}.{count}"
+        counts[base] = count
         if not name:
             nameless.append(final)
         elif final != name:
@@ -50,10 +50,10 @@ def unique_names(names: Iterable[object]) -> tuple[list[str], list[str], list[st
 
 
 def without_counters(frame: pd.DataFrame, nameless: Collection[str]) -> tuple[pd.DataFrame, list[str]]:
-    """Leave out nameless columns that are empty or only number the rows (a saved index, with gaps where rows were
-    taken out before saving); say so.
+    """Return the frame without nameless columns that are empty or only number the rows (a saved index, with gaps where
+    rows were taken out before saving), and sentences about them.
 
-    A row counter would let a classifier read the answer off the position in the file.
+    A row counter would let a classifier infer the label from the position in the file.
     """
     reasons = {}
     for name in nameless:

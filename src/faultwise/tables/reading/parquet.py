@@ -2,7 +2,7 @@
 
 It reads one file with flat columns. It takes no partitioned folders apart, unpacks no nested columns, and
 restores no pandas index: rows are numbered from 0. An index that pandas stored under a name is a column as any other,
-one without a name is left out: it numbers the rows as they were before some were taken away, and so tells the place of
+one without a name is left out: it numbers the rows as they were before some were taken away, and so gives the place of
 a row in the file.
 """
 
@@ -58,7 +58,7 @@ def read_parquet_batches(path: str | Path, rows: int, *, as_text: Collection[str
 
 
 def column_notes(path: str | Path) -> list[str]:
-    """Return what there is to say of the columns of a file before its rows are read. Raises DataError."""
+    """Return notes on the columns of a file, without reading its rows. Raises DataError."""
     path = Path(path)
     with opened(path) as file:
         return _columns(file, path)[2]
@@ -76,8 +76,8 @@ def _columns(file: pq.ParquetFile, path: Path) -> tuple[list[str], list[str], li
         )
     if index:
         notes.append(
-            f"The index without a name that pandas stored ({listing(index)}) was left out: if it says something, name "
-            "it when writing the file."
+            f"The index without a name that pandas stored ({listing(index)}) was left out: if it holds information, "
+            "name it when writing the file."
         )
     return names, kept, notes
 

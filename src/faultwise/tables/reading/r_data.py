@@ -69,11 +69,11 @@ def _objects(path: Path) -> object:
 
 
 def _one_frame(path: Path, objects: object) -> tuple[pd.DataFrame, str]:
-    held = objects if isinstance(objects, dict) else {path.stem: objects}  # a single object comes bare (RDS)
-    frames = [(str(name), value) for name, value in held.items() if isinstance(value, pd.DataFrame)]
+    named = objects if isinstance(objects, dict) else {path.stem: objects}  # a single object comes bare (RDS)
+    frames = [(str(name), value) for name, value in named.items() if isinstance(value, pd.DataFrame)]
     if len(frames) != 1:
         found = f"{len(frames)} data frames" if frames else "no data frame"
-        names = listing(held, 5) or "nothing"
+        names = listing(named, 5) or "nothing"
         raise DataError(
             f"`{path}` holds {found} ({names}); expected exactly one: save the one to be read into a file of its own."
         )

@@ -1,7 +1,6 @@
-"""The one door for tables: recognise a file or a folder, read it, give it its roles, say what was done.
+"""Read a table: recognise a file or a folder, read it, assign roles to its columns, note what was done.
 
-It reads tables only (images have their own reader), follows no links into the network, and never opens a
-format that can run code (pickle, spreadsheets with macros).
+No network address is opened, and no format that can run code (pickle, spreadsheets with macros).
 """
 
 from __future__ import annotations
@@ -15,22 +14,13 @@ import numpy as np
 import pandas as pd
 
 from faultwise.contracts.errors import DataError, closest, listing
+from faultwise.contracts.paths import PARQUET, R_DATA, TABLES, TEXT, ending, tables_among
 from faultwise.evidence.about import About, Variable, read_about, units_from_headers
 from faultwise.tables.reading.benchmarks.benchmarks import arrange, recognise
 from faultwise.tables.reading.benchmarks.braatz import braatz_fault, read_braatz, read_braatz_file
 from faultwise.tables.reading.benchmarks.rieth import rieth_files
 from faultwise.tables.reading.cleaning import clean
-from faultwise.tables.reading.folders import (
-    PARQUET,
-    R_DATA,
-    TABLES,
-    TEXT,
-    ending,
-    free_name,
-    run_names,
-    same_columns,
-    tables_among,
-)
+from faultwise.tables.reading.folders import free_name, run_names, same_columns
 from faultwise.tables.reading.parquet import read_parquet
 from faultwise.tables.reading.r_data import read_r_data
 from faultwise.tables.reading.table import Roles, Table, label_text, require_columns
@@ -55,14 +45,14 @@ def read_source(
     keep: Sequence[str] = (),
     as_text: Collection[str] = (),
 ) -> Table:
-    """Read a table from a file or folder, with its roles; its kind is recognised and told in the notes.
+    """Read a table from a file or folder, with its roles; its format is recognised and noted.
 
     `target`, `group`, `time` and `ignore` name columns; target and group are read as text labels. `about` is
-    a companion (or its path) laid over what headers state. `part` ("train", "test") and `faults` choose among
-    the Tennessee Eastman files of Braatz and Rieth. Known data sets (`benchmarks`) bring their roles along; the
-    roles named here win, and columns in `keep` are not ignored; those in `as_text` are not turned into numbers. In a
-    folder of tables each file is a run. Raises
-    DataError when nothing is there, the kind is unknown, the content is broken, or a named column does not exist.
+    a companion (or its path), which wins over what headers state. `part` ("train", "test") and `faults` choose among
+    the Tennessee Eastman files of Braatz and Rieth. Known data sets (`benchmarks`) have roles of their own; the roles
+    named here take precedence, and columns in `keep` are not ignored; those in `as_text` are not turned into numbers.
+    In a folder of tables each file is a run. Raises DataError when nothing is there, the format is unknown, the content
+    is broken, or a named column does not exist.
     """
     path = Path(source)
     if part not in ("", "train", "test"):
@@ -72,15 +62,15 @@ def read_source(
     chosen = None if faults is None else list(faults)
     table, file = _recognised(path, labels, group, part, chosen)
     if table.roles.target is None:  # the files of Braatz come with their roles
-        wished = Roles(target, group, time, tuple(ignore))
-        table, wished, keep = arrange(table, file, wished, keep, part, chosen)
-        target, group, time, ignore = wished.target, wished.group, wished.time, wished.ignored
+        requested = Roles(target, group, time, tuple(ignore))
+        table, requested, keep = arrange(table, file, requested, keep, part, chosen)
+        target, group, time, ignore = requested.target, requested.group, requested.time, requested.ignored
     return in_roles(table, Roles(target, group, time, tuple(ignore)), keep, companion)
 
 
-def in_roles(table: Table, wished: Roles, keep: Sequence[str] = (), companion: About | None = None) -> Table:
-    """Return a freshly read table with the roles that the user names laid over its own. Raises DataError."""
-    target, group, time, ignore = wished.target, wished.group, wished.time, wished.ignored
+def in_roles(table: Table, requested: Roles, keep: Sequence[str] = (), companion: About | None = None) -> Table:
+    """Return a freshly read table with the roles that the user names over its own. Raises DataError."""
+    target, group, time, ignore = requested.target, requested.group, requested.time, requested.ignored
     frame, path = table.frame, table.source
     named = [("--target", target), ("--group", group), ("--time", time)]
     require_columns(
@@ -106,21 +96,21 @@ def in_roles(table: Table, wished: Roles, keep: Sequence[str] = (), companion: A
     roles = _without(roles, ignore)
     texts = {name: label_text(frame[name]) for name in (roles.target, roles.group) if name is not None}
     notes = list(table.notes)
-    known, said = _about(table, companion)
-    # Another target asks for another split than the file's own one run per class.
+    known, remarks = _about(table, companion)
+    # Another target needs another split than the file's own one run per class.
     split = table.split if roles.target == table.roles.target and roles.group == table.roles.group else ""
     return replace(
         table,
         frame=frame.assign(**texts),
         roles=roles,
-        notes=tuple(notes + said),
+        notes=tuple(notes + remarks),
         about=known,
         split=split,
     )
 
 
 def _without(roles: Roles, ignore: Collection[str]) -> Roles:
-    """Ignoring a column that the format itself gave a role takes that role away."""
+    """Return the roles without those of ignored columns."""
     return replace(
         roles,
         target=None if roles.target in ignore else roles.target,
@@ -132,7 +122,7 @@ def _without(roles: Roles, ignore: Collection[str]) -> Roles:
 def _recognised(
     path: Path, labels: list[str], group: str | None, part: str, faults: list[int] | None
 ) -> tuple[Table, str]:
-    """Return the table and the name of the file that stands for it."""
+    """Return the table and the name of the file that identifies it."""
     names: list[str] = []
     folder = _is_dir(path)
     if folder:
@@ -170,7 +160,7 @@ def _is_dir(path: Path) -> bool:
 def _with_part(table: Table, path: Path, part: str) -> Table:
     stated = braatz_fault(path.name)
     if part and stated and stated[1] != part:
-        other = f"The {part} part was asked for, but this one file is of the {stated[1]} part: it was read."
+        other = f"The {part} part was requested, but this one file is of the {stated[1]} part: it was read."
         return replace(table, notes=(*table.notes, other))
     return table
 
@@ -201,19 +191,19 @@ def _folder(path: Path, names: list[str], labels: list[str], group: str | None) 
         what = "images" if images else f"{listing(names, 5)}" if names else "nothing"
         raise DataError(f"The folder `{path}` holds no tables but {what}; expected {_READ}: check the path.")
     frames: list[pd.DataFrame] = []
-    said: dict[str, list[str]] = {}
+    noted: dict[str, list[str]] = {}
     for name in tables:
         frame, notes = _read(path / name, labels)
         if frames:
             same_columns(path, tables[0], frames[0].columns, name, frame.columns)
         frames.append(frame)
         for note in notes:
-            said.setdefault(note, []).append(name)
+            noted.setdefault(note, []).append(name)
     runs = run_names(tables)
     whole, mixed = clean(pd.concat(frames, ignore_index=True), as_text=labels)
     skipped = [name for name in names if name not in tables]
     notes = [f"A folder of {len(tables)} tables with the same columns."]
-    notes += [text if len(of) == len(tables) else f"{text} (in {listing(of, 3)})" for text, of in said.items()]
+    notes += [text if len(of) == len(tables) else f"{text} (in {listing(of, 3)})" for text, of in noted.items()]
     notes += mixed + ([f"Not read: {listing(skipped, 5)}."] if skipped else [])
     known = recognise(whole.columns)
     if group is not None or (known is not None and known.roles.group is not None):
@@ -226,11 +216,11 @@ def _folder(path: Path, names: list[str], labels: list[str], group: str | None) 
 
 
 def _put_together(path: Path, files: list[str], labels: list[str]) -> Table | None:
-    """Read files that are pieces of one known data set, None when their columns tell that they are not."""
+    """Read files that are pieces of one known data set, None when their columns show that they are not."""
     frames: list[pd.DataFrame] = []
     notes = [f"Put together: {listing(files)}."]
     for name in files:
-        frame, said = _read(path / name, labels)
+        frame, remarks = _read(path / name, labels)
         layout = recognise(frame.columns, name)
         if layout is None and not frames:
             return None
@@ -238,18 +228,18 @@ def _put_together(path: Path, files: list[str], labels: list[str]) -> Table | No
         if frames:
             same_columns(path, files[0], frames[0].columns, name, frame.columns)
         frames.append(frame)
-        notes += [note for note in said if note not in notes]
+        notes += [note for note in remarks if note not in notes]
     return Table(frame=pd.concat(frames, ignore_index=True), source=str(path), notes=tuple(notes))
 
 
 def _about(table: Table, companion: About | None) -> tuple[About, list[str]]:
-    """Lay the companion over the format's own knowledge, and that over units from the headers."""
+    """Merge the companion, what the format itself states, and units from the headers; the first of these wins."""
     columns = [str(name) for name in table.frame.columns]
     known = table.about.merged(companion) if companion else table.about
     variables = dict(known.variables)
     for column, header in units_from_headers(columns).items():
-        told = variables.get(column, Variable())
-        variables[column] = replace(told, name=told.name or header.name, unit=told.unit or header.unit)
-    lost = [name for name in (companion.variables if companion else ()) if name not in columns]
-    note = f"The companion names columns that the table lacks: {listing(lost)}."
-    return replace(known, variables=variables), [note] if lost else []
+        stated = variables.get(column, Variable())
+        variables[column] = replace(stated, name=stated.name or header.name, unit=stated.unit or header.unit)
+    missing = [name for name in (companion.variables if companion else ()) if name not in columns]
+    note = f"The companion names columns that the table lacks: {listing(missing)}."
+    return replace(known, variables=variables), [note] if missing else []

@@ -1,7 +1,7 @@
 """How much time passes from one row to the next, read off a column of times: minutes, or nothing where it is unsure.
 
-Time stamps tell by themselves. Numbers tell only with a unit, from the companion, the header (`time [s]`) or the
-column's name (`hour`, `time_s`): a sample's number is no time, and is not taken for one.
+Time stamps need nothing else. Numbers need a unit, from the companion, the header (`time [s]`) or the
+column's name (`hour`, `time_s`): a sample's number is no time and is not used as one.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _UNITS = {
 
 
 def minutes_per_row(table: Table) -> tuple[float | None, list[str]]:
-    """Return the median step of the time column within runs, in minutes, and notes; None where it cannot be told.
+    """Return the median step of the time column within runs, in minutes, and notes; None where it is not known.
 
     >>> frame = pd.DataFrame({"run": [1, 1, 1, 2, 2], "hour": [0.0, 0.05, 0.10, 7.0, 7.05], "flow": 1.0})
     >>> from faultwise.tables.reading.table import Roles
@@ -40,7 +40,7 @@ def minutes_per_row(table: Table) -> tuple[float | None, list[str]]:
     values, unit = table.frame[name], _unit(table, name)
     numbers = pd.to_numeric(values, errors="coerce")
     if pd.api.types.is_datetime64_any_dtype(values.dtype) or numbers.isna().mean() > 0.5:
-        # One format for the whole column is not demanded: what cannot be read leaves a gap.
+        # Several formats in one column are allowed; what cannot be read leaves a gap.
         stamps = pd.to_datetime(values, errors="coerce", format="mixed", utc=True)
         numbers = (stamps - stamps.min()) / pd.Timedelta(minutes=1)
         unit = 1.0
@@ -53,12 +53,12 @@ def minutes_per_row(table: Table) -> tuple[float | None, list[str]]:
     if not len(steps):
         return None, [f"The times in `{name[:60]}` do not rise within any run."]
     step = float(np.median(steps))
-    odd = float((np.abs(steps - step) > 0.01 * step).mean())
+    irregular = float((np.abs(steps - step) > 0.01 * step).mean())
     notes = []
-    if odd > 0.05:
+    if irregular > 0.05:
         notes.append(
-            f"{odd:.0%} of the steps in `{name[:60]}` are not the usual {step * (unit or 1):g} min: times are counted "
-            "in rows of that length."
+            f"{irregular:.0%} of the steps in `{name[:60]}` are not the usual {step * (unit or 1):g} min: times are "
+            "counted in rows of that length."
         )
     return step * (unit or 1.0), notes
 

@@ -86,7 +86,7 @@ def _labels_and_runs(
     """Return numbers for the label and the run of every row, each of shape (rows,); 0 where there is no such column."""
     known: tuple[dict[str, int], dict[str, int]] = ({}, {})
     parts: tuple[list[np.ndarray], list[np.ndarray]] = ([], [])
-    with tqdm(total=100, desc="look over", unit="%", disable=not progress, file=sys.stderr, leave=False) as bar:
+    with tqdm(total=100, desc="labels and runs", unit="%", disable=not progress, file=sys.stderr, leave=False) as bar:
         for frame in batches:
             for name, numbers, made in zip((target, group), known, parts, strict=True):
                 made.append(_numbered(frame, name, numbers))
@@ -114,11 +114,11 @@ def _rows_drawn(y: np.ndarray, most: int, rng: np.random.Generator) -> np.ndarra
 
 
 def _runs_drawn(y: np.ndarray, runs: np.ndarray, most: int, rng: np.random.Generator) -> np.ndarray:
-    """Return a mask of whole runs: class after class in turn gets another run, until there are rows enough."""
+    """Return a mask of whole runs: each class in turn gets another run, until there are enough rows."""
     sizes = np.bincount(runs)
     pairs = np.unique(np.stack([runs, y]), axis=1)
     spread = np.bincount(pairs[1])
-    # A run counts as its rarest class: one that starts normal and then fails stands for its fault.
+    # A run counts as its rarest class: one that starts normal and then fails counts as its fault.
     order = np.argsort(spread[pairs[1]], kind="stable")
     first = np.unique(pairs[0][order], return_index=True)[1]
     rarest = pairs[1][order][first]

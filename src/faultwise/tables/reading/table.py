@@ -1,6 +1,6 @@
 """A table with roles: which column is the target, the group (run), the time, which are ignored.
 
-The table does not change values: reading is `readers`, numbers are `encoders`.
+Values are never changed here: `readers` reads, and the encoders make numbers.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Roles:
 
 
 def label_text(values: pd.Series) -> pd.Series:
-    """Write labels as text, so that 4, 4.0 and "4" are one label; truth is "True" or "False"; missing stays missing.
+    """Return labels as text: 4, 4.0 and "4" are one label; truth values are "True" or "False"; missing stays missing.
 
     >>> label_text(pd.Series([4.0, None, "leak ", True])).tolist()
     ['4', None, 'leak', 'True']
@@ -50,7 +50,7 @@ def label_text(values: pd.Series) -> pd.Series:
         return text or None
 
     # Each distinct value once: a target has few of them and may have millions of rows. Mixed columns keep True and 1
-    # apart, which hash alike, and go the long way.
+    # apart, which have the same hash, and are converted one by one.
     mixed = values.dtype == object and len({type(value) for value in values}) > 1
     if mixed:
         return pd.Series([one(value) for value in values], index=values.index, dtype=object)
@@ -60,12 +60,12 @@ def label_text(values: pd.Series) -> pd.Series:
 
 
 def run_text(values: pd.Series) -> np.ndarray:
-    """Write runs as text, shape (rows,); rows without one belong together."""
+    """Return runs as text, shape (rows,); rows without a run form one of their own."""
     return np.asarray(label_text(values).fillna("(no run)").to_numpy(dtype=object))
 
 
 def time_text(values: pd.Series) -> np.ndarray:
-    """Write times as text, each by itself, so that a piece of a column reads as the whole does; shape (rows,).
+    """Return times as text, shape (rows,), each on its own, so that a piece of a column gives what the whole gives.
 
     >>> time_text(pd.Series(pd.to_datetime(["2026-11-21 00:00"]))).tolist(), time_text(pd.Series([3.0])).tolist()
     (['2026-11-21 00:00:00'], ['3'])
@@ -77,10 +77,10 @@ def time_text(values: pd.Series) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of an asset with roles, what was noticed while reading, and what is known about the variables.
+    """Rows of an asset with roles, notes from reading, and what is known about the variables.
 
-    `split` is the kind of split the source itself asks for ("" for none). A table cut out of a larger source knows the
-    numbers of its rows there (`numbers`, ascending, from 1) and how many rows of each run came before (`before`).
+    `split` is the kind of split that the source itself needs ("" for none). A table cut out of a larger source holds
+    the numbers of its rows there (`numbers`, ascending, from 1) and how many rows of each run came before (`before`).
     """
 
     frame: pd.DataFrame
@@ -152,13 +152,13 @@ class Table:
         run = self.runs[row - 1]
         mine = np.flatnonzero(self.runs[:row] == run)
         kept = mine[-most:]
-        note = f"Only the {len(kept):,} rows of `{str(run)[:40]}` up to row {row:,} were looked at."
+        note = f"Only the {len(kept):,} rows of `{str(run)[:40]}` up to row {row:,} were used."
         frame = self.frame.iloc[kept].reset_index(drop=True)
         before = {str(run): len(mine) - len(kept)}
         return replace(self, frame=frame, numbers=kept + 1, before=before, notes=(*self.notes, note))
 
     def hash(self) -> str:
-        """Return a SHA-256 over column names and values: the recipe's fingerprint of the data."""
+        """Return a SHA-256 over column names and values: the fingerprint of the data."""
         digest = hashlib.sha256("\x1f".join(map(str, self.frame.columns)).encode())
         digest.update(pd.util.hash_pandas_object(self.frame, index=False).to_numpy().tobytes())
         return digest.hexdigest()

@@ -28,8 +28,8 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 from faultwise.contracts.errors import RunFolderError
+from faultwise.contracts.experts import ExpertContext
 from faultwise.verdicts.drawing import draw_evenly
-from faultwise.verdicts.registry import ExpertContext
 
 __all__ = [
     "ClassicalExpert",
@@ -96,7 +96,7 @@ class ClassicalExpert:
         (folder / "expert.json").write_text(json.dumps({"classes": self.classes_.tolist()}))
 
     def load(self, folder: Path) -> ClassicalExpert:
-        """Read what `save` wrote; the model itself is read when it is first asked."""
+        """Read what `save` wrote; the model itself is read when it is first used."""
         self._folder = folder
         self.classes_ = np.array(json.loads((folder / "expert.json").read_text())["classes"], dtype=str)
         return self
@@ -114,10 +114,10 @@ def _read(path: Path) -> Any:
     import skops.io
 
     data = path.read_bytes()
-    strangers = sorted(set(skops.io.get_untrusted_types(data=data)) - set(TRUSTED))
-    if strangers:
+    untrusted = sorted(set(skops.io.get_untrusted_types(data=data)) - set(TRUSTED))
+    if untrusted:
         raise RunFolderError(
-            f"`{path}` holds types that no fit writes ({', '.join(strangers)[:200]}): it was not loaded. Fit again."
+            f"`{path}` holds types that no fit writes ({', '.join(untrusted)[:200]}): it was not loaded. Fit again."
         )
     model = skops.io.loads(data, trusted=TRUSTED)
     for one in np.ravel(np.asarray(getattr(model, "estimators_", []), dtype=object)):
@@ -135,11 +135,11 @@ def _sound(tree: Any, features: int) -> bool:
         return False
     at, left, right = np.arange(tree.node_count), tree.children_left, tree.children_right
     inner = left != -1
-    ends, asked = np.stack([left, right])[:, inner], tree.feature[inner]
+    ends, used = np.stack([left, right])[:, inner], tree.feature[inner]
     return bool(
         ((right != -1) == inner).all()
         and ((ends > at[inner]) & (ends < tree.node_count)).all()
-        and ((asked >= 0) & (asked < features)).all()
+        and ((used >= 0) & (used < features)).all()
     )
 
 

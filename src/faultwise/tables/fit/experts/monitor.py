@@ -16,7 +16,7 @@ import pandas as pd
 from safetensors.numpy import load_file, save_file
 
 from faultwise.contracts.errors import DataError, RunFolderError
-from faultwise.verdicts.registry import ExpertContext
+from faultwise.contracts.experts import ExpertContext
 
 __all__ = ["ABNORMAL", "MONITOR", "NORMAL", "STATISTICS", "Monitor", "index_of", "monitor"]
 
@@ -115,8 +115,8 @@ class Monitor:
         save_file(
             {name: np.ascontiguousarray(part) for name, part in self._ready().items()}, folder / "monitor.safetensors"
         )
-        told = {"statistics": STATISTICS, "components": len(self._state["variance"]), "limit": LIMIT}
-        (folder / "expert.json").write_text(json.dumps(told))
+        state = {"statistics": STATISTICS, "components": len(self._state["variance"]), "limit": LIMIT}
+        (folder / "expert.json").write_text(json.dumps(state))
 
     def load(self, folder: Path) -> Monitor:
         """Read what `save` wrote."""

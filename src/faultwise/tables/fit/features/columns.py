@@ -111,12 +111,12 @@ class ColumnEncoder:
         known = {*self.used, *self.left_out}
         return [str(column) for column in X.columns if column not in known]
 
-    def lost(self, X: pd.DataFrame) -> list[str]:
+    def missing(self, X: pd.DataFrame) -> list[str]:
         """Return the columns of training that are absent from X (rows, columns) or hold no value there at all. One that
-        another column may be, renamed, is not lost.
+        another column may be, renamed, is not missing.
 
         >>> encoder = ColumnEncoder().fit(pd.DataFrame({"flow": [1.0, 2.0], "level": [1.0, 3.0], "pump": [0.0, 1.0]}))
-        >>> encoder.lost(pd.DataFrame({"flow": [None], "Level": [2.0]}))
+        >>> encoder.missing(pd.DataFrame({"flow": [None], "Level": [2.0]}))
         ['flow', 'pump']
         """
         extra = self._unknown(X)
@@ -137,16 +137,16 @@ class ColumnEncoder:
             values = X[column]
             if not pd.api.types.is_numeric_dtype(values):
                 numbers = pd.to_numeric(values, errors="coerce")
-                lost = numbers.isna() & values.notna()
-                if strict and lost.all() and len(values):
+                unread = numbers.isna() & values.notna()
+                if strict and unread.all() and len(values):
                     raise DataError(
                         f"`{column}` was numeric in training and holds only text now "
-                        f"({listing(values[lost].unique(), 3)}): give numbers."
+                        f"({listing(values[unread].unique(), 3)}): give numbers."
                     )
-                if lost.any():
-                    found = listing(values[lost].unique(), 3)
+                if unread.any():
+                    found = listing(values[unread].unique(), 3)
                     notes.append(
-                        f"`{column}`: {int(lost.sum())} texts ({found}) in a numeric column, taken as missing."
+                        f"`{column}`: {int(unread.sum())} texts ({found}) in a numeric column, taken as missing."
                     )
                 values = numbers
             finite = _finite(values)

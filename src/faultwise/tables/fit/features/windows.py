@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from faultwise.contracts.errors import DataError
-from faultwise.contracts.records import Measure
+from faultwise.contracts.findings import Measure
 from faultwise.tables.fit.features.columns import ColumnEncoder
 
 __all__ = ["Features", "WindowEncoder"]
@@ -28,13 +28,13 @@ _CHUNK = 20_000  # windows at a time, so that memory stays flat on long runs
 @dataclass(frozen=True, slots=True)
 class Features:
     """Encoded rows: `frame` (rows, features) in float32, `rows` their positions in the table. Features of the columns
-    `lost` are NaN throughout.
+    `missing` are NaN throughout.
     """
 
     frame: pd.DataFrame
     rows: np.ndarray
     notes: tuple[str, ...] = ()
-    lost: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)

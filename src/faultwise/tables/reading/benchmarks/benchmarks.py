@@ -1,8 +1,8 @@
 """Recognise three published data sets by their columns, so that nobody has to spell out their roles.
 
-Tennessee Eastman of Rieth (see `rieth`), braking of a high-speed train (HST), and AI4I 2020. HST cannot be had
-here: its layout is known from publications, and the code is tested on generated files only. What is not done: no
-column is left out here because of its values; that is `answers`.
+Tennessee Eastman of Rieth (see `rieth`), braking of a high-speed train (HST), and AI4I 2020. The files of HST are
+not public: the layout is known from publications, and the code is tested on generated files only. No column is left out
+here because of its values; `tables.checks.leaks.target_leakage` does that.
 """
 
 from __future__ import annotations
@@ -60,18 +60,18 @@ def recognise(
 def arrange(
     table: Table,
     name: str,
-    wished: Roles,
+    requested: Roles,
     keep: Collection[str] = (),
     part: str = "",
     faults: Collection[int] | None = None,
 ) -> tuple[Table, Roles, tuple[str, ...]]:
-    """Lay a freshly read table out when it is a known data set; return it, and the wishes in its new names.
+    """Apply the layout of a known data set to a freshly read table; return it, and the requested roles in its names.
 
-    `wished` holds the roles that the user named, `keep` the columns to be left in. The table that comes back has
-    the layout's roles, split, companion and notes. Raises DataError for `faults` of a table that has none to
-    choose among, and for a known data set that is damaged.
+    `requested` holds the roles that the user named, `keep` the columns that are not ignored. The returned table has the
+    layout's roles, split, companion and notes. Raises DataError for `faults` of a table that has none to choose among,
+    and for a known data set that is damaged.
     """
-    layout = recognise(table.frame.columns, name, target=wished.target)
+    layout = recognise(table.frame.columns, name, target=requested.target)
     if faults is not None:
         if layout is None or layout.name != RIETH:
             raise DataError(
@@ -81,19 +81,21 @@ def arrange(
         table = replace(table, frame=rieth_faults(table.frame, faults, table.source))
     settled = None if layout is None else layout.settled(table.frame)
     if settled is None:
-        return table, wished, tuple(keep)
+        return table, requested, tuple(keep)
     new = settled.renamed
-    wished = Roles(
-        target=new.get(wished.target or "", wished.target),
-        group=new.get(wished.group or "", wished.group),
-        time=new.get(wished.time or "", wished.time),
-        ignored=tuple(new.get(one, one) for one in wished.ignored if one not in settled.dropped),
+    requested = Roles(
+        target=new.get(requested.target or "", requested.target),
+        group=new.get(requested.group or "", requested.group),
+        time=new.get(requested.time or "", requested.time),
+        ignored=tuple(new.get(one, one) for one in requested.ignored if one not in settled.dropped),
     )
     kept = tuple(new.get(one, one) for one in keep)
-    settled = settled.keeping({*kept, *wished.ignored, *filter(None, (wished.target, wished.group, wished.time))})
-    notes = [*table.notes, *settled.told()]
+    settled = settled.keeping(
+        {*kept, *requested.ignored, *filter(None, (requested.target, requested.group, requested.time))}
+    )
+    notes = [*table.notes, *settled.all_notes()]
     if part and settled.part and part != settled.part:
-        notes.append(f"The {part} part was asked for, but this is of the {settled.part} part: it was read.")
+        notes.append(f"The {part} part was requested, but this is of the {settled.part} part: it was read.")
     own = settled.roles
     arranged = replace(
         table,
@@ -104,7 +106,7 @@ def arrange(
         about=settled.about,
         split=settled.split if table.roles.group in (None, own.group) else "",
     )
-    return arranged, wished, kept
+    return arranged, requested, kept
 
 
 def _ai4i(names: list[str], target: str | None) -> Layout | None:
@@ -118,10 +120,10 @@ def _ai4i(names: list[str], target: str | None) -> Layout | None:
     about = About(asset="AI4I 2020 milling machine")
     if label in flags:
         # One failure, several flags: each of the others is known only when the label is.
-        told = "labels of the same failures, known only after them"
-        reasons |= {name: told for name in (failure, *flags) if name != label}
+        why = "labels of the same failures, known only after them"
+        reasons |= {name: why for name in (failure, *flags) if name != label}
     else:
-        reasons[plain["rnf"]] = "random failures: known only after the failure, and not to be seen in the data"
+        reasons[plain["rnf"]] = "random failures: known only after the failure, and without a trace in the data"
     if label in (failure, *flags):
         about = replace(about, normal="0", faults={"1": flags.get(label, "machine failure")})
     return Layout(
@@ -143,7 +145,7 @@ def _ai4i_settle(layout: Layout, frame: pd.DataFrame) -> Layout:
 
 
 def _hst(names: list[str], file: str, target: str | None) -> Layout | None:
-    """HST: 46 unnamed features and a label; such columns are no sign, so the file's name has to help."""
+    """HST: 46 unnamed features and a label; such columns identify nothing, so the file's name has to."""
     if len(names) != _HST_WIDTH or not _HST_NAME.search(file.partition(".")[0]):
         return None
     named = [name for name in names if name.strip().lower() in _HST_TARGETS]
@@ -156,7 +158,7 @@ def _hst(names: list[str], file: str, target: str | None) -> Layout | None:
         notes=(
             f"High-speed train braking (HST): 46 features, the label is `{label}` (0 normal, 1 anomalous).",
             "HST names no runs, so rows are split one by one (--split row): rows next to each other may be nearly the "
-            "same, and then held-out rows are no news to the experts.",
+            "same, and then held-out rows do not test the experts.",
         ),
         settle=_hst_settle,
     )
@@ -175,6 +177,6 @@ def _hst_settle(layout: Layout, frame: pd.DataFrame) -> Layout | None:
         return layout
     if not counts or not set(counts) <= set(_HST_LABELS):
         return None  # the name alone makes no HST
-    said = ", ".join(f"{counts.get(label, 0)} times {label}" for label in _HST_LABELS)
-    note = f"A part of HST: {len(frame)} of {_HST_ROWS} rows ({said})."
+    shown = ", ".join(f"{counts.get(label, 0)} times {label}" for label in _HST_LABELS)
+    note = f"A part of HST: {len(frame)} of {_HST_ROWS} rows ({shown})."
     return replace(layout, notes=(*layout.notes, note))

@@ -1,8 +1,8 @@
 """Read the classical Tennessee Eastman files of Braatz: a folder with `dNN.dat` and `dNN_te.dat`.
 
-There is one training and one test run per fault, so these files can rank methods but promise nothing about
-coverage. The layout is checked to the row: a benchmark on half a file would be no benchmark. The simulator's
-own tables (XMV(12), other lengths) are read as ordinary tables, not here.
+There is one training and one test run per fault, so these files can rank methods, but no coverage can be
+derived from them. The number of rows is checked, so that a benchmark never runs on half a file. The simulator's own
+tables (XMV(12), other lengths) are read as ordinary tables.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def read_braatz(folder: str | Path, part: str = "train", faults: Iterable[int] |
         raise DataError(f"`{part}` is no part of the Braatz files: use train or test.")
     chosen = list(range(21)) if faults is None else [_fault(value) for value in faults]
     if not chosen or len(set(chosen)) < len(chosen):
-        raise DataError(f"Faults asked for: {listing(chosen) or 'none'}; expected each once, and at least one.")
+        raise DataError(f"Faults requested: {listing(chosen) or 'none'}; expected each once, and at least one.")
     if not folder.is_dir():
         raise DataError(f"`{folder}` is no folder; expected the folder with `d00.dat`, `d01.dat`, ...")
     ending = "_te" if part == "test" else ""
@@ -66,13 +66,13 @@ def read_braatz(folder: str | Path, part: str = "train", faults: Iterable[int] |
     missing = [name for name in wanted if name not in names]
     if missing:
         raise DataError(
-            f"`{folder}` lacks {listing(missing)} of the {len(wanted)} files asked for: fetch them, or name the "
+            f"`{folder}` lacks {listing(missing)} of the {len(wanted)} requested files: fetch them, or name the "
             "faults that are there."
         )
     frames = [_frame(names[name], fault, part) for name, fault in zip(wanted, chosen, strict=True)]
     notes = [f"Tennessee Eastman files of Braatz, {part} part, {len(chosen)} runs, one per fault."]
     if faults is None and f"d21{ending}.dat" in names:
-        notes.append("Fault 21 is left out: the 21 classes are 0 to 20 (ask for it with faults).")
+        notes.append("Fault 21 is left out: the 21 classes are 0 to 20 (request it with faults).")
     return _table(frames, str(folder), part, chosen, notes)
 
 
@@ -108,7 +108,7 @@ def _frame(path: Path, fault: int, part: str) -> pd.DataFrame:
         raise DataError(f"`{path}` is not all numbers ({reason}): fetch the file again.") from None
     rows = _ROWS["train-normal" if part == "train" and fault == 0 else part]
     columns = len(BRAATZ_COLUMNS)
-    if values.shape == (columns, rows):  # d00.dat is stored lying on its side
+    if values.shape == (columns, rows):  # d00.dat is stored transposed
         values = values.T
     if values.shape != (rows, columns):
         raise DataError(
@@ -145,7 +145,7 @@ def _table(frames: list[pd.DataFrame], source: str, part: str, faults: list[int]
 
 
 def shipped_about() -> About:
-    """Return the companion that travels with the package; without it there are simply no descriptions."""
+    """Return the companion that travels with the package; without it there are no descriptions."""
     shipped = resources.files("faultwise.tables.reading.benchmarks") / "shipped" / "tep.yaml"
     try:
         raw = yaml.safe_load(shipped.read_text(encoding="utf-8"))

@@ -1,6 +1,6 @@
-"""What a known data set says about its own columns: roles, columns to leave out, and the way to our names.
+"""The columns of a known data set: roles, columns to leave out, and names in this package.
 
-A layout is found by `benchmarks.recognise`. It reads no files; it serves a whole frame and a chunk alike.
+A layout is found by `benchmarks.recognise`. It reads no files and works on a whole frame or a chunk.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class Layout:
     """How a recognised data set is read.
 
     `roles` (with its ignored columns), `about` and `split` are in the names that `apply` gives; `renamed` leads
-    there from the names in the file, and `dropped` names columns that `apply` leaves behind. `reasons` says in
+    there from the names in the file, and `dropped` names columns that `apply` leaves behind. `reasons` holds in
     words why a column is ignored. `part` ("train", "test") and `onset`, the number of samples before a fault
     sets in, hold for sets that have them.
     """
@@ -49,7 +49,7 @@ class Layout:
         return frame if self.transform is None else self.transform(frame, self.onset)
 
     def settled(self, frame: pd.DataFrame) -> Layout | None:
-        """Look at the whole frame, before `apply`: counts are checked, what the name left open is filled in.
+        """Check counts on the whole frame, before `apply`, and fill in what the name left open.
 
         Returns None when the values show that it is another data set. Raises DataError for a damaged one.
         """
@@ -60,12 +60,12 @@ class Layout:
         left = tuple(name for name in self.roles.ignored if name not in names)
         return replace(self, roles=replace(self.roles, ignored=left))
 
-    def told(self) -> tuple[str, ...]:
+    def all_notes(self) -> tuple[str, ...]:
         """Return the notes, and a sentence about the columns that are left out."""
         by_reason: dict[str, list[str]] = {}
         for name in self.roles.ignored:
             by_reason.setdefault(self.reasons.get(name, "not a measurement"), []).append(f"`{name}`")
         if not by_reason:
             return self.notes
-        said = "; ".join(f"{', '.join(names)} ({reason})" for reason, names in by_reason.items())
-        return (*self.notes, f"Left out: {said}. To use such a column all the same: --keep COL.")
+        left_out = "; ".join(f"{', '.join(names)} ({reason})" for reason, names in by_reason.items())
+        return (*self.notes, f"Left out: {left_out}. To use such a column nevertheless, pass --keep COL.")

@@ -28,7 +28,7 @@ _KEYS = {"faultnumber": "faultNumber", "simulationrun": "simulationRun", "sample
 _OURS = {re.sub(r"\((\d+)\)", r"_\1", name).lower(): name for name in BRAATZ_COLUMNS}
 _PART = re.compile(r"(training)|testing", re.IGNORECASE)
 _FILE = re.compile(r"(?:tep[ _-]?)?(?:(fault[ _-]?free)|faulty)[ _-]?(?:training|testing)\..*", re.IGNORECASE)
-# What pandas, Arrow and R make of a saved row index; `column 1` is our own name for a nameless one.
+# What pandas, Arrow and R make of a saved row index; `column 1` is the name that readers give to a nameless one.
 _INDEX = re.compile(r"(unnamed: ?|column )\d+(_level_\d+)?|__index_level_\d+__|index|rownames|x|", re.IGNORECASE)
 
 
@@ -38,8 +38,8 @@ def stated_part(name: str) -> str:
     >>> stated_part("TEP_Faulty_Testing.RData"), stated_part("rows.csv")
     ('test', '')
     """
-    said = {"train" if match[1] else "test" for match in _PART.finditer(name)}
-    return said.pop() if len(said) == 1 else ""
+    parts = {"train" if match[1] else "test" for match in _PART.finditer(name)}
+    return parts.pop() if len(parts) == 1 else ""
 
 
 def rieth_layout(columns: Iterable[object], onset: int | None = None) -> Layout | None:
@@ -78,7 +78,7 @@ def rieth_layout(columns: Iterable[object], onset: int | None = None) -> Layout 
 
 
 def rieth_frame(frame: pd.DataFrame, onset: int) -> pd.DataFrame:
-    """Return rows of the set in our names; a chunk gives what the same rows of the whole frame give.
+    """Return rows of the set in this package's names; a chunk gives what the same rows of the whole frame give.
 
     The columns are `run` (text, `fault04-run012`: simulations are counted anew for every fault), `sample`,
     XMEAS(1) to XMEAS(41), XMV(1) to XMV(11), columns that are no part of the set, and `fault` (text; "0" for
@@ -92,7 +92,7 @@ def rieth_frame(frame: pd.DataFrame, onset: int) -> pd.DataFrame:
     fault, run, sample = (_whole(frame[found[key]]) for key in _KEYS.values())
     if onset < ONSETS["test"] and len(sample) and sample.max() > _TRAIN_ROWS:
         raise DataError(
-            f"The rows are taken for the training part, whose runs end at sample {_TRAIN_ROWS}, but there is a sample "
+            f"The rows are taken as the training part, whose runs end at sample {_TRAIN_ROWS}, but there is a sample "
             f"{sample.max()}: a file of the testing part needs Testing, and not Training, in its name."
         )
     width = int(run.max(initial=0)) + 1
@@ -113,18 +113,18 @@ def rieth_frame(frame: pd.DataFrame, onset: int) -> pd.DataFrame:
 
 def rieth_faults(frame: pd.DataFrame, faults: Collection[int], source: str) -> pd.DataFrame:
     """Return the runs of these faults, their rows before the onset included. Raises DataError for absent faults."""
-    asked = [str(fault).strip() for fault in faults]
-    if not asked or len(set(asked)) < len(asked):
-        raise DataError(f"Faults asked for: {listing(asked) or 'none'}; expected each once, and at least one.")
+    requested = [str(fault).strip() for fault in faults]
+    if not requested or len(set(requested)) < len(requested):
+        raise DataError(f"Faults requested: {listing(requested) or 'none'}; expected each once, and at least one.")
     found = _official([str(name) for name in frame.columns]) or {}
     numbers = _whole(frame[found["faultNumber"]])
     there = [str(number) for number in np.unique(numbers)]
-    missing = [fault for fault in asked if fault not in there]
+    missing = [fault for fault in requested if fault not in there]
     if missing:
         raise DataError(
             f"`{source}` lacks the faults {listing(missing)}; it has {listing(there, 21)}: name faults that are there."
         )
-    return frame[np.isin(numbers, [int(fault) for fault in asked])].reset_index(drop=True)
+    return frame[np.isin(numbers, [int(fault) for fault in requested])].reset_index(drop=True)
 
 
 def rieth_files(names: Iterable[str], part: str = "", faults: Collection[int] | None = None) -> list[str]:
@@ -146,8 +146,8 @@ def rieth_files(names: Iterable[str], part: str = "", faults: Collection[int] | 
             chosen.setdefault(name.split(".")[0].lower(), (not free, name))
     if there and not chosen:
         raise DataError(
-            f"Files of the {RIETH}: {listing(there)}; none holds what was asked for ({part}ing part"
-            f"{'' if faults is None else f', faults {listing(faults)}'}): fetch the file, or ask for what is there."
+            f"Files of the {RIETH}: {listing(there)}; none holds what was requested ({part}ing part"
+            f"{'' if faults is None else f', faults {listing(faults)}'}): fetch the file, or request what is there."
         )
     return [name for _, name in sorted(chosen.values())]
 
@@ -156,7 +156,7 @@ def _official(names: list[str]) -> dict[str, str] | None:
     """Return the name in the file by official name (lower-case for the variables), None for another data set."""
     lowered = [name.strip().lower() for name in names]
     wanted = {**_KEYS, **{name: name for name in _OURS}}
-    # Two spellings of one column, or a column that has our own name already: nobody can tell which is meant.
+    # Two spellings of one column, or a column that has this package's name already: which is meant is not known.
     clear = all(lowered.count(name) == 1 for name in wanted)
     if not clear or {"run", "fault", *(name.lower() for name in BRAATZ_COLUMNS)}.intersection(lowered):
         return None
@@ -173,11 +173,12 @@ def _others(names: list[str], found: dict[str, str]) -> tuple[list[str], list[st
 def _whole(values: pd.Series) -> np.ndarray:
     numbers = pd.to_numeric(values, errors="coerce").to_numpy(dtype=float, na_value=np.nan)
     with np.errstate(invalid="ignore"):
-        odd = np.flatnonzero(~((numbers >= 0) & (numbers < 1e9) & (np.floor(numbers) == numbers)))
-    if len(odd):
+        wrong = np.flatnonzero(~((numbers >= 0) & (numbers < 1e9) & (np.floor(numbers) == numbers)))
+    if len(wrong):
         raise DataError(
-            f"Column `{values.name}`: {len(odd)} of {len(numbers)} values are no whole numbers from 0 on "
-            f"(`{str(values.iloc[odd[0]])[:40]}`); the {RIETH} numbers faults, runs and samples: fetch the file again."
+            f"Column `{values.name}`: {len(wrong)} of {len(numbers)} values are no whole numbers from 0 on "
+            f"(`{str(values.iloc[wrong[0]])[:40]}`); the {RIETH} numbers faults, runs and samples: fetch the file "
+            "again."
         )
     return numbers.astype(np.int64)
 
@@ -208,5 +209,7 @@ def _settle(layout: Layout, frame: pd.DataFrame) -> Layout | None:
     largest = int(keys["sample"].max())
     part = "test" if largest > _TRAIN_ROWS else "train"
     made = rieth_layout(names, ONSETS[part])
-    said = f"Taken for the {part}ing part, because its largest sample is {largest} (the file's name may say otherwise)."
-    return None if made is None else replace(made, notes=(*made.notes, said))
+    remark = (
+        f"Taken as the {part}ing part, because its largest sample is {largest} (the file's name may say otherwise)."
+    )
+    return None if made is None else replace(made, notes=(*made.notes, remark))

@@ -1,32 +1,46 @@
 """The sample that ships with the package, and where to get the data sets that do not.
 
-The Tennessee Eastman sample was simulated (`simulate`, `bench/make_sample.py`), so a first run needs no
-network. What it does not do: it downloads nothing; data sets that may not be passed on, or that live behind a
-form, are only named here with their address.
+The Tennessee Eastman sample was simulated (`simulate`, `bench/make_sample.py`), so that a first run needs no network.
+Nothing is downloaded here: for data sets that may not be passed on, or that are behind a form, the address is given.
 """
 
 from __future__ import annotations
 
 import shutil
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from faultwise.contracts.errors import DataError, closest, listing
 
-__all__ = ["available", "companion_path", "get", "sample_path"]
+__all__ = ["DataSet", "available", "companion_path", "get", "sample_path"]
+
+
+class DataSet(TypedDict):
+    """A data set: what it is (`provenance`), `where` to get it ("" if it is shipped), how to cite it."""
+
+    name: str
+    title: str
+    rows: int
+    licence: str
+    provenance: str
+    where: str
+    cite: str
+    shipped: bool
 
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """One data set. `file` is its name among the shipped files, None when it has to be got elsewhere."""
+    """One data set. `file` is its name among the shipped files, None when it has to be obtained elsewhere."""
 
     name: str
+    title: str
     rows: int
     licence: str
     provenance: str
     cite: str
+    where: str = ""
     file: str | None = None
     companion: str | None = None
 
@@ -39,12 +53,13 @@ _MODEL = (
 _KNOWN = (
     _Known(
         name="tep-sample",
+        title="Tennessee Eastman process, simulated",
         rows=20160,
         licence="Apache-2.0",
         provenance=(
-            "Tennessee Eastman process: faults 0 (normal) to 20, 6 runs each of 8 h at one row in 3 min, onset "
-            "between 1 h and 2 h; simulated with tep-studio (a BSD-3-Clause wrapper around the model of Downs "
-            "and Vogel as revised by Bathelt, Ricker and Jelali), rounded to four or five significant digits"
+            "Faults 0 (normal) to 20, 6 runs each of 8 h at one row in 3 min, onset between 1 h and 2 h; simulated "
+            "with tep-studio (a BSD-3-Clause wrapper around the model of Downs and Vogel as revised by Bathelt, Ricker "
+            "and Jelali) and rounded to four or five significant digits."
         ),
         cite=_MODEL,
         file="tep-sample.parquet",
@@ -52,14 +67,15 @@ _KNOWN = (
     ),
     _Known(
         name="tep-rieth",
+        title="Tennessee Eastman process, edition of Rieth",
         rows=15_330_000,
-        licence="see the data set's page",
+        licence="see the page of the data set",
         provenance=(
-            "Tennessee Eastman process, 500 training and 500 test runs of each of 21 classes; not fetched by "
-            "faultwise: get it from https://doi.org/10.7910/DVN/6C3JR1 (Harvard Dataverse); the four RData files "
-            '(pip install "faultwise[rieth]") and CSV or Parquet editions with their columns are read, one file or '
-            "the folder; tested on generated files of that layout only"
+            "500 training and 500 test runs of each of 21 classes. The four RData files "
+            '(pip install "faultwise[rieth]") and CSV or Parquet editions with their columns are read, one file or the '
+            "folder. Tested on generated files of that layout only."
         ),
+        where=("faultwise does not download it: get it from https://doi.org/10.7910/DVN/6C3JR1 (Harvard Dataverse)."),
         cite=(
             "C. A. Rieth, B. D. Amsel, R. Tran, M. B. Cook: Additional Tennessee Eastman Process Simulation "
             "Data for Anomaly Detection Evaluation, Harvard Dataverse, 2017"
@@ -67,48 +83,55 @@ _KNOWN = (
     ),
     _Known(
         name="hst",
+        title="Braking of a high-speed train",
         rows=22_368,
         licence="not known",
         provenance=(
-            "high-speed train braking, 46 unnamed features, normal and anomalous rows; not fetched by "
-            "faultwise: get it from whoever published the results you compare with (no public address is "
-            "known to us); a file with `hst` in its name and 47 columns is recognised and its labels are counted; "
-            "tested on generated files only"
+            "46 unnamed features, normal and anomalous rows. A file with `hst` in its name and 47 columns is "
+            "recognised and its labels are counted. Tested on generated files only."
         ),
-        cite="the publication your copy came with",
+        where=(
+            "faultwise does not download it: get it from the authors of the results you compare with (no public "
+            "address is known to us)."
+        ),
+        cite="the publication that your file came with",
     ),
     _Known(
         name="ai4i",
+        title="AI4I 2020 predictive maintenance (synthetic milling machine)",
         rows=10_000,
         licence="CC BY 4.0",
-        provenance=(
-            "AI4I 2020 predictive maintenance (synthetic milling machine); not fetched by faultwise: get it "
-            "from https://doi.org/10.24432/C5HS5C (UCI Machine Learning Repository); recognised by its columns, "
-            "with the label `Machine failure` unless another is named"
+        provenance="Recognised by its columns, with the label `Machine failure` unless another one is named.",
+        where=(
+            "faultwise does not download it: get it from https://doi.org/10.24432/C5HS5C (UCI Machine Learning "
+            "Repository)."
         ),
         cite=("S. Matzka: Explainable Artificial Intelligence for Predictive Maintenance Applications, AI4I 2020"),
     ),
 )
 
 
-def available() -> list[dict[str, Any]]:
-    """Return one dict per data set: name, rows, licence, provenance, cite, shipped (bool).
-
-    Where `shipped` is False the provenance says where to get it.
-    """
-    lines = []
-    for known in _KNOWN:
-        line = asdict(known)
-        del line["companion"]
-        line["shipped"] = line.pop("file") is not None
-        lines.append(line)
-    return lines
+def available() -> list[DataSet]:
+    """Return the known data sets, shipped or not."""
+    return [
+        DataSet(
+            name=known.name,
+            title=known.title,
+            rows=known.rows,
+            licence=known.licence,
+            provenance=known.provenance,
+            where=known.where,
+            cite=known.cite,
+            shipped=known.file is not None,
+        )
+        for known in _KNOWN
+    ]
 
 
 def sample_path(name: str) -> Path:
     """Return the path of a shipped sample inside the installed package.
 
-    Raises DataError for an unknown name, and for a data set that is not shipped (saying where to get it).
+    Raises DataError for an unknown name, and for a data set that is not shipped, with the place to get it.
 
     >>> sample_path("tep-sampel")  # doctest: +ELLIPSIS
     Traceback (most recent call last):
@@ -131,8 +154,7 @@ def get(name: str, out: str | Path) -> list[Path]:
     """Copy a sample and its companion file out of the package and return the paths written.
 
     `out` is a folder (made if absent) or, with the sample's own suffix, the file to write; the companion goes
-    beside it. Files that are there are kept: DataError, as for unknown names or a place that cannot be
-    written.
+    beside it. Raises DataError for unknown names, where a file exists already, and where nothing can be written.
     """
     source, companion = sample_path(name), companion_path(name)
     out = Path(out).expanduser()
@@ -143,7 +165,7 @@ def get(name: str, out: str | Path) -> list[Path]:
         pairs.append((companion, folder / companion.name))
     there = [str(target) for _, target in pairs if target.exists()]
     if there:
-        raise DataError(f"{listing(there)} is there already: remove it or choose another place.")
+        raise DataError(f"There is already {listing(there)}: remove it or choose another place.")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for origin, target in pairs:
@@ -158,7 +180,7 @@ def _find(name: str) -> _Known:
     for known in _KNOWN:
         if known.name == name:
             if known.file is None:
-                raise DataError(f"`{name}` is not shipped: {known.provenance}.")
+                raise DataError(f"`{name}` does not come with faultwise. {known.where}")
             return known
     near = closest(name, [known.name for known in _KNOWN])
     shipped = listing(known.name for known in _KNOWN if known.file)
@@ -167,5 +189,5 @@ def _find(name: str) -> _Known:
 
 
 def _shipped(file: str) -> Path:
-    """Return the path of a shipped file; a package is always installed as real files here."""
+    """Return the path of a shipped file; the package is always installed as real files."""
     return Path(str(resources.files("faultwise.tables.reading.benchmarks") / "shipped" / file))

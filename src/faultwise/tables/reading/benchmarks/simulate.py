@@ -1,12 +1,11 @@
-"""Tennessee Eastman runs made to order, with the extra `tep-studio`.
+"""Simulated Tennessee Eastman runs, with the extra `tep-studio`.
 
 The plant is the revised model of Bathelt, Ricker and Jelali ("Revision of the Tennessee Eastman Process
 Model", IFAC-PapersOnLine 48(8), 2015) of the process of Downs and Vogel ("A plant-wide industrial process
 control problem", Computers & Chemical Engineering 17(3), 1993), under Ricker's decentralised control, mode 1.
 
-What it does not do: it changes neither set points nor operating mode, starts one fault per run and never ends
-it, and does not reproduce the classical files (Braatz, Rieth), which come from the older model and another
-controller.
+Set points and operating mode are never changed, one fault per run is started and never ended, and the classical files
+(Braatz, Rieth) are not reproduced: they come from the older model and another controller.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ __all__ = ["FAULTS", "VARIABLES", "simulate"]
 FAULTS = 28
 VARIABLES = tuple(f"XMEAS({i})" for i in range(1, 42)) + tuple(f"XMV({i})" for i in range(1, 13))
 
-# The plant needs about 10 h to settle from its tabulated start; those rows are thrown away.
+# The plant needs about 10 h to settle from its tabulated start; those rows are discarded.
 _START_UP_H = 10.0
 # Longest control step: at 0.01 h the loop is stable and five times faster than at the package's 0.0005 h.
 _CONTROL_H = 0.01
@@ -72,7 +71,7 @@ def simulate(
         onset: hour at which the fault sets in, rounded to the sampling interval; None draws it for each run
             between 1 h and 2 h.
         seed: not negative. Each run has its own generator from (seed, fault, run), so a run is the same
-            whichever others are asked for.
+            whichever others are requested.
         interval_minutes: time between two rows.
         workers: processes; None takes one per core but none for a handful of runs, 1 stays in this process.
         progress: show a bar on stderr.
@@ -81,7 +80,7 @@ def simulate(
         One row per sample: `run` (text, like `fault04-run02`), `hour` (h since the end of start-up; the
         first row is one interval in), XMEAS(1) to XMEAS(41) and XMV(1) to XMV(12) in the units of the shipped
         companion file `tep.yaml`, and `fault`. The row at the onset is still 0: the fault starts at that
-        moment and nothing measured knows of it yet. A run that trips the plant (fault 6 does, about 7.5 h
+        moment and no measurement shows it yet. A run that trips the plant (fault 6 does, about 7.5 h
         after its onset) ends at the trip.
 
     Raises:
@@ -103,21 +102,9 @@ def simulate(
 
 
 def _plan(faults: list[int], runs: int, hours: float, onset: float | None, seed: int, minutes: float) -> list[_Job]:
-    """Check what was asked for and lay out one job per run. Raises DataError."""
-    whole = [f for f in faults if isinstance(f, int | np.integer) and not isinstance(f, bool)]
-    wrong = [f for f in faults if f not in whole or not 0 <= f <= FAULTS]
-    if wrong:
-        raise DataError(f"Unknown TEP fault {listing(wrong)}: the model has 0 (normal) to {FAULTS}.")
-    if not faults:
-        raise DataError("No fault was asked for: name at least one of 0 (normal) to 28.")
-    if runs < 1:
-        raise DataError(f"{runs} runs of each fault were asked for: expected at least 1.")
-    if seed < 0:
-        raise DataError(f"The seed is {seed}: expected 0 or a positive whole number.")
-    if not (math.isfinite(minutes) and minutes > 0):
-        raise DataError(f"The sampling interval is {minutes} min: expected a positive number, such as 3.")
-    if not (math.isfinite(hours) and hours > 0):
-        raise DataError(f"A run of {hours} h was asked for: expected a positive number of hours, such as 8.")
+    """Check the request and return one job per run. Raises DataError."""
+    _check_faults(faults)
+    _check_numbers(runs, seed, hours, minutes)
     interval = minutes / 60
     rows = math.floor(hours / interval + 1e-9)
     if rows < 1:
@@ -146,13 +133,33 @@ def _plan(faults: list[int], runs: int, hours: float, onset: float | None, seed:
     return jobs
 
 
+def _check_faults(faults: list[int]) -> None:
+    whole = [f for f in faults if isinstance(f, int | np.integer) and not isinstance(f, bool)]
+    wrong = [f for f in faults if f not in whole or not 0 <= f <= FAULTS]
+    if wrong:
+        raise DataError(f"Unknown TEP fault {listing(wrong)}: the model has 0 (normal) to {FAULTS}.")
+    if not faults:
+        raise DataError("No fault was requested: name at least one of 0 (normal) to 28.")
+
+
+def _check_numbers(runs: int, seed: int, hours: float, minutes: float) -> None:
+    if runs < 1:
+        raise DataError(f"{runs} runs of each fault were requested: expected at least 1.")
+    if seed < 0:
+        raise DataError(f"The seed is {seed}: expected 0 or a positive whole number.")
+    if not (math.isfinite(minutes) and minutes > 0):
+        raise DataError(f"The sampling interval is {minutes} min: expected a positive number, such as 3.")
+    if not (math.isfinite(hours) and hours > 0):
+        raise DataError(f"A run of {hours} h was requested: expected a positive number of hours, such as 8.")
+
+
 def _need_simulator() -> None:
     """Raise UserError when the extra is absent."""
     try:
         import tep_studio  # noqa: F401
     except ImportError as error:
         raise UserError(
-            f'The simulator `tep-studio` is not there ({error}): pip install "faultwise[simulate]".'
+            f'The simulator `tep-studio` cannot be imported ({error}): pip install "faultwise[simulate]".'
         ) from None
 
 
@@ -160,7 +167,7 @@ def _worker_count(workers: int | None, jobs: int) -> int:
     """Return how many processes to use. Raises DataError for less than one."""
     if workers is not None:
         if workers < 1:
-            raise DataError(f"{workers} workers were asked for: expected at least 1.")
+            raise DataError(f"{workers} workers were requested: expected at least 1.")
         return min(workers, jobs)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, min(cores, jobs // _RUNS_PER_WORKER))
@@ -189,7 +196,7 @@ def _finished(jobs: list[_Job], workers: int, progress: bool) -> Iterator[tuple[
                 '`if __name__ == "__main__":`, or pass workers=1.'
             ) from error
         except (KeyboardInterrupt, GeneratorExit):
-            # Cancelling leaves the runs under way and those already handed over: seconds that nobody wants.
+            # Cancelling would wait for the runs that have started or were handed over, for seconds.
             # From Python 3.14 on pool.terminate_workers() is the public way.
             for process in list((getattr(pool, "_processes", None) or {}).values()):
                 process.terminate()
@@ -199,7 +206,7 @@ def _finished(jobs: list[_Job], workers: int, progress: bool) -> Iterator[tuple[
 
 
 def _ignore_ctrl_c() -> None:
-    """Leave Ctrl-C to the parent, which cancels what is waiting."""
+    """Leave Ctrl-C to the parent process, which cancels the waiting runs."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
@@ -207,7 +214,7 @@ def _one(job: _Job) -> pd.DataFrame:
     """Simulate one run; a top-level function, so that a spawned process can find it."""
     from tep_studio import ClosedLoopSimulation
 
-    # Whole numbers of control steps between samples, so that rows fall on the grid exactly.
+    # A whole number of control steps between samples, so that rows lie on the grid exactly.
     steps = math.ceil(job.interval / _CONTROL_H - 1e-9)
     control = job.interval / steps
     starts = (job.start_up + job.onset) * job.interval - control / 2

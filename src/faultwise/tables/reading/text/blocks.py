@@ -28,52 +28,79 @@ def in_blocks(text: str, start: int = 0) -> Iterator[str]:
 
 
 def checked(blocks: Iterable[str], dialect: Dialect, path: Path, notes: list[str]) -> Iterator[str]:
-    """Pass blocks on; count lines with too few fields, and leave out empty rows at the end (said in `notes`).
+    """Pass blocks on; count lines with too few fields, and leave out empty rows at the end (both go into `notes`).
 
     Raises DataError for a line with more fields than the header, and csv.Error for quotes that never close.
     """
-    delimiter = dialect.delimiter or NEVER
-    line, short, first = dialect.above, 0, 0
-    whole = _without_tail(blocks, delimiter, notes)
-
-    def counted(number: int, found: int) -> None:
-        nonlocal short, first
-        if found > dialect.most:
-            raise DataError(
-                f"`{path}`, line {number}: {found} fields, but the header has {len(dialect.names)}: quote cells "
-                "that contain the delimiter, or name every column."
-            )
-        if found < dialect.fewest:
-            short, first = short + 1, first or number
-
+    widths = _Widths(dialect, path)
+    whole = _without_tail(blocks, widths.delimiter, notes)
     for block in whole:
-        if '"' not in block and delimiter != " ":
-            # Counting characters is many times faster than parsing, and the same without quotes.
-            for number, text in enumerate(block.split("\n"), start=line + 1):
-                found = text.count(delimiter) + 1
-                if (found > dialect.most or found < dialect.fewest) and text and not text.isspace():
-                    counted(number, found)
-            line += block.count("\n")
-            yield block
-            continue
-        held = [block]
-        if delimiter == " ":
-            for number, text in enumerate(block.split("\n"), start=line + 1):
-                if fields := len(text.split()):
-                    counted(number, fields)
+        if widths.delimiter == " ":
+            held = widths.of_spaces(block)
+        elif '"' not in block:
+            held = widths.of_plain(block)
         else:
-            reader = csv.reader(_lines(held, whole), delimiter=delimiter, skipinitialspace=True)
-            ends = _ends(held)
-            for record in reader:
-                if record and (len(record) > 1 or record[0].strip() or dialect.fewest == 1):
-                    counted(line + reader.line_num, len(record))
-                # A quoted cell may run on into the next block: stop where a record ends together with a block.
-                if reader.line_num == next(ends):
-                    break
-        line += sum(text.count("\n") for text in held)
+            held = widths.of_quoted(block, whole)
         yield from held
-    if short:
-        notes.append(f"Lines with fewer fields than the header: {short} (first: line {first}); the rest is missing.")
+    if widths.short:
+        notes.append(
+            f"Lines with fewer fields than the header: {widths.short} (first: line {widths.first}); the rest is "
+            "missing."
+        )
+
+
+class _Widths:
+    """Counts the fields of lines: `short` lines have too few, `first` is the first of them; too many are refused.
+
+    Each method takes one block, looks at its lines and returns the blocks that it has read, that one first.
+    """
+
+    def __init__(self, dialect: Dialect, path: Path) -> None:
+        self.delimiter = dialect.delimiter or NEVER
+        self.short = self.first = 0
+        self._dialect, self._path = dialect, path
+        self._line = dialect.above
+
+    def of_plain(self, block: str) -> list[str]:
+        """Count delimiters: many times faster than parsing, and the same without quotes."""
+        most, fewest = self._dialect.most, self._dialect.fewest
+        for number, text in enumerate(block.split("\n"), start=self._line + 1):
+            found = text.count(self.delimiter) + 1
+            if (found > most or found < fewest) and text and not text.isspace():
+                self._count(number, found)
+        self._line += block.count("\n")
+        return [block]
+
+    def of_spaces(self, block: str) -> list[str]:
+        """Count words."""
+        for number, text in enumerate(block.split("\n"), start=self._line + 1):
+            if fields := len(text.split()):
+                self._count(number, fields)
+        self._line += block.count("\n")
+        return [block]
+
+    def of_quoted(self, block: str, more: Iterator[str]) -> list[str]:
+        """Parse records; a quoted cell may run on into the next block, which is then taken from `more`."""
+        held = [block]
+        reader = csv.reader(_lines(held, more), delimiter=self.delimiter, skipinitialspace=True)
+        ends = _ends(held)
+        for record in reader:
+            if record and (len(record) > 1 or record[0].strip() or self._dialect.fewest == 1):
+                self._count(self._line + reader.line_num, len(record))
+            # Stop where a record ends together with a block.
+            if reader.line_num == next(ends):
+                break
+        self._line += sum(text.count("\n") for text in held)
+        return held
+
+    def _count(self, number: int, found: int) -> None:
+        if found > self._dialect.most:
+            raise DataError(
+                f"`{self._path}`, line {number}: {found} fields, but the header has {len(self._dialect.names)}: quote "
+                "cells that contain the delimiter, or name every column."
+            )
+        if found < self._dialect.fewest:
+            self.short, self.first = self.short + 1, self.first or number
 
 
 def _lines(held: list[str], more: Iterator[str]) -> Iterator[str]:
@@ -127,7 +154,7 @@ class Feed(io.TextIOBase):
         self.error: Exception | None = None
 
     def readable(self) -> bool:
-        """Say that it can be read."""
+        """Return that it can be read."""
         return True
 
     def read(self, size: int | None = -1) -> str:

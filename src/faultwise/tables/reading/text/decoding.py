@@ -45,12 +45,12 @@ def read_text(path: Path, encoding: str | None = None) -> tuple[str, str, list[s
     notes = decoder.notes()
     if controls:
         notes.append(f"{controls} control characters were taken out of the text.")
-    return text, decoder.spoken, notes
+    return text, decoder.words, notes
 
 
 @contextmanager
 def readable(path: Path) -> Iterator[None]:
-    """Turn what goes wrong on opening and reading `path` into DataErrors that say what to do."""
+    """Turn what goes wrong on opening and reading `path` into DataErrors with advice."""
     try:
         if not path.exists():
             raise DataError(f"There is no file `{path}`: check the path.")
@@ -77,16 +77,16 @@ def decoder_for(start: bytes, path: Path, declared: str | None) -> LineDecoder |
     name = declared or marked or ""
     if marked == "utf-8-sig" and name.lower().replace("_", "-") in ("utf-8", "utf8"):
         name = "utf-8-sig"
-    said = "was declared" if declared else "is what its first bytes say"
-    return MarkedDecoder(name, said, f"{name} with a byte order mark" if marked else name, path)
+    source = "was declared" if declared else "its byte order mark states"
+    return MarkedDecoder(name, source, f"{name} with a byte order mark" if marked else name, path)
 
 
 class MarkedDecoder:
     """Decodes an encoding that was declared or marked, in one piece or many. Raises DataError."""
 
-    def __init__(self, name: str, said: str, spoken: str, path: Path) -> None:
-        self.spoken = spoken
-        self._name, self._said, self._path = name, said, path
+    def __init__(self, name: str, source: str, words: str, path: Path) -> None:
+        self.words = words
+        self._name, self._source, self._path = name, source, path
         try:
             b"a".decode(name, "ignore")  # refuses what is no text encoding, such as rot13
             self._decoder = codecs.getincrementaldecoder(name)()
@@ -94,7 +94,7 @@ class MarkedDecoder:
             raise self._refusal(error) from None
 
     def decode(self, raw: bytes, *, final: bool) -> str:
-        """Return the text of the next bytes; `final` says that none follow."""
+        """Return the text of the next bytes; `final`: none follow."""
         try:
             return self._decoder.decode(raw, final)
         except (ValueError, LookupError) as error:
@@ -107,7 +107,7 @@ class MarkedDecoder:
     def _refusal(self, error: Exception) -> DataError:
         reason = " ".join(str(error).split())[:120]
         return DataError(
-            f"`{self._path}` is not {self._name}, which {self._said} ({reason}): pass the encoding it was saved with."
+            f"`{self._path}` is not {self._name}, which {self._source} ({reason}): pass the encoding it was saved with."
         )
 
 
@@ -121,13 +121,13 @@ class LineDecoder:
     def __init__(self) -> None:
         self._lines = 0
         self._utf8 = 0
-        self._odd: dict[str, int] = {}
+        self._others: dict[str, int] = {}
         self._first = 0
 
     @property
-    def spoken(self) -> str:
+    def words(self) -> str:
         """The encoding in words."""
-        return " and ".join((["utf-8"] if self._utf8 or not self._odd else []) + list(self._odd))
+        return " and ".join((["utf-8"] if self._utf8 or not self._others else []) + list(self._others))
 
     def decode(self, raw: bytes, *, final: bool) -> str:
         """Return the text of the next lines."""
@@ -143,33 +143,33 @@ class LineDecoder:
     def _by_line(self, raw: bytes) -> str:
         lines = raw.splitlines(keepends=True)
         utf8: list[str] = []
-        odd: dict[int, str] = {}
+        others: dict[int, str] = {}
         for at, line in enumerate(lines):
             try:
                 utf8.append(line.decode("utf-8"))
             except UnicodeDecodeError:
-                odd[at] = _legacy(line)
+                others[at] = _legacy(line)
                 utf8.append("")
         self._utf8 += sum(1 for line in utf8 if not line.isascii())
-        self._first = self._first or self._lines + 1 + next(iter(odd))
+        self._first = self._first or self._lines + 1 + next(iter(others))
         self._lines += len(lines)
-        # One strange byte turns the whole file from Windows-1252 to Latin-1, unless encodings are mixed anyway.
-        one = "latin-1" if "latin-1" in odd.values() and not self._utf8 else None
-        for at, name in odd.items():
+        # One such byte turns the whole file from Windows-1252 to Latin-1, unless encodings are mixed anyway.
+        one = "latin-1" if "latin-1" in others.values() and not self._utf8 else None
+        for at, name in others.items():
             name = one or name
-            self._odd[name] = self._odd.get(name, 0) + 1
+            self._others[name] = self._others.get(name, 0) + 1
             utf8[at] = lines[at].decode(name)
         return "".join(utf8)
 
     def notes(self) -> list[str]:
-        """Say what was guessed."""
-        if not self._odd:
+        """Return what was guessed, in sentences."""
+        if not self._others:
             return []
-        names = " and ".join(self._odd)
+        names = " and ".join(self._others)
         if not self._utf8:
             return [f"The file is not UTF-8 and was read as {names}: check letters like ä, é and °."]
         return [
-            f"The file mixes encodings. Lines that are not UTF-8: {sum(self._odd.values())} (first: line "
+            f"The file mixes encodings. Lines that are not UTF-8: {sum(self._others.values())} (first: line "
             f"{self._first}), read as {names}: check letters like ä, é and °."
         ]
 

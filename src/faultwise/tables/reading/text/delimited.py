@@ -1,7 +1,7 @@
-"""Read one CSV-like text file into a data frame, and say how it was understood.
+"""Read one CSV-like text file into a data frame, with notes on how it was read.
 
-Delimiter, decimal mark and header are `dialect`'s business, the encoding is `decoding`'s; what they recognise is
-always told. Nothing is ever evaluated: a cell `=cmd()` stays text.
+Delimiter, decimal mark and header are recognised by `dialect`, the encoding by `decoding`; what they recognise is
+always noted. Nothing is ever evaluated: a cell `=cmd()` stays text.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def read_delimited(
     """
     path = Path(path)
     with refusing(path):
-        text, spoken, notes = read_text(path, encoding)
+        text, encoding_words, notes = read_text(path, encoding)
         if "\r" in text:
             text = text.replace("\r\n", "\n").replace("\r", "\n")
         dialect = recognise(text, path, as_text)
@@ -53,12 +53,12 @@ def read_delimited(
         frame, dropped = without_counters(frame, nameless)
     if frame.columns.empty:
         raise DataError(f"`{path}` has no column with values: check how it was exported.")
-    return frame, [dialect.spoken(spoken), *notes, *renamed, *cleaned, *dropped]
+    return frame, [dialect.words(encoding_words), *notes, *renamed, *cleaned, *dropped]
 
 
 @contextmanager
 def refusing(path: Path, feed: Feed | None = None) -> Iterator[None]:
-    """Turn what parsers raise into DataErrors; the one that ended `feed` goes before what a parser made of it."""
+    """Turn what parsers raise into DataErrors; the one that ended `feed` takes precedence over what a parser raised."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)
@@ -78,7 +78,7 @@ def refusing(path: Path, feed: Feed | None = None) -> Iterator[None]:
 
 
 def parser_options(dialect: Dialect, names: list[str], as_text: Collection[str]) -> dict[str, Any]:
-    """Return what pandas' parser has to be told to read rows in this dialect."""
+    """Return the arguments with which pandas' parser reads rows in this dialect."""
     words = {spelt for word in MISSING_WORDS for spelt in (word, word.upper(), word.capitalize())}
     return {
         "sep": r"\s+" if dialect.delimiter == " " else dialect.delimiter or NEVER,

@@ -1,7 +1,7 @@
 """Read a delimited text file of any size in batches of rows, with memory for a few batches only.
 
 Dialect and header are recognised as `read_delimited` recognises them, from the first megabyte; what each column
-is, is decided by the first batch and never changes. Nothing is looked at twice but that first batch.
+is, is decided by the first batch and never changes. Only the first batch is read twice.
 """
 
 from __future__ import annotations
@@ -35,24 +35,24 @@ def read_delimited_batches(
 ) -> DelimitedBatches:
     """Open a delimited text file (also gzipped) and return an iterator of frames of at most `rows` rows.
 
-    Joined together, the frames are what `read_delimited` returns, but every column of numbers is float64. What
-    a column is, the first batch decides: text that turns up later in a column of numbers is missing, and a
+    Joined together, the frames are what `read_delimited` returns, but every column of numbers is float64. The
+    first batch decides what a column is: text that turns up later in a column of numbers is missing, and a
     column that is empty there is taken as numbers. Raises DataError at once for a file that cannot be opened or
     has no header and rows, and while iterating for a line with too many fields, a cut-off gzip file, or bytes
     that are no text.
     """
     if rows < 1:
-        raise DataError(f"Batches of {rows} rows were asked for; expected 1 or more.")
+        raise DataError(f"Batches of {rows} rows were requested; expected 1 or more.")
     return DelimitedBatches(Path(path), rows, encoding, as_text)
 
 
 class DelimitedBatches(Iterator[pd.DataFrame]):
-    """The batches of one file; `notes` says what was noticed so far. Close it, or use it in `with`."""
+    """The batches of one file; `notes` holds what was noticed so far. Close it, or use it in `with`."""
 
     def __init__(self, path: Path, rows: int, encoding: str | None, as_text: Collection[str]) -> None:
         self.notes: list[str] = []
         self._path, self._encoding, self._as_text = path, encoding, as_text
-        self._said: set[str] = set()
+        self._noted: set[str] = set()
         self._batch = 0
         self._ended = False
         self._source = _Source(path, encoding)
@@ -84,7 +84,7 @@ class DelimitedBatches(Iterator[pd.DataFrame]):
         options = parser_options(dialect, names, texts)
         with refusing(self._path, self._feed):
             self._frames = pd.read_csv(self._feed, chunksize=rows, **options)
-        self.notes[:0] = [dialect.spoken(self._source.spoken), *dialect.notes, *renamed, *dropped]
+        self.notes[:0] = [dialect.words(self._source.words), *dialect.notes, *renamed, *dropped]
 
     def _opened(self, notes: list[str]) -> tuple[Dialect, Feed]:
         blocks = self._source.blocks()
@@ -118,16 +118,16 @@ class DelimitedBatches(Iterator[pd.DataFrame]):
         except BaseException:
             self.close()
             raise
-        self._say(cleaned)
+        self._note(cleaned)
         frame = frame[self._columns]
         return frame.astype(dict.fromkeys(frame.columns[frame.dtypes != "str"], "float64"))
 
-    def _say(self, notes: list[str]) -> None:
+    def _note(self, notes: list[str]) -> None:
         """Keep a note; one that differs from an earlier one in its figures only is not kept."""
         for note in notes:
             key = without_figures(note)
-            if key not in self._said:
-                self._said.add(key)
+            if key not in self._noted:
+                self._noted.add(key)
                 self.notes.append(f"From batch {self._batch} on: {note}" if self._batch > 1 else note)
 
     def close(self) -> None:
@@ -162,8 +162,8 @@ class _Source:
         self._controls = 0
 
     @property
-    def spoken(self) -> str:
-        return self._decoder.spoken
+    def words(self) -> str:
+        return self._decoder.words
 
     @property
     def done(self) -> float:

@@ -1,6 +1,6 @@
 """Recognise how a text file holds its table: delimiter, decimal mark, title lines, header, a line of units.
 
-It looks at the first rows only and changes nothing; whatever is more than reading off is told in a note.
+Only the first rows are inspected and nothing is changed; what had to be inferred is noted.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ __all__ = ["NEVER", "Dialect", "recognise"]
 
 # pandas' name for a delimiter that does not occur; control characters are gone by then.
 NEVER = "\x1f"
-_SPOKEN = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "pipes", " ": "spaces", "": "no delimiter"}
+_WORDS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "pipes", " ": "spaces", "": "no delimiter"}
 _SEPARATOR_LINE = re.compile(r'"?sep=([,;\t|])"?\n')
 _BLANK_LINES = re.compile(r"\n*")
 _FILLED = re.compile(r"\S")
@@ -39,7 +39,7 @@ class Dialect:
     """How a file holds its table. `start` is where in the text the rows begin, below `above` lines.
 
     Lines may have from `fewest` to `most` fields; `names` are the header's, one for each of `most`. With
-    `proven`, cells show the decimal mark beyond doubt.
+    `proven`, cells show the decimal mark for certain.
     """
 
     delimiter: str
@@ -56,10 +56,10 @@ class Dialect:
         """The fields a line may have at most."""
         return len(self.names)
 
-    def spoken(self, encoding: str) -> str:
-        """Say what was recognised, in one sentence."""
+    def words(self, encoding: str) -> str:
+        """Return what was recognised, in one sentence."""
         mark = "decimal comma" if self.decimal == "," else "decimal point"
-        return f"Text with {_SPOKEN[self.delimiter]}, {mark}, {encoding}."
+        return f"Text with {_WORDS[self.delimiter]}, {mark}, {encoding}."
 
 
 def recognise(text: str, path: Path, as_text: Collection[str] = ()) -> Dialect:
@@ -85,7 +85,7 @@ def recognise(text: str, path: Path, as_text: Collection[str] = ()) -> Dialect:
         notes.append(f"The line below the header holds units and was left out ({listing(units, 8)}).")
         end, below = next(stop for stop, record in _records(text, end, delimiter) if any(record)), below[1:]
     wider = [len(row) for row in below if len(row) > len(names) and not any(row[len(names) :])]
-    decimal, proven, said = _decimal(below, delimiter)
+    decimal, proven, remarks = _decimal(below, delimiter)
     return Dialect(
         delimiter=delimiter,
         decimal=decimal,
@@ -94,12 +94,12 @@ def recognise(text: str, path: Path, as_text: Collection[str] = ()) -> Dialect:
         fewest=len(names),
         start=end,
         above=text.count("\n", 0, end),
-        notes=[*notes, *said],
+        notes=[*notes, *remarks],
     )
 
 
 def _records(text: str, begin: int, delimiter: str) -> Iterator[tuple[int, list[str]]]:
-    """Yield each non-blank record with the position behind it; only what is asked for is parsed."""
+    """Yield each non-blank record with the position behind it; only the records that are consumed are parsed."""
     at = begin
 
     def lines() -> Iterator[str]:
@@ -147,11 +147,11 @@ def _delimiter(text: str, begin: int, path: Path) -> str:
     numbers = sum(is_number(cell) or is_number(cell, ",") for cell in cells)
     if not rows or len(rows[0]) < 2 or 2 * numbers <= len(cells):
         return ""
-    odd = next((i for i, row in enumerate(rows, start=1) if len(row) != len(rows[0])), None)
-    if odd is not None:
+    uneven = next((i for i, row in enumerate(rows, start=1) if len(row) != len(rows[0])), None)
+    if uneven is not None:
         raise DataError(
-            f"`{path}` seems to have its columns separated by spaces, but line {odd} has "
-            f"{len(rows[odd - 1])} fields and the header {len(rows[0])}: export it with commas or tabs."
+            f"`{path}` seems to have its columns separated by spaces, but line {uneven} has "
+            f"{len(rows[uneven - 1])} fields and the header {len(rows[0])}: export it with commas or tabs."
         )
     return " "
 
@@ -200,7 +200,7 @@ def _header(text: str, begin: int, delimiter: str, known: list[str] | None, path
         raise DataError(f"`{path}` is empty but for delimiters; expected a header line: check how it was exported.")
     end, names, cells = header
     numeric = [cell for cell in cells if is_number(cell) or is_number(cell, ",")]
-    # Names may be numbers (0, 1, 2, ... of a saved array); measured values betray themselves.
+    # Names may be numbers (0, 1, 2, ... of a saved array); measured values do not look like that.
     if (
         numeric
         and len(numeric) == len(cells)
@@ -219,10 +219,10 @@ def _units(below: list[list[str]], names: list[str], as_text: Collection[str]) -
         return []
     first = [*below[0], *[""] * (len(names) - len(below[0]))]
     columns = [i for i in _columns_of_numbers(below[1:], len(names)) if names[i].strip() not in as_text]
-    asked = [first[i] for i in columns if names[i].strip() or first[i]]
+    expected = [first[i] for i in columns if names[i].strip() or first[i]]
     # Flags and counters have no unit; but a line with a single one might be a row that went wrong.
-    cells = [cell for cell in asked if cell]
-    if not cells or (len(cells) < len(asked) and len(cells) < 2):
+    cells = [cell for cell in expected if cell]
+    if not cells or (len(cells) < len(expected) and len(cells) < 2):
         return []
     if any(len(cell) > 20 or _numeric(cell) for cell in cells):
         return []
@@ -233,13 +233,13 @@ def _units(below: list[list[str]], names: list[str], as_text: Collection[str]) -
 
 
 def _decimal(rows: list[list[str]], delimiter: str) -> tuple[str, bool, list[str]]:
-    """Return the decimal mark, whether cells prove it, and what has to be said about it."""
+    """Return the decimal mark, whether cells prove it, and a note about it where there is one."""
     points, commas, unclear = marks_shown({cell for row in rows for cell in row if cell})
     if points or commas:
         return "," if len(commas) > len(points) else ".", not (points and commas), []
     plain = {cell for row in rows for cell in row if "." in cell and is_number(cell)}
     if delimiter == ";" and len(unclear) > len(plain):
-        # Semicolons stand between columns where the comma is taken, by decimals.
+        # Semicolons separate columns where the comma is the decimal mark.
         example = min(unclear)
         return (
             ",",

@@ -1,8 +1,8 @@
 """Read a text file that grows: whole lines only, through rotation, truncation and restarts.
 
 A line counts when its line end has been written; a record is one line. When the file is replaced (rotated), what is
-left of the old one is read to its end first; when it becomes shorter (truncated), reading begins anew. It waits for
-nothing: it returns what is there.
+left of the old one is read to its end first; when it becomes shorter (truncated), reading begins anew. It never
+waits: it returns what is there.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ import hashlib
 import io
 import os
 import warnings
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TypedDict
 
 import numpy as np
 import pandas as pd
@@ -29,8 +29,13 @@ __all__ = ["GrowingFile"]
 
 _MOST_BYTES = 1 << 20  # read at once: bounds memory when much has piled up
 _LONGEST_LINE = 1 << 24
-_MARK = 256  # bytes at either end of what was read: they tell another file from this one
+_MARK = 256  # bytes at either end of what was read: by them another file is recognised
 _SAMPLE = 1 << 14
+
+
+class _Place(TypedDict):
+    offset: int
+    mark: str
 
 
 class GrowingFile:
@@ -49,7 +54,7 @@ class GrowingFile:
         self._sample = b""
         self._dialect: Dialect | None = None
         self._names: list[str] = []
-        self._begun: dict[str, Any] | None = None
+        self._begun: _Place | None = None
         self._mark = ""
         if self.path.suffix.lower() in (".gz", ".parquet", ".pq"):
             raise DataError(f"`{path}` cannot be followed, because it does not grow by lines: give a text file.")
@@ -61,7 +66,7 @@ class GrowingFile:
         """
         while self._file is not None or self._open():
             before = self._offset
-            # Truncated and written anew past the old end between two looks: only the bytes tell.
+            # Truncated and written anew past the old end between two reads: only the bytes show it.
             changed = self._fingerprint() != self._mark
             lines = b"" if changed else self._complete_lines()
             self._mark = self._mark if changed else self._fingerprint()
@@ -74,14 +79,14 @@ class GrowingFile:
                 self.close()
         return None
 
-    def state(self) -> dict[str, Any]:
-        """Return where reading stands, as JSON-ready values."""
+    def state(self) -> dict[str, object]:
+        """Return how far the file was read, as JSON-ready values."""
         return {"offset": self._offset, "mark": self._mark, "sample": self._sample.decode("latin-1")}
 
-    def restore(self, state: dict[str, Any]) -> None:
+    def restore(self, state: Mapping[str, object]) -> None:
         """Go on where `state` was taken, if the file is still the same; else from its beginning."""
         try:
-            self._begun = {"offset": int(state["offset"]), "mark": str(state["mark"])}
+            self._begun = {"offset": int(str(state["offset"])), "mark": str(state["mark"])}
             sample = str(state["sample"]).encode("latin-1")
         except (KeyError, TypeError, ValueError) as error:
             raise DataError(f"The saved state cannot be understood ({error}): remove it to start anew.") from None
@@ -124,7 +129,7 @@ class GrowingFile:
         return hashlib.sha256(head + b"|" + self._file.read(min(_MARK, self._offset))).hexdigest()
 
     def _replaced(self) -> bool:
-        """Tell whether the path leads to another file by now, or the file became shorter than what was read."""
+        """Return whether the path leads to another file by now, or the file became shorter than what was read."""
         assert self._file is not None
         if self._size() < self._offset:
             return True
@@ -169,7 +174,7 @@ class GrowingFile:
         return lines[len(self._header) :]
 
     def _learn(self, lines: bytes) -> bool:
-        """Recognise the dialect from the first lines; tell whether there is a row below the header."""
+        """Recognise the dialect from the first lines; return whether there is a row below the header."""
         if lines.startswith((b"\xff\xfe", b"\xfe\xff")):
             raise DataError(f"`{self.path}` is UTF-16, which cannot be followed: write it as UTF-8.")
         sample = lines[:_SAMPLE]

@@ -1,7 +1,7 @@
-"""How numbers are spelt in cells: decimal marks, thousands separators, percent signs, odd minus signs.
+"""How numbers are spelt in cells: decimal marks, thousands separators, percent signs, unusual minus signs.
 
 It knows cells and columns of cells, not files. What could mean two things is no number here: `1,234` is a
-thousand or a little over one, and only other cells can tell.
+thousand or a little over one, and only other cells can show which.
 """
 
 from __future__ import annotations
@@ -128,16 +128,16 @@ def _proves(token: str, mark: str) -> bool:
 def find_spelling(tokens: list[str], counts: list[int], decimal: str, proven: bool) -> Spelling | None:
     """Return how more than half of the cells (distinct `tokens`, each so many times) are numbers, or None for text.
 
-    The file's own `decimal` mark goes first; another one needs a cell that proves it. With `proven`, the file
-    shows its decimal mark beyond doubt, so that the other one can only group thousands. Percent signs must
-    stand behind every cell.
+    The file's own `decimal` mark is tried first; another one needs a cell that proves it. With `proven`, the file
+    shows its decimal mark for certain, so that the other one can only group thousands. Percent signs must
+    end every cell.
 
     >>> find_spelling(["1,234", "12"], [1, 1], ".", True), find_spelling(["1,234"], [1], ".", False)
     (Spelling(mark='.', grouped=True, percent=False), None)
     """
     likely = sum(count for token, count in zip(tokens, counts, strict=True) if _LIKELY.match(token))
     if 2 * likely <= sum(counts):
-        return None  # spares words and times a closer look
+        return None  # words and times need no closer inspection
     plain = [bare(token) for token in tokens]
     percent = bool(plain) and all(token.endswith("%") for token in plain)
     if percent:

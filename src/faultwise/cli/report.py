@@ -1,0 +1,46 @@
+"""`faultwise report`: the diagnosis of a source as a page, as Markdown or as JSON."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from faultwise.cli.flags import add_modality_flags, add_run_arguments, options_for, reading_of
+from faultwise.cli.out import note, print_json, print_notes, watched
+
+__all__ = ["add", "run"]
+
+
+def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Register the command."""
+    parser = commands.add_parser("report", help="write the report of a diagnosis", description=__doc__)
+    parser.set_defaults(run=run, complete=complete)
+
+
+def complete(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    add_run_arguments(parser, "file or folder of the kind that was fitted")
+    parser.add_argument("--out", type=Path, default=Path("report.html"), metavar="FILE", help="default: report.html")
+    parser.add_argument("--json", action="store_true", help="print what was written as JSON")
+    add_modality_flags(parser, "reading", "query")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Diagnose and write."""
+    from faultwise.contracts.modality import modality
+    from faultwise.diagnoser import Diagnoser
+    from faultwise.report.save import SUFFIXES, save_report
+    from faultwise.runs.files import check_place
+
+    check_place(args.out, SUFFIXES)
+    made = Diagnoser.load(args.run_folder, progress=watched(args))
+    kind = modality(made.modality_)
+    options_for(args, kind, "reading", "query")
+    diagnosis = made.model_.diagnose(args.source, reading_of(args, kind.reading), reading_of(args, kind.query))
+    save_report(diagnosis, args.out)
+    print_notes(diagnosis.notes)
+    if args.json:
+        print_json({"report": str(args.out), "cases": len(diagnosis.cases)})
+    else:
+        note(f"Report: {args.out}")
+    return 0

@@ -1,0 +1,1 @@
+"""Commands that only tables have: comparison, search, alarms, faithfulness, leaks."""

@@ -1,0 +1,1 @@
+"""Pages about models and methods: alarms in time, comparisons, faithfulness of findings, searches of settings."""

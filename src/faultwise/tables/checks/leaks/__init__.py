@@ -1,0 +1,1 @@
+"""Checks for leaks: duplicated runs and rows, columns that give the label away, columns that look ahead."""

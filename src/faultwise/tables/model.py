@@ -1,0 +1,296 @@
+"""A fitted model of tables: it diagnoses files, frames and streams, evaluates, is calibrated anew and written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from copy import copy
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from faultwise.contracts.diagnosis import Diagnosis, Evaluation
+from faultwise.contracts.errors import DataError, UserError
+from faultwise.contracts.modality import Following, Items
+from faultwise.contracts.settings import changed, flattened
+from faultwise.evidence.about import About
+from faultwise.language.classifier import curves
+from faultwise.tables.fit.diagnosis import diagnose_table
+from faultwise.tables.fit.features.windows import Features
+from faultwise.tables.fit.fitted import Fitted
+from faultwise.tables.fit.predicting import (
+    expert_probabilities,
+    features_of,
+    predicted,
+    prediction_lines,
+    spread,
+    with_missing_columns,
+)
+from faultwise.tables.fit.recalibration import recalibrated
+from faultwise.tables.fit.settings import TableQuery, TableReading, TableSettings
+from faultwise.tables.fit.storage import write_fitted
+from faultwise.tables.fit.stream import RowStream
+from faultwise.tables.reading.batches import is_large, rows_up_to
+from faultwise.tables.reading.frames import as_frame
+from faultwise.tables.reading.readers import read_source
+from faultwise.tables.reading.table import Roles, Table, label_text
+from faultwise.tables.sources import table_in_memory
+from faultwise.verdicts.stretches import stretches
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+__all__ = ["TableModel", "table_model"]
+
+_NEAR = 5000  # rows up to the requested one that are classified at most: what its plots show
+
+
+class TableModel:
+    """What was fitted on a table, with the roles of its columns and what is known about them.
+
+    `manifest` is that of the run folder it was read from, empty for one that was never written.
+    """
+
+    def __init__(
+        self,
+        settings: TableSettings,
+        fitted: Fitted,
+        about: About,
+        roles: Roles,
+        manifest: Mapping[str, object] | None = None,
+        progress: bool = False,
+    ) -> None:
+        self.settings, self.fitted, self.about, self.roles = settings, fitted, about, roles
+        self.manifest, self.progress = manifest or {}, progress
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """What a person should know after the fit."""
+        return self.fitted.notes
+
+    @property
+    def classes(self) -> np.ndarray:
+        """The labels, in the order of probabilities."""
+        return self.fitted.ensemble.classes
+
+    @property
+    def texts(self) -> list[str]:
+        """Columns of the fit that are words, whatever they look like in a new file: labels, runs, times, categories."""
+        named = (self.roles.target, self.roles.group, self.roles.time)
+        return [*(name for name in named if name is not None), *self.fitted.encoder.learnt.categories]
+
+    def summary(self) -> Evaluation:
+        """Return the figures of the fit's validation rows."""
+        from faultwise.tables.evaluate.protocol import leaderboard
+
+        record, figures = self.fitted.record, self.fitted.record["validation"]
+        rows: tuple[Mapping[str, object], ...]
+        if self.settings.normal_only:
+            title, rows = "On normal rows that the monitor was not fitted on", (figures,)
+        else:
+            title, rows = "On validation rows", tuple(leaderboard({**figures, "chosen": record["chosen"]}))
+        return Evaluation(figures=record, tables=((title, rows),), notes=tuple(self.fitted.notes))
+
+    def write(self, folder: Path) -> Mapping[str, object]:
+        """Write experts, rows and state into an empty folder; return entries of the manifest."""
+        write_fitted(folder, self.fitted, self.about, self.roles)
+        return {"experts": list(self.fitted.ensemble.experts), **self.fitted.record}
+
+    def evaluate(self, source: object, reading: object, query: object) -> Evaluation:
+        """Judge every expert and the fused verdict on labelled rows. Raises DataError without labels."""
+        from faultwise.tables.evaluate.protocol import evaluate_table
+        from faultwise.tables.evaluate.shown import evaluation_of
+
+        assert isinstance(reading, TableReading)
+        assert isinstance(query, TableQuery)
+        if isinstance(source, str | Path):
+            table = self.read(source, labelled=True, target=reading.target)
+        else:
+            table = source if isinstance(source, Table) else self._in_memory(source, reading)
+        result = evaluate_table(self.fitted, table, self._score_rows(query), self.settings.seed)
+        return evaluation_of(self.fitted, result)
+
+    def diagnose(self, source: object, reading: object, query: object) -> Diagnosis:
+        """Return verdicts with findings and narrative for a table, a frame, or a file. Raises DataError."""
+        assert isinstance(query, TableQuery)
+        model = self if query.expert is None else self.only(query.expert)
+        table = model._table(source, query.row)
+        score_rows = self._score_rows(query)
+        return diagnose_table(model.fitted, table, model.about, query, score_rows, model.provenance())
+
+    def calibrate(self, source: object, reading: object, changes: Mapping[str, object]) -> Evaluation:
+        """Calibrate threshold, fault sets and novelty anew on labelled rows (see `recalibration`). Raises DataError."""
+        assert isinstance(reading, TableReading)
+        self.settings = changed(self.settings, changes)
+        table = source if isinstance(source, Table) else None
+        if table is None:
+            assert isinstance(source, str | Path)
+            table = self.read(source, labelled=True, target=reading.target)
+        self.fitted, notes = recalibrated(self.fitted, table, self.settings)
+        fitted = self.fitted
+        figures = {
+            "threshold": fitted.ensemble.detector.threshold,
+            "false_alarm_rate": fitted.ensemble.detector.false_alarm_rate,
+            "coverage": None if fitted.calibration is None else fitted.calibration.promised,
+            "calibration_runs": fitted.record["calibration_runs"],
+            "calibration_rows": fitted.record["calibration_rows"],
+            "notes": notes,
+        }
+        counts = f"Calibrated on {figures['calibration_rows']:,} rows of {figures['calibration_runs']:,} runs."
+        return Evaluation(figures, sentences=(counts,), notes=tuple(notes))
+
+    def write_rows(
+        self, source: object, out: Path, reading: object, query: object, every: bool = True, progress: bool = False
+    ) -> Mapping[str, object]:
+        """Write a line per row, also of files larger than memory (see `bulk`)."""
+        from faultwise.tables.bulk import diagnose_file
+
+        assert isinstance(query, TableQuery)
+        assert isinstance(source, str | Path)
+        model = self if query.expert is None else self.only(query.expert)
+        return diagnose_file(model, source, out, every=every, progress=progress)
+
+    def follow(
+        self, source: object, query: object, state: Path | None, out: Path | None, poll: float, idle: float | None
+    ) -> Following:
+        """Return the lines of rows that are written to a growing file (see `follow`)."""
+        from faultwise.tables.follow import Follower, Lines
+
+        assert isinstance(query, TableQuery)
+        assert isinstance(source, str | Path)
+        model = self if query.expert is None else self.only(query.expert)
+        return Lines(Follower(model, source, state=state, out=out, poll=poll, idle=idle))
+
+    def stream(self, roles: Roles | None = None, every: bool = False, **options: object) -> RowStream:
+        """Return a classifier of rows as they come: `stream.push(rows)` gives a line per row with a full window.
+
+        It gives what `label_rows` gives for the same rows at once, without the language model. `options` are those of
+        `stream.RowStream`.
+        """
+        return RowStream(self.fitted, roles or replace(self.roles, target=None), every, **options)  # type: ignore[arg-type]
+
+    def label_rows(self, table: Table, score_rows: int | None = None) -> pd.DataFrame:
+        """Return one line per classified row: row (from 1), run, label, its probability, fault score."""
+        most = self.settings.language.score_rows if score_rows is None else score_rows
+        made = predicted(self.fitted, with_missing_columns(self.fitted, table), most)
+        return prediction_lines(self.fitted, made, made.features.rows + 1)
+
+    def predict_proba(self, X: pd.DataFrame | np.ndarray, groups: object = None) -> np.ndarray:
+        """Return fused probabilities (rows, classes) in the order of `classes`.
+
+        Rows of X are taken to be one run in time order unless `groups` says otherwise. Rows whose window is not full
+        yet, or which the language model alone could classify and did not, are NaN. The language model scores up to
+        `language.score_rows` rows, spread evenly.
+        """
+        frame = as_frame(X)
+        runs = np.zeros(len(frame), int) if groups is None else np.asarray(groups)
+        made = features_of(self.fitted, frame, stretches(runs))
+        p = np.full((len(frame), len(self.classes)), np.nan)
+        if len(made.rows):
+            ensemble = self.fitted.ensemble
+            most = self.settings.language.score_rows if ensemble.counts_language_model(bool(made.missing)) else 0
+            scored = spread(len(made.rows), most, np.empty(0, int))
+            if ensemble.language_only and not made.missing:  # nobody else can classify the rows that it does not score
+                made, scored = Features(made.frame[scored], made.rows[scored]), scored[scored]
+            p[made.rows] = ensemble.fuse(expert_probabilities(ensemble, made, scored), scored)
+        return p
+
+    def predict(self, X: pd.DataFrame | np.ndarray, groups: object = None) -> np.ndarray:
+        """Return labels (rows,): normal unless a fault is detected; None where the window is not full yet."""
+        p = self.predict_proba(X, groups)
+        known = ~np.isnan(p).any(axis=1)
+        labels = np.full(len(p), None, dtype=object)
+        labels[known] = self.fitted.ensemble.detector.decide(p[known], self.classes)
+        return labels
+
+    def only(self, expert: str) -> TableModel:
+        """Return this model with one classical expert alone, calibrated and with its own threshold.
+
+        Raises UserError for an expert that the fit did not have.
+        """
+        made = copy(self)
+        # Sets and novelty were calibrated for the fused verdict.
+        made.fitted = replace(self.fitted, ensemble=self.fitted.ensemble.only(expert), calibration=None)
+        return made
+
+    def read(self, source: str | Path, part: str = "test", labelled: bool = False, target: str | None = None) -> Table:
+        """Read a file with the columns' roles as they were in training; `target` names the label's column anew.
+
+        Raises DataError, also where labels are asked for (`labelled`) and there are none.
+        """
+        table = read_source(source, part=part, target=target, as_text=self.texts)
+        roles = self.roles_in(table.frame.columns, table.roles)
+        roles = replace(roles, target=target or roles.target)
+        if labelled and roles.target is None:
+            lacks = f"no column `{self.roles.target}`" if self.roles.target else "no column known to hold the label"
+            raise DataError(f"`{source}` has {lacks} to compare with, so it has no labels: pass --target COL.")
+        if roles.target is not None:
+            frame = table.frame.assign(**{roles.target: label_text(table.frame[roles.target])})
+            table = replace(table, frame=frame)
+        return replace(table, roles=roles, about=self.about)
+
+    def roles_in(self, columns: Collection[str] | pd.Index, own: Roles | None = None) -> Roles:
+        """Return the roles of the fit that these columns can play; where there is none, the source's `own`."""
+        mine, here = self.roles, set(columns)
+        target, group, time = (name if name in here else None for name in (mine.target, mine.group, mine.time))
+        own = own or Roles()
+        ignored = tuple(name for name in mine.ignored if name in here)
+        return Roles(target or own.target, group or own.group, time or own.time, ignored)
+
+    def provenance(self) -> dict[str, object]:
+        """Return versions, hashes, seeds and settings: what is needed to make this verdict again."""
+        from importlib.metadata import version
+
+        from faultwise import __version__
+        from faultwise.runs.folders import commit
+
+        packages = ("numpy", "pandas", "scikit-learn", "torch", "transformers")
+        record = self.fitted.record
+        tuned = record.get("language_model")
+        return {
+            "faultwise": __version__,
+            "commit": commit(),
+            "data_hash": record.get("data_hash"),
+            "trained_on": record.get("source"),
+            "training_rows": record.get("train_rows"),
+            "settings": flattened(self.settings),
+            "packages": {name: version(name) for name in packages},
+            "weights": self.fitted.ensemble.fusion.weights,
+            "chosen_on_validation": record.get("chosen"),
+            **({"language_model": curves.summary(tuned)} if tuned else {}),
+        }
+
+    def _score_rows(self, query: TableQuery) -> int:
+        return self.settings.language.score_rows if query.score_rows is None else query.score_rows
+
+    def _in_memory(self, source: object, reading: TableReading) -> Table:
+        if not isinstance(source, Items):
+            source = Items(source)
+        return replace(table_in_memory(source, reading), about=self.about)
+
+    def _table(self, source: object, row: int | None) -> Table:
+        """Return the rows to diagnose: of a large table only those near the requested row."""
+        most = max(_NEAR, self.fitted.encoder.window, self.fitted.rules.memory + 1)
+        if isinstance(source, Table):
+            table = source
+        elif isinstance(source, str | Path):
+            if row is not None and row > 0 and is_large(source):
+                table = rows_up_to(source, row, most, self.roles, part="test", as_text=self.texts)
+                table = replace(table, about=self.about)
+            else:
+                table = self.read(source)
+        else:
+            frame = as_frame(source).reset_index(drop=True)  # type: ignore[arg-type]
+            table = Table(frame, self.roles_in(frame.columns), "frame", about=self.about)
+        if row is not None and table.numbers is None and most < row <= len(table.frame):
+            return table.up_to(row, most)
+        return table
+
+
+def table_model(model: object) -> TableModel:
+    """Return a model as one of tables. Raises UserError for another modality."""
+    if isinstance(model, TableModel):
+        return model
+    raise UserError("This command is for runs on tables, and this run was made from something else.")

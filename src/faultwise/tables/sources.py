@@ -1,0 +1,130 @@
+"""Sources of tables: what is one, and how it is read for a fit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from faultwise.contracts.errors import DataError, UserError, listing
+from faultwise.contracts.modality import Items
+from faultwise.tables.fit.settings import TableReading, TableSettings
+
+if TYPE_CHECKING:
+    from faultwise.tables.checks.rules import Rules
+    from faultwise.tables.reading.table import Table
+
+__all__ = ["labels_needed", "read_for_fit", "recognised_table", "rules_of", "table_in_memory"]
+
+_SPARE = 2  # rows read of a large source for each that may be drawn for training: windows and gaps cost some
+
+
+def recognised_table(source: object) -> str | None:
+    """Return why a source is a table: a file or folder that the readers know, a frame, or an array (rows, columns)."""
+    if isinstance(source, str | Path):
+        return _recognised_path(Path(source))
+    while isinstance(source, Items):
+        source = source.X
+    kind = type(source).__name__
+    if kind in ("DataFrame", "Table"):
+        return f"it is a {kind} in memory"
+    return "it is an array of rows and columns" if getattr(source, "ndim", 0) == 2 else None
+
+
+def _recognised_path(path: Path) -> str:
+    from faultwise.contracts.paths import TABLES, ending, tables_among
+
+    if end := ending(path.name, (*TABLES, ".dat")):
+        return f"its name ends in {end}"
+    if path.is_dir():
+        names = [child.name for child in path.iterdir()]
+        return f"it is a folder with {len(tables_among(path, names))} tables"
+    return "no other kind of trace recognised it"
+
+
+def read_for_fit(source: object, settings: TableSettings, reading: TableReading, progress: bool = False) -> Table:
+    """Return a table with roles; a file too large for memory is sampled evenly. Raises DataError without labels."""
+    from faultwise.tables.reading.table import Table
+
+    if isinstance(source, Table):
+        return source
+    if not isinstance(source, str | Path):
+        return table_in_memory(source, reading)
+    table = _read(source, settings, reading, progress)
+    if table.roles.target is None and not settings.normal_only:
+        raise DataError(
+            f"`{source}`: which column holds the label? It has {listing(table.frame.columns, 60)}: pass "
+            "--target COL, or learn normal rows alone with `faultwise fit --normal-only`."
+        )
+    return table
+
+
+def _read(source: str | Path, settings: TableSettings, reading: TableReading, progress: bool) -> Table:
+    from faultwise.tables.reading.batches import is_large
+    from faultwise.tables.reading.readers import read_source
+    from faultwise.tables.reading.sampling import read_sample
+
+    given: Mapping[str, object] = {
+        "target": reading.target,
+        "group": reading.group,
+        "time": reading.time,
+        "ignore": reading.ignore,
+        "about": reading.about,
+        "part": "train",
+        "keep": settings.keep,
+    }
+    if not is_large(source):
+        return read_source(source, **given)  # type: ignore[arg-type]
+    # A run's highest score is that of all its rows.
+    whole = settings.window > 1 or settings.false_alarm_per == "run"
+    return read_sample(
+        source,
+        settings.most_rows * _SPARE,
+        seed=settings.seed,
+        whole_runs=whole,
+        even=not settings.normal_only,
+        progress=progress,
+        **given,  # type: ignore[arg-type]
+    )
+
+
+def table_in_memory(source: object, reading: TableReading) -> Table:
+    """Return X (rows, variables), with labels y (rows,) and runs groups (rows,) where `Items` hold them, as a table."""
+    import numpy as np
+
+    from faultwise.evidence.about import About, read_about
+    from faultwise.tables.reading.frames import as_frame, unused_name
+    from faultwise.tables.reading.table import Roles, Table
+
+    items = source if isinstance(source, Items) else Items(source)
+    frame = as_frame(items.X).reset_index(drop=True)  # type: ignore[arg-type]
+    y, groups = (None if one is None else np.asarray(one) for one in (items.y, items.groups))
+    if (y is not None and len(frame) != len(y)) or (groups is not None and len(groups) != len(frame)):
+        labels = "no" if y is None else len(y)
+        raise DataError(f"X has {len(frame)} rows, y {labels}: every row needs one label (and one run).")
+    target, group = reading.target or unused_name(frame, "fault"), reading.group or unused_name(frame, "run")
+    if y is not None:
+        frame[target] = y
+    if groups is not None:
+        frame[group] = groups
+    given = reading.about
+    about = given if isinstance(given, About) else About() if given is None else read_about(given)
+    here = set(frame.columns)
+    time = reading.time if reading.time in here else None
+    roles = Roles(target if target in here else None, group if group in here else None, time, reading.ignore)
+    return Table(frame, roles, "X", about=about)
+
+
+def rules_of(reading: TableReading, table: Table) -> Rules | None:
+    """Return the user's rules, checked against the table; None where there are none."""
+    from faultwise.tables.checks.rules import Rules, read_rules
+
+    if reading.rules is None:
+        return None
+    return reading.rules if isinstance(reading.rules, Rules) else read_rules(reading.rules)
+
+
+def labels_needed(y: object, settings: TableSettings) -> None:
+    """Refuse a fit without labels. Raises UserError."""
+    if y is None and not settings.normal_only:
+        raise UserError("There are no labels y: pass them, or learn normal rows alone with normal_only=True.")
