@@ -19,13 +19,13 @@ import pandas as pd
 from sklearn.model_selection import StratifiedKFold
 
 from faultwise.contracts.experts import ExpertContext
-from faultwise.evaluate.metrics import metrics
 from faultwise.evaluate.summary import interval
 from faultwise.tables.checks.leaks.target_leakage import leaking_columns, without_leaking_columns
 from faultwise.tables.fit.features.columns import ColumnEncoder
 from faultwise.tables.fit.settings import DEFAULT_EXPERTS
 from faultwise.tables.reading.readers import read_source
 from faultwise.tables.reading.table import Table
+from faultwise.verdicts.metrics import metrics
 from faultwise.verdicts.registry import LANGUAGE_MODEL, make
 from recipe import data_folder, write_result
 

@@ -41,8 +41,8 @@ os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
 import numpy as np
 import pandas as pd
 
+from faultwise.contracts.about import read_about
 from faultwise.contracts.errors import UserError
-from faultwise.evidence.about import read_about
 from faultwise.tables.reading.readers import read_source
 from faultwise.tables.reading.text.delimited import read_delimited
 from faultwise.tables.reading.text.delimited_batches import read_delimited_batches

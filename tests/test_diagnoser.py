@@ -18,10 +18,10 @@ from sklearn.base import clone, is_classifier
 from sklearn.model_selection import cross_val_score
 
 from faultwise import Diagnoser, UserError
+from faultwise.contracts.about import About, Variable
 from faultwise.contracts.diagnosis import Case
 from faultwise.contracts.errors import DataError
 from faultwise.contracts.findings import Finding
-from faultwise.evidence.about import About, Variable
 from faultwise.verdicts.folds import folds
 
 GOLDEN = Path(__file__).parent / "golden" / "diagnosis.json"

@@ -106,8 +106,8 @@ def test_every_command_and_setting_is_in_the_reference() -> None:
 def test_metric_names_are_explained() -> None:
     import numpy as np
 
-    from faultwise.evaluate.metrics import metrics
     from faultwise.images.metrics import image_figures
+    from faultwise.verdicts.metrics import metrics
 
     y = np.array(["0", "0", "1", "1"])
     names = set(metrics(y, y, np.eye(2)[[0, 0, 1, 1]], np.array(["0", "1"]), "0", np.arange(4)))

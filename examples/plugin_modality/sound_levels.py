@@ -6,6 +6,7 @@ A source is a WAV file (16 bits), or a folder of them; in a folder with folders 
 
 from __future__ import annotations
 
+import itertools
 import json
 import wave
 from collections.abc import Mapping
@@ -55,8 +56,8 @@ class SoundModel:
     def summary(self) -> Evaluation:
         """Return the normal levels."""
         rows = [{"band": name, "level": level} for name, level in zip(self._names(), self.mean.tolist(), strict=True)]
-        figures = {"recordings": self.files, "levels": rows}
-        return Evaluation(figures, ((f"Mean level of {self.files} normal recordings, dB", tuple(rows)),))
+        title = f"Mean level of {self.files} normal recordings, dB"
+        return Evaluation({"recordings": self.files, "levels": rows}, ((title, tuple(rows)),))
 
     def write(self, folder: Path) -> Mapping[str, object]:
         """Write the normal levels."""
@@ -71,12 +72,8 @@ class SoundModel:
         if not faulty.any() or faulty.all():
             raise DataError(f"`{source}` has no labels: expected a folder `normal` and one of faults in it.")
         flagged = np.array([self._sigmas(file).max() > self.settings.sigmas for file in files])
-        figures = {
-            "recordings": len(files),
-            "accuracy": float((flagged == faulty).mean()),
-            "fdr": float(flagged[faulty].mean()),
-            "far": float(flagged[~faulty].mean()),
-        }
+        figures: dict[str, float] = {"recordings": len(files), "accuracy": float((flagged == faulty).mean())}
+        figures |= {"fdr": float(flagged[faulty].mean()), "far": float(flagged[~faulty].mean())}
         return Evaluation(figures, (("On labelled recordings", (figures,)),))
 
     def diagnose(self, source: object, reading: object, query: object) -> Diagnosis:
@@ -87,22 +84,22 @@ class SoundModel:
         )
 
     def _case(self, file: Path) -> Case:
-        levels, sigmas = levels_of(file, self.settings), self._sigmas(file)
+        levels, sigmas, most = levels_of(file, self.settings), self._sigmas(file), self.settings.sigmas
         findings = tuple(
             StatementFinding(
                 id=f"S{number}",
                 expert="band levels",
                 about=f"level at {self._names()[at]}",
                 value=float(levels[at]),
-                normal_low=float(self.mean[at] - self.settings.sigmas * self.spread[at]),
-                normal_high=float(self.mean[at] + self.settings.sigmas * self.spread[at]),
+                normal_low=float(self.mean[at] - most * self.spread[at]),
+                normal_high=float(self.mean[at] + most * self.spread[at]),
                 unit="dB",
                 place=file.name,
                 direction="high" if levels[at] > self.mean[at] else "low",
-                contribution=float(sigmas[at] - self.settings.sigmas),
+                contribution=float(sigmas[at] - most),
             )
             for number, at in enumerate(np.argsort(-sigmas)[:3], start=1)
-            if sigmas[at] > self.settings.sigmas
+            if sigmas[at] > most
         )
         label = UNUSUAL if findings else NORMAL
         verdict = Verdict(
@@ -111,7 +108,7 @@ class SoundModel:
             probabilities={},
             detected=bool(findings),
             fault_score=float(sigmas.max()),
-            threshold=self.settings.sigmas,
+            threshold=most,
             false_alarm_rate=None,
             fault_set=FaultSet((label,), note=_NOTE),
             false_alarm_per="recording",
@@ -177,7 +174,7 @@ def levels_of(file: Path, settings: SoundSettings) -> np.ndarray:
     power = np.abs(np.fft.rfft(samples)) ** 2 / max(1, len(samples)) ** 2
     hertz = np.fft.rfftfreq(len(samples), 1 / rate)
     edges = settings.lowest * 2.0 ** np.arange(settings.bands + 1)
-    within = [power[(hertz >= low) & (hertz < high)].sum() for low, high in zip(edges[:-1], edges[1:], strict=True)]
+    within = [power[(hertz >= low) & (hertz < high)].sum() for low, high in itertools.pairwise(edges)]
     return np.asarray(10 * np.log10(np.array(within) + _QUIET))
 
 

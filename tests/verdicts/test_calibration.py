@@ -19,8 +19,8 @@ import pandas as pd
 import pytest
 
 from faultwise import Diagnoser, UserError
+from faultwise.contracts.about import About, Variable
 from faultwise.contracts.errors import DataError
-from faultwise.evidence.about import About, Variable
 from faultwise.tables.bulk import diagnose_file
 from faultwise.tables.checks.rules import read_rules
 from faultwise.tables.fit.predicting import predicted

@@ -28,9 +28,8 @@ def add(commands: _SubParsersAction[argparse.ArgumentParser]) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run every class and print one table."""
-    from faultwise.contracts.errors import DataError, UserError
-    from faultwise.images.data.image_folders import categories, read_image_set
-    from faultwise.images.few_shot import PUBLISHED, few_shot, macro
+    from faultwise.contracts.errors import UserError
+    from faultwise.images.few_shot import PUBLISHED, classes_of, few_shot, macro
 
     try:
         shots = [int(one) for one in args.shots.split(",")]
@@ -38,12 +37,8 @@ def run(args: argparse.Namespace) -> int:
         shots = []
     if not shots or min(shots) < 1 or args.draws < 1:
         raise UserError(f"--shots {args.shots} --draws {args.draws}: expected whole numbers of 1 or more.")
-    found = categories(args.source) if args.source.is_dir() else []
-    if not found:
-        raise DataError(
-            f"`{args.source}` holds no class in the MVTec layout: expected CLASS/train/good and CLASS/test."
-        )
-    made = few_shot([read_image_set(args.source, one) for one in found], shots, args.draws, progress=watched(args))
+    found = classes_of(args.source)
+    made = few_shot(found, shots, args.draws, progress=watched(args))
     lines, means = [one.to_dict() for one in made], [one.to_dict() for one in macro(made)]
     published = [
         {"class": name, "image_auroc": image / 100, "pixel_auroc": pixel / 100}

@@ -39,7 +39,7 @@ COMMANDS = {
 }
 
 
-_OF_TABLES = ("alarms", "compare", "data", "faithfulness", "tune")
+_OF_TABLES = ("alarms", "compare", "data", "demo", "faithfulness", "tune")
 
 
 def build_parser(only: str | None = None) -> argparse.ArgumentParser:

@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from faultwise.contracts.about import About, Variable
 from faultwise.contracts.findings import Direction, Interval, Measure, VariableFinding
-from faultwise.evidence.about import About, Variable
 from faultwise.evidence.normal import NormalBand
 
 __all__ = ["variable_findings"]

@@ -11,9 +11,9 @@ from itertools import combinations
 
 import numpy as np
 
+from faultwise.contracts.about import About, Variable
 from faultwise.contracts.findings import Measure
 from faultwise.contracts.verdicts import TellApart
-from faultwise.evidence.about import About, Variable
 from faultwise.verdicts.novelty import Novelty
 
 __all__ = ["tell_apart"]

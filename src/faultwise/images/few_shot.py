@@ -8,12 +8,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
 from faultwise.contracts.errors import DataError
-from faultwise.images.data.image_folders import GOOD, ImageItem, ImageSet
+from faultwise.images.data.image_folders import GOOD, ImageItem, ImageSet, categories, read_image_set
 from faultwise.images.data.images import read_mask
 from faultwise.images.detection.backbones import Backbone
 from faultwise.images.detection.memory_bank import image_score
@@ -22,7 +23,7 @@ from faultwise.images.inspector import Inspector
 from faultwise.images.metrics import aupro, image_figures, pixel_auroc
 from faultwise.images.settings import ImageSettings
 
-__all__ = ["PUBLISHED", "FewShot", "few_shot", "macro", "pixel_figures"]
+__all__ = ["PUBLISHED", "FewShot", "classes_of", "few_shot", "macro", "pixel_figures"]
 
 GRID = 128  # of the maps that pixels are judged on, along each side
 # Image and pixel AUROC, per cent, as the papers give them.
@@ -35,6 +36,14 @@ PUBLISHED = {
     },
     "visa": {"AnomalyGPT 1-shot": (87.4, 96.2)},
 }
+
+
+def classes_of(source: Path) -> list[ImageSet]:
+    """Return the images of each class of a folder in the MVTec layout. Raises DataError where there is none."""
+    found = categories(source) if source.is_dir() else []
+    if not found:
+        raise DataError(f"`{source}` holds no class in the MVTec layout: expected CLASS/train/good and CLASS/test.")
+    return [read_image_set(source, one) for one in found]
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,23 +11,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from faultwise.contracts.about import About
 from faultwise.contracts.diagnosis import Diagnosis, Evaluation
 from faultwise.contracts.errors import DataError, UserError
 from faultwise.contracts.modality import Following, Items
-from faultwise.contracts.settings import changed, flattened
-from faultwise.evidence.about import About
-from faultwise.language.classifier import curves
+from faultwise.contracts.settings import changed
 from faultwise.tables.fit.diagnosis import diagnose_table
-from faultwise.tables.fit.features.windows import Features
 from faultwise.tables.fit.fitted import Fitted
 from faultwise.tables.fit.predicting import (
-    expert_probabilities,
-    features_of,
+    fused_probabilities,
     predicted,
     prediction_lines,
-    spread,
     with_missing_columns,
 )
+from faultwise.tables.fit.provenance import provenance
 from faultwise.tables.fit.recalibration import recalibrated
 from faultwise.tables.fit.settings import TableQuery, TableReading, TableSettings
 from faultwise.tables.fit.storage import write_fitted
@@ -37,7 +34,6 @@ from faultwise.tables.reading.frames import as_frame
 from faultwise.tables.reading.readers import read_source
 from faultwise.tables.reading.table import Roles, Table, label_text
 from faultwise.tables.sources import table_in_memory
-from faultwise.verdicts.stretches import stretches
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -186,16 +182,7 @@ class TableModel:
         """
         frame = as_frame(X)
         runs = np.zeros(len(frame), int) if groups is None else np.asarray(groups)
-        made = features_of(self.fitted, frame, stretches(runs))
-        p = np.full((len(frame), len(self.classes)), np.nan)
-        if len(made.rows):
-            ensemble = self.fitted.ensemble
-            most = self.settings.language.score_rows if ensemble.counts_language_model(bool(made.missing)) else 0
-            scored = spread(len(made.rows), most, np.empty(0, int))
-            if ensemble.language_only and not made.missing:  # nobody else can classify the rows that it does not score
-                made, scored = Features(made.frame[scored], made.rows[scored]), scored[scored]
-            p[made.rows] = ensemble.fuse(expert_probabilities(ensemble, made, scored), scored)
-        return p
+        return fused_probabilities(self.fitted, frame, runs, self.settings.language.score_rows)
 
     def predict(self, X: pd.DataFrame | np.ndarray, groups: object = None) -> np.ndarray:
         """Return labels (rows,): normal unless a fault is detected; None where the window is not full yet."""
@@ -241,26 +228,7 @@ class TableModel:
 
     def provenance(self) -> dict[str, object]:
         """Return versions, hashes, seeds and settings: what is needed to make this verdict again."""
-        from importlib.metadata import version
-
-        from faultwise import __version__
-        from faultwise.runs.folders import commit
-
-        packages = ("numpy", "pandas", "scikit-learn", "torch", "transformers")
-        record = self.fitted.record
-        tuned = record.get("language_model")
-        return {
-            "faultwise": __version__,
-            "commit": commit(),
-            "data_hash": record.get("data_hash"),
-            "trained_on": record.get("source"),
-            "training_rows": record.get("train_rows"),
-            "settings": flattened(self.settings),
-            "packages": {name: version(name) for name in packages},
-            "weights": self.fitted.ensemble.fusion.weights,
-            "chosen_on_validation": record.get("chosen"),
-            **({"language_model": curves.summary(tuned)} if tuned else {}),
-        }
+        return provenance(self.settings, self.fitted)
 
     def _score_rows(self, query: TableQuery) -> int:
         return self.settings.language.score_rows if query.score_rows is None else query.score_rows

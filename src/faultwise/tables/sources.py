@@ -92,7 +92,7 @@ def table_in_memory(source: object, reading: TableReading) -> Table:
     """Return X (rows, variables), with labels y (rows,) and runs groups (rows,) where `Items` hold them, as a table."""
     import numpy as np
 
-    from faultwise.evidence.about import About, read_about
+    from faultwise.contracts.about import About, read_about
     from faultwise.tables.reading.frames import as_frame, unused_name
     from faultwise.tables.reading.table import Roles, Table
 

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from faultwise.contracts.about import About, Variable
 from faultwise.contracts.errors import DataError
-from faultwise.evidence.about import About, Variable
 from faultwise.tables.checks.rules import Condition, Reason, Rule, Rules, from_limits, read_rules
 from faultwise.verdicts.stretches import stretches
 

@@ -15,12 +15,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from faultwise.cli.main import main
+from faultwise.contracts.about import About, Variable
 from faultwise.contracts.errors import DataError, UserError
 from faultwise.evaluate.alarm_load import alarm_load
 from faultwise.evaluate.alarms import Debounce, detection, predicted_false_alarms, raise_alarms
-from faultwise.evidence.about import About, Variable
 from faultwise.report.pages.alarms import faults, save_alarms, sentences
-from faultwise.tables.reading.row_time import minutes_per_row
+from faultwise.tables.evaluate.row_time import minutes_per_row
 from faultwise.tables.reading.table import Roles, Table
 
 ALL = Debounce(1, 1)

@@ -12,8 +12,8 @@ import pandas as pd
 import pytest
 
 from faultwise import Diagnoser
+from faultwise.contracts.about import About, Variable
 from faultwise.contracts.errors import DataError, UserError
-from faultwise.evidence.about import About, Variable
 from faultwise.report.html import render_html
 from faultwise.report.markdown import render_markdown
 from faultwise.report.text import render_text

@@ -12,8 +12,8 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
+from faultwise.contracts.about import About, Variable
 from faultwise.contracts.errors import DataError
-from faultwise.evidence.about import About, Variable
 from faultwise.tables.reading import batches
 from faultwise.tables.reading.cleaning import clean, unique_names
 from faultwise.tables.reading.parquet import read_parquet, read_parquet_batches

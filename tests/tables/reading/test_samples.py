@@ -5,8 +5,8 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
+from faultwise.contracts.about import read_about
 from faultwise.contracts.errors import DataError
-from faultwise.evidence.about import read_about
 from faultwise.tables.reading.benchmarks import samples
 from faultwise.tables.reading.benchmarks.simulate import FAULTS, VARIABLES
 

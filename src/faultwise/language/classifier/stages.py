@@ -79,7 +79,7 @@ def tune_in_stages(
                 continue
             if tuned.parameters() or row_input.modules:
                 config = _config(settings, row_input, stage, seed, study=study, later=bool(logs))
-                before, last = sum(log.steps for _, log in logs), len(logs) == len(stages) - 1
+                before, last = sum(log.steps for _, log in logs), stage is stages[-1]
                 log = tune(
                     tuned,
                     questions,

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
+from faultwise.contracts.about import About, Variable
 from faultwise.contracts.findings import Interval, SensorFinding
-from faultwise.evidence.about import About, Variable
 from faultwise.tables.checks.data_drift import TrainingSummary, drift_of_data, summary_of
 from faultwise.tables.checks.sensors.sensor_check import SensorCheck, SensorCheckState, SensorFault
 

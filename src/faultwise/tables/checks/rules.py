@@ -29,8 +29,8 @@ import pandas as pd
 import yaml
 from pandas.api.types import is_numeric_dtype
 
+from faultwise.contracts.about import About
 from faultwise.contracts.errors import DataError, closest, listing
-from faultwise.evidence.about import About
 from faultwise.tables.checks.conditions import KINDS, TRUTH, Condition, Kind, Rule, checked_rule, known_keys, words_of
 from faultwise.tables.reading.cleaning import MISSING_WORDS
 from faultwise.tables.reading.table import label_text

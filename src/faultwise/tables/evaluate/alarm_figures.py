@@ -13,8 +13,8 @@ import pandas as pd
 from faultwise.contracts.errors import UserError
 from faultwise.evaluate.alarm_load import alarm_load
 from faultwise.evaluate.alarms import DEFAULT, Debounce, detection
+from faultwise.tables.evaluate.row_time import minutes_per_row
 from faultwise.tables.fit.fitted import Fitted
-from faultwise.tables.reading.row_time import minutes_per_row
 from faultwise.tables.reading.table import Table
 from faultwise.verdicts.stretches import stretches
 
@@ -58,8 +58,8 @@ def alarm_figures(
 
     `lines` has `row` (from 1) and `label` of every classified row, as `TableModel.label_rows` gives them, and `verdict`
     is the label that means normal there; `normal` is the one that means normal in the table, None where it has no
-    labels: all rows are then counted as normal operation. `minutes` is the time of a row, by default that of the time column.
-    Raises UserError and DataError as these functions do.
+    labels: all rows are then counted as normal operation. `minutes` is the time of a row, by default that of the time
+    column. Raises UserError and DataError as these functions do.
     """
     rows = len(table.frame)
     labels = np.full(rows, "normal") if normal is None else table.y

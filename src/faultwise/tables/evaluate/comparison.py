@@ -19,7 +19,6 @@ from faultwise import hub
 from faultwise.contracts.errors import UserError
 from faultwise.contracts.experts import ExpertContext
 from faultwise.evaluate.memory import peak_memory
-from faultwise.evaluate.metrics import metrics
 from faultwise.evaluate.packing import packed, unpacked
 from faultwise.evaluate.record import Entries, Entry, unfinished
 from faultwise.evaluate.risk import aurc, risk_curve
@@ -32,6 +31,7 @@ from faultwise.tables.reading.table import Table
 from faultwise.verdicts.drawing import draw_evenly
 from faultwise.verdicts.ensemble import Labelled, aligned
 from faultwise.verdicts.folds import folds
+from faultwise.verdicts.metrics import metrics
 from faultwise.verdicts.registry import LANGUAGE_MODEL, make
 from faultwise.verdicts.stretches import stretches
 

@@ -22,9 +22,9 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
+from faultwise.contracts.about import About
 from faultwise.contracts.errors import DataError, UserError, listing
 from faultwise.contracts.findings import Interval
-from faultwise.evidence.about import About
 from faultwise.evidence.findings import variable_findings
 from faultwise.tables.evaluate.protocol import seen_again
 from faultwise.tables.fit.diagnosis import contributions_of

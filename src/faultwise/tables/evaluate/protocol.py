@@ -13,7 +13,6 @@ from typing import Any, TypedDict
 import numpy as np
 
 from faultwise.contracts.errors import DataError, listing
-from faultwise.evaluate.metrics import Figures, metrics, recall_by_class
 from faultwise.tables.checks.leaks.overlap import row_hashes
 from faultwise.tables.fit.experts.monitor import ABNORMAL, NORMAL
 from faultwise.tables.fit.features.windows import Features
@@ -21,6 +20,7 @@ from faultwise.tables.fit.fitted import Fitted
 from faultwise.tables.fit.preparing import normal_label
 from faultwise.tables.fit.settings import TableSettings
 from faultwise.tables.reading.table import Table
+from faultwise.verdicts.metrics import Figures, metrics, recall_by_class
 from faultwise.verdicts.registry import LANGUAGE_MODEL
 from faultwise.verdicts.stretches import stretches
 

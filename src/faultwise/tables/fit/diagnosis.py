@@ -14,11 +14,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
+from faultwise.contracts.about import About, Variable
 from faultwise.contracts.diagnosis import Case, Diagnosis, Sentence, Series
 from faultwise.contracts.errors import DataError, listing
 from faultwise.contracts.findings import Direction, Interval, OfVariable, RuleFinding, VariableFinding
 from faultwise.contracts.verdicts import Verdict
-from faultwise.evidence.about import About, Variable
 from faultwise.evidence.attribution import contributions
 from faultwise.evidence.findings import variable_findings
 from faultwise.evidence.sentences import narrate, share_sentence

@@ -28,6 +28,7 @@ __all__ = [
     "Judgements",
     "expert_probabilities",
     "features_of",
+    "fused_probabilities",
     "judgements_of",
     "partly_empty",
     "predicted",
@@ -184,6 +185,24 @@ def features_of(fitted: Fitted, X: pd.DataFrame, pieces: np.ndarray) -> Features
     empty = {note_of_empty(name) for name in missing}
     notes = [one for one in features.notes if one not in empty]
     return replace(features, frame=frame, notes=(*notes, note), missing=tuple(missing))
+
+
+def fused_probabilities(fitted: Fitted, frame: pd.DataFrame, runs: np.ndarray, score_rows: int) -> np.ndarray:
+    """Return fused probabilities (rows, classes) of rows whose run is known, shape (rows,).
+
+    Rows whose window is not full yet, or which the language model alone could classify and did not, are NaN. The
+    language model scores up to `score_rows` rows, spread evenly.
+    """
+    ensemble = fitted.ensemble
+    made = features_of(fitted, frame, stretches(runs))
+    p = np.full((len(frame), len(ensemble.classes)), np.nan)
+    if len(made.rows):
+        most = score_rows if ensemble.counts_language_model(bool(made.missing)) else 0
+        scored = spread(len(made.rows), most, np.empty(0, int))
+        if ensemble.language_only and not made.missing:  # nobody else can classify the rows that it does not score
+            made, scored = Features(made.frame[scored], made.rows[scored]), scored[scored]
+        p[made.rows] = ensemble.fuse(expert_probabilities(ensemble, made, scored), scored)
+    return p
 
 
 def _missing(fitted: Fitted, X: pd.DataFrame) -> list[str]:

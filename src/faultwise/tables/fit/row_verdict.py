@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from faultwise.contracts.about import About
 from faultwise.contracts.errors import listing
 from faultwise.contracts.verdicts import FaultSet, Verdict
-from faultwise.evidence.about import About
 from faultwise.evidence.separation import tell_apart
 from faultwise.tables.fit.experts.monitor import MONITOR, Monitor, index_of
 from faultwise.tables.fit.fitted import Fitted

@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 from safetensors.numpy import load_file, save_file
 
+from faultwise.contracts.about import About
 from faultwise.contracts.errors import RunFolderError, UserError
 from faultwise.contracts.experts import ExpertContext
-from faultwise.evidence.about import About
 from faultwise.evidence.normal import NormalBand
 from faultwise.tables.checks.input_checks import InputChecks
 from faultwise.tables.checks.rules import Rules

@@ -12,7 +12,6 @@ import numpy as np
 from faultwise import hub
 from faultwise.contracts.errors import HubError
 from faultwise.contracts.experts import ExpertContext
-from faultwise.evaluate.metrics import metrics
 from faultwise.evidence.normal import NormalBand
 from faultwise.language.classifier import curves
 from faultwise.tables.checks.checks import check, training_problems
@@ -25,6 +24,7 @@ from faultwise.tables.reading.table import Table
 from faultwise.verdicts.calibration import Calibration, calibrate
 from faultwise.verdicts.detection import Detector
 from faultwise.verdicts.ensemble import Ensemble, Labelled, Validation
+from faultwise.verdicts.metrics import metrics
 from faultwise.verdicts.novelty import Novelty
 from faultwise.verdicts.registry import LANGUAGE_MODEL, make
 

@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from faultwise.contracts.about import About, Variable, read_about, units_from_headers
 from faultwise.contracts.errors import DataError, closest, listing
 from faultwise.contracts.paths import PARQUET, R_DATA, TABLES, TEXT, ending, tables_among
-from faultwise.evidence.about import About, Variable, read_about, units_from_headers
 from faultwise.tables.reading.benchmarks.benchmarks import arrange, recognise
 from faultwise.tables.reading.benchmarks.braatz import braatz_fault, read_braatz, read_braatz_file
 from faultwise.tables.reading.benchmarks.rieth import rieth_files

@@ -15,8 +15,8 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
+from faultwise.contracts.about import About, read_about
 from faultwise.contracts.errors import DataError
-from faultwise.evidence.about import About, read_about
 from faultwise.tables.reading.batches import Batches, open_batches
 from faultwise.tables.reading.readers import in_roles
 from faultwise.tables.reading.table import Roles, Table, label_text

@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from faultwise.contracts.about import About
 from faultwise.contracts.errors import DataError, closest, listing
-from faultwise.evidence.about import About
 
 __all__ = ["Roles", "Table", "label_text", "require_columns", "run_text", "time_text"]
 

@@ -23,7 +23,7 @@ def numbers_of(X: pd.DataFrame, columns: list[str]) -> np.ndarray:
 
 
 def require_same_length(X: pd.DataFrame, other: np.ndarray, what: str) -> None:
-    """Check that there is a row, and one entry of `other` (named by `what` in the message) per row. Raises DataError."""
+    """Check that there is a row, and one entry of `other` (in words: `what`) per row. Raises DataError."""
     if len(other) != len(X) or len(X) == 0:
         raise DataError(f"Found {len(X)} rows and {len(other)} {what}; expected one of each per row, and a row.")
 

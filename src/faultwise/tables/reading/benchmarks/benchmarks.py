@@ -13,8 +13,8 @@ from dataclasses import replace
 
 import pandas as pd
 
+from faultwise.contracts.about import About
 from faultwise.contracts.errors import DataError, listing
-from faultwise.evidence.about import About
 from faultwise.tables.reading.benchmarks.layout import Layout
 from faultwise.tables.reading.benchmarks.rieth import ONSETS, RIETH, rieth_faults, rieth_layout, stated_part
 from faultwise.tables.reading.table import Roles, Table, label_text

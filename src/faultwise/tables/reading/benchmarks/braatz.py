@@ -17,8 +17,8 @@ import numpy as np
 import pandas as pd
 import yaml
 
+from faultwise.contracts.about import About
 from faultwise.contracts.errors import DataError, listing
-from faultwise.evidence.about import About
 from faultwise.tables.reading.table import Roles, Table
 
 __all__ = ["BRAATZ_COLUMNS", "ONSET", "braatz_fault", "read_braatz", "read_braatz_file", "shipped_about"]

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 
 import pandas as pd
 
-from faultwise.evidence.about import About
+from faultwise.contracts.about import About
 from faultwise.tables.reading.table import Roles
 
 __all__ = ["Layout"]
