@@ -1,21 +1,21 @@
-"""The language model beside every classical expert on the same rows, whole and with sensors lost.
+"""The language model beside every classical expert on the same rows, whole and with sensors missing.
 
-Three protocols, each in parts that are finished once and kept in the cache, so that it can be killed and run again:
+Three protocols, each in parts that are finished once and kept in the cache, so that it can be interrupted and resumed:
 
 - *braatz*: faults 0, 1, 4, 5 of the classical files, 100 training and 40 test rows a class, five seeds.
 - *tep*: simulated runs (seed 52; choices were made on seed 51), classes 0 to 20, windows of 20 samples, 15 training and
   5 test runs a class drawn anew in each part; at most 300 test rows a class, spread evenly over its runs.
-- *ai4i*: `Machine failure`, 5 x 2 folds, the columns that give it away left out.
+- *ai4i*: `Machine failure`, 5 x 2 folds, the columns that leak it left out.
 
 In the first two, 30% and 50% of the variables are also hidden at diagnosis, drawn anew for every test run (on the
-classical files: row, five times over, because one draw of so few rows says little). Beside the language model stand
-the classical experts as they are (hidden values take the training median) and three kinds of trees that were *trained*
+classical files: row, five times over, because one draw of so few rows shows little). The language model is compared
+with the classical experts (hidden values take the training median) and with three kinds of trees that were *trained*
 with variables hidden in the same way as the language model's encoder.
 
-`confidence` is the mean of the largest probability: where it is above the accuracy, an expert is too sure of itself.
+`confidence` is the mean of the largest probability: where it is above the accuracy, an expert is overconfident.
 Differences are language model minus classical, with 95% intervals: pooled, bootstrapped by row (braatz) or run (tep),
 one that several parts drew counting as one; or by the corrected resampled t-test (ai4i). The differences of each part
-stand beside. The best classical expert is the one that is best on the very rows judged.
+are listed too. The best classical expert is the one that is best on these very test rows.
 
     python bench/language_level.py PROTOCOL --cache FOLDER [--minutes 18]
 """
@@ -57,7 +57,7 @@ SHARES = (0.0, 0.3, 0.5)
 DRAWS = 5
 STEPS = {"braatz": 100, "tep": 100, "ai4i": 60}
 PARTS = {"braatz": 5, "tep": 3, "ai4i": 10}
-TRAIN_ROWS, TEST_ROWS, COPIES = 26_000, 6_300, 2
+TRAIN_ROWS, TEST_ROWS, REPEATS = 26_000, 6_300, 2
 Rows = tuple[pd.DataFrame, np.ndarray, np.ndarray]  # features, labels, runs
 
 
@@ -66,7 +66,7 @@ def braatz(seed: int) -> tuple[Rows, Rows]:
     train, test = draw(read_parts(data_folder("tep-braatz")), *ROWS["braatz"], seed)
     encoder = WindowEncoder(1).fit(train.X)
     a, b = (encoder.transform(part.X, np.arange(len(part.y))).frame for part in (train, test))
-    # A test row may be drawn by several seeds: it is one row still, and known by its values.
+    # A test row may be drawn by several seeds: it is one row, and identified by its values.
     return (a, train.y, np.arange(len(a)).astype(str)), (b, test.y, row_hashes(test, encoder.learnt.used).astype(str))
 
 
@@ -106,21 +106,21 @@ def hidden(X: pd.DataFrame, runs: np.ndarray, share: float, seed: int) -> pd.Dat
     of = variables([str(name) for name in X.columns])
     count = int(of.max()) + 1
     rng = np.random.default_rng([7, seed])
-    lost = np.zeros((len(X), count), bool)
+    missing = np.zeros((len(X), count), bool)
     for run in np.unique(runs):
-        lost[np.ix_(runs == run, rng.permutation(count)[: round(share * count)])] = True
-    return X.mask(lost[:, of])
+        missing[np.ix_(runs == run, rng.permutation(count)[: round(share * count)])] = True
+    return X.mask(missing[:, of])
 
 
 def with_dropout(rows: Rows, seed: int) -> Rows:
-    """The rows and copies of them in which up to 60% of the variables are hidden, as in the encoder's training."""
+    """The rows, and the same rows again with up to 60% of the variables hidden, as in the encoder's training."""
     X, y, runs = rows
     of = variables([str(name) for name in X.columns])
     rng = np.random.default_rng([8, seed])
     parts = [X]
-    for _ in range(COPIES):
+    for _ in range(REPEATS):
         parts.append(X.mask((rng.random((len(X), int(of.max()) + 1)) < rng.random((len(X), 1)) * 0.6)[:, of]))
-    times = COPIES + 1
+    times = REPEATS + 1
     return pd.concat(parts, ignore_index=True), np.tile(y, times), np.tile(runs, times)
 
 
@@ -143,7 +143,7 @@ def one_part(protocol: str, number: int, cache: Path) -> dict[str, Any]:
         for share in shares
     }
 
-    def judge(name: str, expert: Any, fill: bool) -> None:
+    def predict(name: str, expert: Any, fill: bool) -> None:
         for share, X in hidden_tests.items():
             p = expert.predict_proba(X.fillna(medians) if fill else X)
             made["labels"].setdefault(str(share), {})[name] = expert.classes_[p.argmax(axis=1)].astype(str).tolist()
@@ -153,10 +153,10 @@ def one_part(protocol: str, number: int, cache: Path) -> dict[str, Any]:
         started = time.monotonic()
         expert = make(name, ExpertContext(seed=number)).fit(*train)
         made["seconds"][name] = round(time.monotonic() - started, 1)
-        judge(name, expert, fill=True)
+        predict(name, expert, fill=True)
     if len(shares) > 1:
         for name in TREES:
-            judge(
+            predict(
                 f"{name}, trained with dropout",
                 make(name, ExpertContext(seed=number)).fit(*with_dropout(train, number)),
                 False,
@@ -166,7 +166,7 @@ def one_part(protocol: str, number: int, cache: Path) -> dict[str, Any]:
     language.fit(*train)
     made["seconds"][LANGUAGE_MODEL] = round(time.monotonic() - started, 1)
     started = time.monotonic()
-    judge(LANGUAGE_MODEL, language, fill=False)
+    predict(LANGUAGE_MODEL, language, fill=False)
     made["seconds"]["scoring"] = round(time.monotonic() - started, 1)
     for share, X in hidden_tests.items():  # how much of it is the encoder's own?
         p = language.quick_proba(X)
@@ -176,7 +176,7 @@ def one_part(protocol: str, number: int, cache: Path) -> dict[str, Any]:
 
 
 def of(part: dict[str, Any], key: str, share: str) -> np.ndarray:
-    """A part's labels or runs, as often as its test rows were judged with that share hidden."""
+    """A part's labels or runs, as often as its test rows were predicted with that share hidden."""
     return np.resize(np.array(part[key]), len(part["labels"][share][LANGUAGE_MODEL]))
 
 
@@ -211,7 +211,7 @@ def difference(protocol: str, parts: list[dict[str, Any]], share: str, name: str
     return {key: round(float(value), 4) for key, value in zip(("mean", "low", "high"), made, strict=True)}
 
 
-def told(protocol: str, parts: list[dict[str, Any]]) -> dict[str, Any]:
+def summarised(protocol: str, parts: list[dict[str, Any]]) -> dict[str, Any]:
     """Means, the best classical expert, and the difference to it, by share of hidden variables."""
     made: dict[str, Any] = {"parts": len(parts), "by_share": {}}
     for share in parts[0]["labels"]:
@@ -275,14 +275,14 @@ def main() -> None:
             break
         parts.append(one_part(args.protocol, number, args.cache))
         path.write_text(json.dumps({"config": config, "parts": parts}))
-        for share, one in told(args.protocol, parts[-1:])["by_share"].items():
+        for share, one in summarised(args.protocol, parts[-1:])["by_share"].items():
             print(
                 number,
                 share,
                 {n: one["means"][n] for n in sorted(one["means"], key=lambda n: -one["means"][n])},
                 flush=True,
             )
-    figures = told(args.protocol, parts)
+    figures = summarised(args.protocol, parts)
     print(json.dumps(figures["by_share"], indent=1))
     if len(parts) == wanted:
         data = f"{args.protocol} (see bench/language_level.py)"

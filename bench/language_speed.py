@@ -1,13 +1,14 @@
-"""How fast the language model judges rows: beside its own raw forward pass, beside the thesis's recipe, and by size.
+"""How fast the language model predicts rows: beside its raw forward pass, beside the published recipe, and by size.
 
-One process, one model, one dtype, and batches of 32 rows on all sides but the recipe's, which judges row by row. The
+One process, one model, one dtype, and batches of 32 rows everywhere but in the recipe, which goes row by row. The
 weights need no training for this: speed does not depend on them.
 
 - *raw*: the decoder's forward pass on ids of the same shape, without an output layer. (With it, and logits of the last
   token only, transformers' own forward is many times slower on a CPU: a sliced bfloat16 state makes the product copy
   the vocabulary once a row.) The share is scored tokens behind the shared beginning per second, over raw tokens per
   second.
-- *recipe*: the thesis's full sentence of 52 variables, five tokens generated greedily with a cache, one row at a time.
+- *recipe*: the published study's full sentence of 52 variables, five tokens generated greedily with a cache, one row
+  at a time.
 - *growth*: rows per second against rows, variables, classes and K, everything else as in the default.
 
     python bench/language_speed.py
@@ -24,10 +25,10 @@ import numpy as np
 import pandas as pd
 
 from faultwise.contracts.language import LanguageSettings
-from faultwise.language.adapters import FormConfig, attach
+from faultwise.language.adapters import MethodConfig, attach
 from faultwise.language.classifier.sentence import Sentence
 from faultwise.language.classifier.text import ShortText
-from faultwise.language.classifier.token_input import TokenWay
+from faultwise.language.classifier.token_input import TokenInput
 from faultwise.language.labels import LabelTree
 from faultwise.language.loading import fast_dtype, load
 from faultwise.language.prompts import PromptBuilder
@@ -50,7 +51,7 @@ def rate(work: Callable[[], object], units: float, repeats: int = 3) -> float:
 
 
 def table(rows: int, variables: int, classes: int) -> tuple[pd.DataFrame, np.ndarray]:
-    """Random rows: speed does not depend on what they say."""
+    """Random rows: speed does not depend on their values."""
     rng = np.random.default_rng(0)
     X = pd.DataFrame(
         rng.normal(size=(rows, variables)), columns=[f"value(XMEAS({n}))" for n in range(1, variables + 1)]
@@ -64,7 +65,7 @@ class Sides:
     def __init__(self) -> None:
         self.lm = load(MODEL)
         self.builder = PromptBuilder(self.lm.tokenizer, "Name the fault.")
-        self.tuned = attach(self.lm.model, FormConfig("context"))
+        self.tuned = attach(self.lm.model, MethodConfig("context"))
 
     def raw(self, length: int) -> float:
         """Tokens per second of the decoder alone on batches of this length."""
@@ -86,29 +87,29 @@ class Sides:
         from faultwise.language.classifier.row_encoder import RowEncoder, RowScale
 
         X, codes = table(rows, variables, classes)
-        way = TokenWay(LanguageSettings(tokens=k))
-        way._features = list(X.columns)
-        way.encoder = RowEncoder(RowScale.of(X.to_numpy(np.float32), codes, [False] * variables), classes).eval()
-        labels, end = way.answers([str(n) for n in range(classes)], self.builder)
+        tokens = TokenInput(LanguageSettings(tokens=k))
+        tokens._features = list(X.columns)
+        tokens._encoder = RowEncoder(RowScale.of(X.to_numpy(np.float32), codes, [False] * variables), classes).eval()
+        labels, end = tokens.answers([str(n) for n in range(classes)], self.builder)
         tree = LabelTree(labels, end)
-        way.ready(self.lm, labels, 0)
-        made = rate(lambda: score(self.tuned, way.asked(X, self.lm, self.builder, tree), tree, BATCH), rows)
-        return made, way.asked(X.iloc[:1], self.lm, self.builder, tree).lengths[0]
+        tokens.prepare(self.lm, labels, 0)
+        made = rate(lambda: score(self.tuned, tokens.questions(X, self.lm, self.builder, tree), tree, BATCH), rows)
+        return made, tokens.questions(X.iloc[:1], self.lm, self.builder, tree).lengths[0]
 
     def short(self) -> tuple[float, int]:
-        """Rows per second of the short text as it is by default, and its tokens per row."""
+        """Rows per second of the short text with its default settings, and its tokens per row."""
         X, codes = table(ROWS, VARIABLES, CLASSES)
         text = ShortText(1, LanguageSettings().features).fit(X, codes.astype(str))
         labels, end = self.builder.answers(text.answers([str(n) for n in range(CLASSES)]))
         tree = LabelTree(labels, end)
 
-        def asked() -> TextQuestions:
+        def questions() -> TextQuestions:
             return TextQuestions(self.builder.encode(text.write(X)), self.lm.tokenizer.pad_token_id, tree.root)
 
-        return rate(lambda: score(self.tuned, asked(), tree, BATCH), ROWS), max(asked().lengths)
+        return rate(lambda: score(self.tuned, questions(), tree, BATCH), ROWS), max(questions().lengths)
 
     def recipe(self, rows: int = 6) -> tuple[float, int]:
-        """Rows per second of the thesis's judgement, and tokens per row."""
+        """Rows per second of the published recipe, and tokens per row."""
         import torch
 
         X, codes = table(64, VARIABLES, CLASSES)
@@ -116,7 +117,7 @@ class Sides:
         system = "You are an expert in diagnosing the faults of this plant."
         prompts = PromptBuilder(self.lm.tokenizer, system).encode(sentence.write(X.iloc[:rows]))
 
-        def judge() -> None:
+        def generate() -> None:
             with torch.inference_mode():
                 for prompt in prompts:
                     self.lm.model.generate(
@@ -126,7 +127,7 @@ class Sides:
                         pad_token_id=self.lm.tokenizer.pad_token_id,
                     )  # fmt: skip
 
-        return rate(judge, rows, 2), max(map(len, prompts))
+        return rate(generate, rows, 2), max(map(len, prompts))
 
 
 def growth(sides: Sides) -> dict[str, dict[str, float]]:

@@ -1,16 +1,17 @@
 """Studies of the language model on tables, each one command, resumable; the table and chart are in docs/studies.
 
 All on the training part of the classical files (faults 0, 1, 4, 5), so that nothing is chosen on test rows: rows drawn
-at random for training, 100 others a class to judge. What is varied is one thing at a time; the number of steps is
+at random for training, 100 others a class for evaluation. One thing is varied at a time; the number of steps is
 fixed, so that a point is the same again. Every point is kept in the cache as soon as it is done.
 
 - *size*: 4 to 100 training rows a class, five seeds at 4 and 8, beside every classical expert.
-- *ways*: rows as tokens, as short text, and in the study's sentence of the eight most telling variables.
-- *wording*: that sentence with and without names, with values as they are or scaled to 0 .. 1; tuned row by row and
-  judged by what is written, as in the study.
-- *missing*: 0, 10, 30 and 50% of the variables lost at diagnosis, beside classical experts with medians in their place.
+- *ways*: rows as tokens, as short text, and in the study's sentence of the eight most decisive variables.
+- *wording*: that sentence with and without names, with original values or values scaled to 0 .. 1; tuned row by row
+  and evaluated on generated answers, as in the study.
+- *missing*: 0, 10, 30 and 50% of the variables missing at diagnosis, beside classical experts with medians in their
+  place.
 - *k*: how many embeddings a row is, on 16 rows a class, where there is something to gain.
-- *forms*: what is tuned; with tokens on 16 rows a class, with short text on 100.
+- *forms*: the fine-tuning methods; with tokens on 16 rows a class, with short text on 100.
 
     python bench/language_studies.py STUDY --cache FOLDER [--minutes 18]
 """
@@ -29,7 +30,7 @@ import numpy as np
 import pandas as pd
 
 from faultwise.contracts.experts import ExpertContext
-from faultwise.contracts.language import LanguageSettings
+from faultwise.contracts.language import METHODS, LanguageSettings
 from faultwise.language.classifier.expert import LanguageExpert
 from faultwise.language.classifier.text import ShortText
 from faultwise.tables.evaluate.thesis import read_parts
@@ -40,9 +41,8 @@ from language_level import hidden
 from recipe import data_folder, write_result
 
 CLASSICAL = [name for name in DEFAULT_EXPERTS if name != LANGUAGE_MODEL]
-HELD, SIZES, FEW = 100, (4, 8, 16, 32, 64, 100), (4, 8)
+HELD_OUT, SIZES, FEW = 100, (4, 8, 16, 32, 64, 100), (4, 8)
 STEPS = {"tokens": 60, "short": 150, "thesis": 400}
-FORMS = ("context", "prompt", "lora", "qlora", "adapter", "partial", "full")
 
 
 @dataclass(frozen=True)
@@ -66,59 +66,59 @@ class Point:
 def studies() -> dict[str, list[Point]]:
     """All points of all studies."""
     sizes = [Point(str(n), n, s, beside=True) for n in SIZES for s in range(5 if n in FEW else 1)]
-    # As the study tunes and judges: row by row, five tokens. In batches, with scores, 60 steps taught nothing (0.27).
-    sentence = {"text": "thesis", "judge": "generate"}
+    # As the study tunes and evaluates: row by row, five tokens. In batches, scoring labels, 60 steps taught nothing.
+    sentence = {"input": "thesis", "scoring": "generate"}
     words = [
         Point(
             f"{'names' if names else 'numbers'}, {'scaled' if scaled else 'as they are'}",
-            settings={**sentence, "names": names, "normalise": scaled},
+            settings={**sentence, "column_names": names, "normalise": scaled},
             variables=8,
         )
         for names in (True, False)
         for scaled in (True, False)
     ]
-    short = Point("short text", settings={"text": "short"})
+    short = Point("short text", settings={"input": "short"})
     return {
         "size": sizes,
         "ways": [Point("tokens", beside=True), short, Point("sentence, 8 variables", settings=sentence, variables=8)],
         "wording": words,
         "missing": [
             Point("tokens", shares=(0.0, 0.1, 0.3, 0.5), beside=True),
-            Point("short text", settings={"text": "short", "lost": 0.5}, shares=(0.0, 0.1, 0.3, 0.5)),
+            Point("short text", settings={"input": "short", "missing_rate": 0.5}, shares=(0.0, 0.1, 0.3, 0.5)),
         ],
         "k": [Point(str(k), 16, settings={"tokens": k}) for k in (1, 2, 4, 8)],
         "forms": [
-            *(Point(f"tokens, {form}", 16, settings={"form": form}) for form in FORMS),
-            *(Point(f"short text, {form}", settings={"form": form, "text": "short"}) for form in FORMS),
+            *(Point(f"tokens, {method}", 16, settings={"method": method}) for method in METHODS),
+            *(Point(f"short text, {method}", settings={"method": method, "input": "short"}) for method in METHODS),
         ],
     }
 
 
 def rows(
-    count: int, seed: int, held: int = HELD, first: int = 100, variables: int | None = None
+    count: int, seed: int, held: int = HELD_OUT, first: int = 100, variables: int | None = None
 ) -> tuple[pd.DataFrame, np.ndarray, pd.DataFrame, np.ndarray]:
     """So many training rows a class of the training files, and `held` others with their labels, from the `first` on in
-    the seed's order; of the variables only the most telling, if asked.
+    the seed's order; of the variables only the most decisive, if `variables` are given.
     """
     table = read_parts(data_folder("tep-braatz")).train
     X = WindowEncoder(1).fit(table.X).transform(table.X, np.arange(len(table.y))).frame
     y = table.y.astype(str)
     order = np.random.default_rng(seed).permutation(len(y))
     place = pd.Series(y[order]).groupby(y[order]).cumcount().to_numpy()
-    train, aside = order[place < count], order[(place >= first) & (place < first + held)]
+    train, test = order[place < count], order[(place >= first) & (place < first + held)]
     if variables is not None:
         X = X[ShortText(1, variables).fit(X.iloc[train], y[train]).features]
-    return X.iloc[train].reset_index(drop=True), y[train], X.iloc[aside].reset_index(drop=True), y[aside]
+    return X.iloc[train].reset_index(drop=True), y[train], X.iloc[test].reset_index(drop=True), y[test]
 
 
 def measured(point: Point) -> dict[str, Any]:
-    """Fit and judge; return accuracies by expert and share of variables lost, and seconds."""
+    """Fit and evaluate; return accuracies by expert and share of missing variables, and seconds."""
     X, y, X_held, y_held = rows(point.rows, point.seed, variables=point.variables)
     groups = np.arange(len(y)).astype(str)
     tests = {s: hidden(X_held, np.arange(len(y_held)).astype(str), s, point.seed) for s in point.shares}
     made: dict[str, Any] = {"label": point.label, "rows": point.rows, "seed": point.seed, "accuracy": {}, "seconds": {}}
 
-    def judge(name: str, expert: Any, prepare: Callable[[pd.DataFrame], pd.DataFrame], started: float) -> None:
+    def evaluate(name: str, expert: Any, prepare: Callable[[pd.DataFrame], pd.DataFrame], started: float) -> None:
         made["seconds"][name] = round(time.monotonic() - started, 1)
         made["accuracy"][name] = {
             str(share): float((expert.classes_[expert.predict_proba(prepare(test)).argmax(1)] == y_held).mean())
@@ -128,12 +128,12 @@ def measured(point: Point) -> dict[str, Any]:
     for name in CLASSICAL if point.beside else []:
         started = time.monotonic()
         expert = make(name, ExpertContext(seed=point.seed)).fit(X, y, groups)
-        judge(name, expert, lambda test: test.fillna(X.median()), started)
-    way = str(point.settings.get("text", "tokens"))
-    settings = LanguageSettings(**{"steps": STEPS[way], **point.settings})
+        evaluate(name, expert, lambda test: test.fillna(X.median()), started)
+    steps = STEPS[str(point.settings.get("input", "tokens"))]
+    settings = LanguageSettings(**{"steps": steps, **point.settings})
     started = time.monotonic()
     language = LanguageExpert(settings, seed=point.seed, progress=True).fit(X, y, groups)
-    judge(LANGUAGE_MODEL, language, lambda test: test, started)
+    evaluate(LANGUAGE_MODEL, language, lambda test: test, started)
     made["steps"] = language.log["steps"]
     return made
 
@@ -156,7 +156,7 @@ def chart(name: str, points: list[dict[str, Any]]) -> Any:
             for expert, by_share in point["accuracy"].items():
                 label = point["label"] if expert == LANGUAGE_MODEL else expert
                 _line(axis, [float(s) for s in by_share], list(by_share.values()), label, expert == LANGUAGE_MODEL)
-        axis.set(xlabel="share of variables lost at diagnosis")
+        axis.set(xlabel="share of variables missing at diagnosis")
     else:
         shown = {p["label"]: p["accuracy"][LANGUAGE_MODEL]["0.0"] for p in points}
         axis.barh(list(shown)[::-1], list(shown.values())[::-1], color="#1f6f8b", height=0.6)
@@ -176,7 +176,7 @@ def _line(axis: Any, x: Any, y: Any, label: str, ours: bool | None = None) -> No
 
 
 def main() -> None:
-    """Go on with a study; once all its points are there write its result, and its chart into docs/studies."""
+    """Resume a study; once all its points are there write its result, and its chart into docs/studies."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("study", choices=sorted(studies()))
     parser.add_argument("--cache", type=Path, required=True)
@@ -196,7 +196,7 @@ def main() -> None:
         path.write_text(json.dumps(done))
         print(point.label, point.seed, done[point.key]["accuracy"], done[point.key]["seconds"], flush=True)
     made = [done[point.key] for point in points]
-    config = {"study": args.study, "held": HELD, "steps": STEPS}
+    config = {"study": args.study, "held": HELD_OUT, "steps": STEPS}
     write_result(f"study_{args.study}", config, "tep-braatz, training files", {"points": made})
     pictures = Path(__file__).parents[1] / "docs" / "studies"
     pictures.mkdir(exist_ok=True)

@@ -1,10 +1,10 @@
-"""The language model beside the promises of the fused classical verdict (bench/promises.py), on a stated subsample.
+"""Calibrated verdicts of the language model alone, beside those of bench/promises.py, on a stated subsample.
 
 The first draw of runs of that benchmark (10 training, 5 calibration, 5 test runs a class, seed 52). The language
-model alone (rows as tokens) judges 40 windows a class of the calibration and of the test runs, spread evenly over the
+model alone (rows as tokens) predicts 40 windows a class of the calibration and of the test runs, spread evenly over the
 runs, and, for the false-alarm rates, 1,000 windows each of 40 and 40 other normal runs of 48 h. Two faults, 1 and 13,
-are left out of the fit in turn (10 windows a known class). Deletion: 20 right verdicts, the variables that the
-classical verdict cites, three draws of five others. What it is calibrated on is the same code as the product's.
+are left out of the fit in turn (10 windows a known class). Deletion: 20 correct verdicts, the variables that the
+classical verdict cites, three draws of five others. It is calibrated by the product's own code.
 
     python bench/promises_language.py --cache FOLDER
 """
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from copy import copy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,7 @@ from faultwise.verdicts.folds import folds
 from faultwise.verdicts.fusion import Fusion
 from faultwise.verdicts.novelty import Novelty
 from faultwise.verdicts.stretches import stretches
-from promises import CLASSES, COVERAGES, FIT, NORMAL, RATES, pool, shares, some_runs, standing_shares, table
+from promises import CLASSES, COVERAGES, FIT, NORMAL, RATES, pool, shares, some_runs, table, with_status
 from recipe import write_result
 
 ALONE, STEPS, A_CLASS, NORMAL_ROWS, LEFT_OUT = "language model alone", 80, 40, 1_000, ("1", "13")
@@ -49,11 +50,11 @@ def windows(fitted: Fitted, runs: pd.DataFrame, most: int, seed: int = 0) -> Lab
     return Labelled(made.frame.iloc[at].reset_index(drop=True), y[at], groups[at])
 
 
-def alone(whole: Diagnoser, training: Labelled, aside: Labelled, seed: int) -> Diagnoser:
+def alone(whole: Diagnoser, training: Labelled, held_out: Labelled, seed: int) -> Diagnoser:
     """Return the diagnoser with the language model in place of its experts.
 
     As in a fit, it is tuned on the training rows of the first fold and its temperature is set on rows held out of that;
-    novelty is learnt from all training rows, and all else from runs set aside, which neither has seen.
+    novelty is learnt from all training rows, and all else from held-out runs, which neither has seen.
     """
     train, held = folds(training.y, training.groups, "group", 3, seed)[0][0]
     held = held[draw_evenly(training.y[held], training.groups[held], SCORED, seed)]
@@ -61,23 +62,24 @@ def alone(whole: Diagnoser, training: Labelled, aside: Labelled, seed: int) -> D
     expert = LanguageExpert(settings, seed, progress=True).fit(
         training.X.iloc[train].reset_index(drop=True), training.y[train], training.groups[train]
     )
-    said = expert.predict_proba(training.X.iloc[held])
-    fusion = Fusion().fit({ALONE: said}, np.searchsorted(expert.classes_, training.y[held]))
+    p = expert.predict_proba(training.X.iloc[held])
+    fusion = Fusion().fit({ALONE: p}, np.searchsorted(expert.classes_, training.y[held]))
     ensemble = Ensemble(expert.classes_, Detector(NORMAL, 0.02), {ALONE: expert}, fusion)
     logged = np.array([measure in ("spread", "jitter") for _, measure in whole.model_.fitted.encoder.origin])
     novelty = Novelty.fit(training.X, training.y, logged, seed)
-    calibration, _ = calibrate(ensemble, aside, novelty, 0.9, "all", 0.05, seed)
+    calibration, _ = calibrate(ensemble, held_out, novelty, 0.9, "all", 0.05, seed)
     made = Diagnoser(**FIT)
+    made.model_, made.modality_ = copy(whole.model_), whole.modality_
     made.model_.fitted = replace(whole.model_.fitted, ensemble=ensemble, calibration=calibration, novelty=novelty)
     return made
 
 
-def judged(made: Diagnoser, rows: Labelled) -> dict[str, np.ndarray]:
-    """Return what `standing_shares` wants."""
+def predicted(made: Diagnoser, rows: Labelled) -> dict[str, np.ndarray]:
+    """Return what `with_status` takes."""
     fitted = made.model_.fitted
     assert fitted.novelty is not None
     p = fitted.ensemble.classical(rows.X)
-    return {"strange": fitted.novelty.scores(rows.X), "p": p, "y": rows.y, "runs": rows.groups}
+    return {"distance": fitted.novelty.scores(rows.X), "p": p, "y": rows.y, "runs": rows.groups}
 
 
 def parts(runs: pd.DataFrame, number: int, without: str | None) -> tuple[Diagnoser, Diagnoser, pd.DataFrame]:
@@ -88,13 +90,13 @@ def parts(runs: pd.DataFrame, number: int, without: str | None) -> tuple[Diagnos
     rest = kept[~kept["run"].isin(test)]
     whole = Diagnoser(**FIT, seed=number).fit(table(rest))
     for_calibration = some_runs(rest, 5, rng)
-    aside = windows(whole.model_.fitted, rest[rest["run"].isin(for_calibration)], A_CLASS * len(CLASSES))
+    held_out = windows(whole.model_.fitted, rest[rest["run"].isin(for_calibration)], A_CLASS * len(CLASSES))
     training = windows(whole.model_.fitted, rest[~rest["run"].isin(for_calibration)], FIT["most_rows"])
-    return whole, alone(whole, training, aside, number), kept[kept["run"].isin(test)]
+    return whole, alone(whole, training, held_out, number), kept[kept["run"].isin(test)]
 
 
 def rates(made: Diagnoser, normal: pd.DataFrame) -> dict[str, float]:
-    """Calibrate the threshold on windows of 40 normal runs and judge it on others."""
+    """Calibrate the threshold on windows of 40 normal runs and evaluate it on others."""
     names = np.random.default_rng(0).permutation(normal["run"].unique())
     two = [
         windows(made.model_.fitted, normal[normal["run"].isin(some)], NORMAL_ROWS)
@@ -118,10 +120,10 @@ def main() -> None:
     started = time.monotonic()
     runs, normal = pool("promises-judge", args.cache), pool("monitor-normal", args.cache)
     whole, made, unseen = parts(runs, 0, None)
-    rows = judged(made, windows(made.model_.fitted, unseen, A_CLASS * len(CLASSES)))
+    rows = predicted(made, windows(made.model_.fitted, unseen, A_CLASS * len(CLASSES)))
     figures: dict[str, Any] = {"sets": {}, "rows": len(rows["y"])}
     for coverage in COVERAGES:
-        frame, labels = standing_shares(made, rows, coverage)
+        frame, labels = with_status(made, rows, coverage)
         figures["sets"][str(coverage)] = {k: round(float(v), 4) for k, v in shares(frame).items()}
     figures["top_accuracy"] = round(
         float((made.model_.fitted.ensemble.classes[rows["p"].argmax(1)] == rows["y"]).mean()), 4
@@ -142,15 +144,13 @@ def main() -> None:
         _, made, unseen = parts(runs, int(fault), fault)
         of_fault = windows(made.model_.fitted, runs[runs["kind"] == f"fault{int(fault):02d}"], 2 * 5 * A_CLASS)
         mine = Labelled(*(part[of_fault.y == fault] for part in (of_fault.X, of_fault.y, of_fault.groups)))
-        unknown, _ = standing_shares(made, judged(made, mine), 0.9)
-        known, _ = standing_shares(
-            made, judged(made, windows(made.model_.fitted, unseen, 10 * (len(CLASSES) - 1))), 0.9
-        )
-        told, beside = shares(unknown), shares(known)
+        unknown, _ = with_status(made, predicted(made, mine), 0.9)
+        known, _ = with_status(made, predicted(made, windows(made.model_.fitted, unseen, 10 * (len(CLASSES) - 1))), 0.9)
+        of_unknown, of_known = shares(unknown), shares(known)
         figures["left_out"][fault] = {
-            "noticed": round(told["several"] + told["unknown"] + told["undecided"], 4),
-            "known_novel_or_abstained": round(beside["unknown"] + beside["undecided"], 4),
-            "known_single_right": round(beside["single_right"], 4),
+            "noticed": round(of_unknown["several"] + of_unknown["unknown"] + of_unknown["undecided"], 4),
+            "known_novel_or_abstained": round(of_known["unknown"] + of_known["undecided"], 4),
+            "known_single_right": round(of_known["single_right"], 4),
         }
         print(fault, figures["left_out"][fault], flush=True)
     config = {"fit": FIT, "steps": STEPS, "a_class": A_CLASS, "normal_rows": NORMAL_ROWS}

@@ -28,7 +28,7 @@ def judged(diagnoser: Diagnoser, test: Table) -> pd.DataFrame:
     lines = diagnoser.model_.label_rows(test)
     rows = test.frame.iloc[lines["row"] - 1].reset_index(drop=True)
     held = [one in among.split("; ") for one, among in zip(rows["fault"], lines["fault_set"], strict=True)]
-    named, unknown = lines["standing"] == "named", lines["standing"] == "unknown"
+    named, unknown = lines["status"] == "named", lines["status"] == "unknown"
     kind = np.select([unknown, ~np.array(held), named], [2, 3, 0], 1)
     return rows[["run", "hour", "fault"]].assign(kind=kind, held=held)
 

@@ -40,7 +40,7 @@ def followed(diagnoser: Diagnoser, rows: pd.DataFrame, path: Path) -> pd.DataFra
     writer = threading.Thread(target=write_slowly, args=(rows, path))
     writer.start()
     pieces, label = [], ""
-    for lines in Follower(diagnoser, path, poll=0.02, idle=1.5):
+    for lines in Follower(diagnoser.model_, path, poll=0.02, idle=1.5):
         pieces.append(lines)
         for line in lines.itertuples():
             if line.label != label:

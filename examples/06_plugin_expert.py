@@ -48,7 +48,7 @@ def main() -> None:
     result = evaluate_table(diagnoser.model_.fitted, Table(test, Roles("state", "run")))
     recall = {name: figures["mean_recall"] for name, figures in result["experts"].items()}
     recall["fused"] = result["verdict"]["mean_recall"]
-    weights = diagnoser.provenance()["weights"]
+    weights = diagnoser.model_.provenance()["weights"]
     for name, value in recall.items():
         print(f"{name:<24} mean recall {value:.3f}, weight {weights.get(name, 0):.2f}")
 

@@ -126,7 +126,7 @@ def monitor_chart(lines: pd.DataFrame, case: Case, onset: int) -> Figure:
     above.barh(list(case.verdict.statistics), list(case.verdict.statistics.values()), color=ACCENT, height=0.55)
     above.axvline(1, color=OUT, lw=1, dashes=(3, 2))
     plain(below, "What moved it, log-odds")
-    found = [one for one in case.findings if one.rule is None]
+    found = [one for one in case.findings if one.kind == "variable"]
     words = [f"{one.variable}\n{one.deviation:+.1f} sigmas" for one in found]
     below.barh(words, [one.contribution for one in found], color=ACCENT, height=0.6)
     below.axvline(0, color=RULE, lw=0.8)

@@ -39,15 +39,24 @@ NAMES = {
     "told": "record, result",
     "asked": "requested",
     "strange": "nonconformity",
-    "standing": "status, ranking, resume state",
-    "standings": "statuses",
     "incoming": "input checks",
     "lost": "missing",
     "copies": "duplicated runs",
     "voice": "reply model",
     "sight": "image vector",
 }
-CLASSES = ("Asked", "Gathered", "GoodLimit", "Incoming", "Judged", "OddPatches", "Stand", "TextWay", "TokenWay")
+CLASSES = (
+    "Asked",
+    "Gathered",
+    "GoodLimit",
+    "Incoming",
+    "Judged",
+    "OddPatches",
+    "Stand",
+    "Standing",
+    "TextWay",
+    "TokenWay",
+)
 
 
 def _texts() -> list[Path]:

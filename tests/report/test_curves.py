@@ -322,7 +322,9 @@ def test_one_evaluation_makes_no_curve_and_hostile_words_stay_words() -> None:
 def test_a_fit_tells_and_its_report_draws(tiny_lm: Path, plant: Any, tmp_path: Path) -> None:
     rows = plant(runs=4)
     made = Diagnoser(
-        experts=("logistic-regression", "language-model"), model=str(tiny_lm), lm_steps=6, lm_score_rows=10, folds=2
+        experts=("logistic-regression", "language-model"),
+        folds=2,
+        language={"model": str(tiny_lm), "steps": 6, "score_rows": 10},
     )
     made.fit(rows[["flow", "level", "temp"]], rows["fault"], rows["run"])
     # Random and six steps old: it guesses.
@@ -330,7 +332,7 @@ def test_a_fit_tells_and_its_report_draws(tiny_lm: Path, plant: Any, tmp_path: P
     assert notes == warnings(made.model_.fitted.record["language_model"])
     assert any("language model learnt nothing" in note or "fell to one class" in note for note in notes)
     loaded = Diagnoser.load(made.save(tmp_path / "run"))
-    html = render_html(loaded.diagnose(rows[["flow", "level", "temp"]], row=20, lm_score_rows=0))
+    html = render_html(loaded.diagnose(rows[["flow", "level", "temp"]], row=20, score_rows=0))
     page = Page(html)
     check_harmless(page)
     assert "How the language model was tuned" in page.text

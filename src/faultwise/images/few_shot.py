@@ -5,15 +5,14 @@ Published figures stand beside ours for reading, not for a contest: they have la
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from faultwise.contracts.errors import DataError
+from faultwise.contracts.progress import ProgressBar
 from faultwise.images.data.image_folders import GOOD, ImageItem, ImageSet, categories, read_image_set
 from faultwise.images.data.images import read_mask
 from faultwise.images.detection.backbones import Backbone
@@ -103,7 +102,7 @@ def few_shot(
     """
     made = []
     total = len(sets) * len(shots) * draws
-    with tqdm(total=total, desc="draws", unit="draw", disable=not progress, leave=False, file=sys.stderr) as bar:
+    with ProgressBar(total=total, desc="draws", unit="draw", disable=not progress) as bar:
         for images in sets:
             _check(images, max(shots))
             for count in shots:

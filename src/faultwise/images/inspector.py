@@ -7,7 +7,6 @@ threshold from good images; no probability of a defect is claimed.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import partial
@@ -15,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from faultwise.contracts.errors import RunFolderError, UserError
+from faultwise.contracts.progress import tracked
 from faultwise.images.data.images import Pixels, named, pixels_of, white_of
 from faultwise.images.detection.anomaly_scores import AnomalyScorer
 from faultwise.images.detection.backbones import Backbone, load_backbone
@@ -296,4 +295,4 @@ class Inspector:
 
     def _watched(self, made: Iterable[Patches], count: int, words: str) -> Iterator[Patches]:
         hide = not self.progress or count < 50
-        yield from tqdm(made, total=count, desc=words, unit="image", disable=hide, leave=False, file=sys.stderr)
+        yield from tracked(made, total=count, desc=words, unit="image", disable=hide)

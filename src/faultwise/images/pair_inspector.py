@@ -6,7 +6,6 @@ one.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import partial
@@ -14,9 +13,9 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
-from tqdm import tqdm
 
 from faultwise.contracts.errors import RunFolderError, UserError
+from faultwise.contracts.progress import tracked
 from faultwise.images.data.images import Pixels, named, pixels_of
 from faultwise.images.detection.defect_types import DefectTypes, region_measures
 from faultwise.images.detection.regions import Region, contrast, place_of
@@ -163,7 +162,7 @@ class PairInspector:
 
     def _watched(self, made: Iterable[_Item], count: int, words: str) -> Iterator[_Item]:
         hide = not self.progress or count < 10
-        yield from tqdm(made, total=count, desc=words, unit="pair", disable=hide, leave=False, file=sys.stderr)
+        yield from tracked(made, total=count, desc=words, unit="pair", disable=hide)
 
 
 def matched_types(found: Sequence[Inspection], marked: Sequence[Boxes]) -> tuple[list[str], list[str]]:

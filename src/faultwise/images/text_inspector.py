@@ -7,13 +7,12 @@ nothing is promised.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Sequence
 from functools import partial
 
 import numpy as np
-from tqdm import tqdm
 
+from faultwise.contracts.progress import tracked
 from faultwise.images.data.images import Pixels, named, pixels_of, white_of
 from faultwise.images.detection.memory_bank import image_score
 from faultwise.images.detection.regions import regions_or_peak, smoothed, stretched
@@ -73,7 +72,7 @@ class TextInspector:
 
     def _maps(self, images: Sequence[Pixels], white: int | None) -> Iterator[np.ndarray]:
         hide = not self.progress or len(images) < 2
-        for image in tqdm(images, desc="inspecting", unit="image", disable=hide, leave=False, file=sys.stderr):
+        for image in tracked(images, desc="inspecting", unit="image", disable=hide):
             yield self._map(pixels_of(image, white))
 
     def _map(self, pixels: np.ndarray) -> np.ndarray:

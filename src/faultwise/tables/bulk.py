@@ -13,7 +13,6 @@ import hashlib
 import json
 import os
 import shutil
-import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -24,10 +23,10 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
-from tqdm import tqdm
 
 from faultwise import __version__
 from faultwise.contracts.errors import UserError
+from faultwise.contracts.progress import ProgressBar
 from faultwise.runs.tables import csv_text
 from faultwise.tables.fit.stream import RowStream, Streams
 from faultwise.tables.reading.batches import Batches, fingerprint, open_batches
@@ -133,7 +132,7 @@ def _tidy(out: Path, mine: Path) -> None:
 def _write_parts(stream: RowStream, batches: Batches, parts: Path, progress: bool) -> tuple[int, list[Path]]:
     done: list[Path] = []
     read = 0
-    with tqdm(total=100, desc="diagnose", unit="%", disable=not progress, file=sys.stderr) as bar:
+    with ProgressBar(total=100, desc="diagnose", unit="%", disable=not progress) as bar:
         for number, frame in enumerate(batches):
             path = parts / f"part-{number:06d}.parquet"
             if _whole(path):
@@ -147,7 +146,7 @@ def _write_parts(stream: RowStream, batches: Batches, parts: Path, progress: boo
             done.append(path)
             read += len(frame)
             bar.update(round(100 * batches.done) - bar.n)
-            bar.set_postfix(rows=f"{read:,}")
+            bar.detail(f"rows {read:,}")
     return read, done
 
 

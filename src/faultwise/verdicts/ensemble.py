@@ -6,7 +6,6 @@ language model is tuned once, on the first fold's training rows: tuning it for e
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -14,10 +13,10 @@ from typing import Protocol, cast
 
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
 from faultwise.contracts.errors import UserError, closest, listing
 from faultwise.contracts.experts import Expert, ExpertContext
+from faultwise.contracts.progress import ProgressBar
 from faultwise.verdicts.detection import Detector
 from faultwise.verdicts.drawing import draw_evenly
 from faultwise.verdicts.folds import Fold
@@ -245,7 +244,8 @@ class Ensemble:
 
 
 def _with_bar(names: Sequence[str], what: str, progress: bool) -> Iterator[str]:
-    bar = tqdm(names, disable=not progress, file=sys.stderr, leave=False)
-    for name in bar:
-        bar.set_description(f"{what} {name}")
-        yield name
+    with ProgressBar(total=len(names), desc=what, disable=not progress) as bar:
+        for name in names:
+            bar.describe(f"{what} {name}")
+            yield name
+            bar.update()

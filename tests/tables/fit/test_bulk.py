@@ -148,11 +148,11 @@ def test_one_expert_alone(run: Diagnoser, cli: Any, plant: Any, tmp_path: Path) 
     assert ran.code == 0
     assert json.loads(ran.out)["judged"] == 9 * 17
     alone = run.model_.only("extra-trees")
-    assert set(alone.model_.fitted.ensemble.experts) == {"extra-trees"}
+    assert set(alone.fitted.ensemble.experts) == {"extra-trees"}
     p = alone.predict_proba(rows[["flow", "level", "temp"]], rows["run"])
     known = p[~pd.isna(p).any(axis=1)]
     assert known.sum(axis=1) == pytest.approx(1)
-    assert alone.model_.fitted.ensemble.detector.threshold != run.model_.fitted.ensemble.detector.threshold
+    assert alone.fitted.ensemble.detector.threshold != run.model_.fitted.ensemble.detector.threshold
     with pytest.raises(UserError, match="did you mean `extra-trees`"):
         run.model_.only("extra-tree")
 

@@ -42,7 +42,7 @@ def new(plant: Any) -> pd.DataFrame:
 
 def test_without_a_sensor(cli: Callable[..., Any], folder: Path, new: pd.DataFrame, tmp_path: Path) -> None:
     whole = Diagnoser.load(folder).diagnose(new)
-    assert all(case.verdict.standing for case in whole.cases)
+    assert all(case.verdict.status for case in whole.cases)
     files = {"absent": new.drop(columns="level"), "empty": new.assign(level=np.nan)}
     found = {}
     for name, rows in files.items():
@@ -63,7 +63,7 @@ def test_without_a_sensor(cli: Callable[..., Any], folder: Path, new: pd.DataFra
         assert "row-encoder" in case["verdict"]["by_expert"]
         assert case["verdict"]["fault_set"]["coverage"] is None
         assert case["verdict"]["false_alarm_rate"] is None
-        assert case["verdict"]["reason"].startswith("Judged without `level`, which gave no value")
+        assert case["verdict"]["reason"].startswith("Classified without `level`, which gave no value")
         assert case["findings"]
         assert all(finding["variable"] != "level" for finding in case["findings"])
         assert all(finding["expert"] == "row-encoder" for finding in case["findings"])
@@ -79,7 +79,7 @@ def test_the_better_of_model_and_encoder_judges(
         found[better] = Diagnoser.load(folder).diagnose(rows)
         said = " ".join(found[better].notes)
         assert ("which did better than the model" in said) == better
-        assert ("the others are judged by its encoder" in said) == (not better)
+        assert ("the others are classified by its encoder" in said) == (not better)
     for by_encoder, by_model in zip(found[True].cases, found[False].cases, strict=False):
         assert list(by_encoder.verdict.by_expert) == ["row-encoder"]
         assert list(by_model.verdict.by_expert) == ["row-encoder", "language-model"]
@@ -136,7 +136,7 @@ def test_uncertainty_is_wider(folder: Path, plant: Any) -> None:
     assert (labels[y == "1"] == "1").mean() > 0.8
     lines = diagnoser.model_.label_rows(_table(rows.drop(columns=["fault", "level"])))
     assert len(lines) == len(rows)
-    assert "standing" not in lines
+    assert "status" not in lines
 
 
 def _table(rows: pd.DataFrame) -> Any:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from faultwise import Diagnoser
 from faultwise.contracts.errors import DataError
-from faultwise.tables.fit.stream import MOST_RUNS, RowStream
+from faultwise.tables.fit.stream import RowStream
 from faultwise.tables.reading.table import Roles, Table
 
 RULES = """
@@ -91,15 +91,16 @@ def test_rules_fire_in_a_stream(fitted: Diagnoser, plant: Any) -> None:
 def test_memory_does_not_grow(fitted: Diagnoser, plant: Any) -> None:
     """Many short runs: what is kept of each is bounded, and so is the number of runs remembered."""
     rows = plant(runs=1, rows=6)[["flow", "level", "temp"]]
-    stream = fitted.stream(roles=Roles(None, "run"))
-    for number in range(MOST_RUNS + 300):
+    most = 200
+    stream = fitted.stream(roles=Roles(None, "run"), most_runs=most)
+    for number in range(most + 300):
         stream.skip(rows.assign(run=f"r{number}"))
-        if number == MOST_RUNS:
+        if number == most:
             tracemalloc.start()
     grown = tracemalloc.get_traced_memory()[0]
     tracemalloc.stop()
-    assert len(stream.state()["seen"]) == MOST_RUNS
-    assert grown < 2_000_000
+    assert len(stream.state()["seen"]) == most
+    assert grown < 200_000
 
 
 def test_missing_columns_are_named(fitted: Diagnoser, plant: Any) -> None:

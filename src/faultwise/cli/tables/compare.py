@@ -77,13 +77,13 @@ def run(args: argparse.Namespace) -> int:
 
 def _run(args: argparse.Namespace, made: ComparisonRun, left: int) -> None:
     """Run the fits that are left with a bar; write the record after each, and the report at the end or on Ctrl-C."""
-    from tqdm import tqdm
+    from faultwise.contracts.progress import ProgressBar
 
-    with tqdm(total=left, desc="fits", disable=not watched(args), leave=False) as bar:
+    with ProgressBar(total=left, desc="fits", disable=not watched(args)) as bar:
 
         def starting(part: int | tuple[int, int], name: str) -> None:
             where = f"seed {part}" if isinstance(part, int) else f"seed {part[0]} half {part[1] + 1}"
-            bar.set_postfix_str(f"{where}, {name}")
+            bar.detail(f"{where}, {name}")
 
         try:
             for _ in made.run(watched(args), starting):

@@ -113,20 +113,19 @@ def _prepared(args: argparse.Namespace, preset: Preset, space: Space, folder: Pa
 
 def _searched(args: argparse.Namespace, made: LanguageSearch) -> Entry:
     """Run the trials with a bar; return the record, also written to the folder of --out at the end or on Ctrl-C."""
-    from tqdm import tqdm
-
+    from faultwise.contracts.progress import ProgressBar
     from faultwise.evaluate.search import opened_trials, resume_state
     from faultwise.evaluate.search_workers import search_with
 
     count = made.job.trials
-    with tqdm(total=count, desc="trials", disable=not watched(args), leave=False) as bar:
+    with ProgressBar(total=count, desc="trials", disable=not watched(args)) as bar:
 
         def report(trials: list[Trial]) -> None:
             done = sum(one.state in ("complete", "pruned") for one in trials)
             bar.update(min(done, count) - bar.n)
             values = [one.value for one in trials if one.value is not None]
             folds = sum(len(one.folds) for one in trials)
-            bar.set_postfix_str(f"{folds} folds" + (f", best {min(values):.4f}" if values else ""))
+            bar.detail(f"{folds} folds" + (f", best {min(values):.4f}" if values else ""))
 
         with opened_trials(made.job) as trials:
             report(trials())

@@ -6,16 +6,15 @@ depths. Defects among the good images are found by the memory bank, which knows 
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from faultwise.contracts.errors import DataError, listing
+from faultwise.contracts.progress import ProgressBar
 from faultwise.images.data.image_folders import GOOD, ImageItem, ImageSet
 from faultwise.images.data.images import Image, read_image, read_mask
 
@@ -61,13 +60,11 @@ def checked(
     DataError where no image is left.
     """
     files = _Files(read)
-    with tqdm(
+    with ProgressBar(
         total=len(images.train) + len(images.test) + len(images.defects),
         desc="checking images",
         unit="image",
         disable=not progress,
-        leave=False,
-        file=sys.stderr,
     ) as bar:
         train = [item for item in images.train if files.read_item(item, bar.update)]
         white = files.white  # of the training images alone

@@ -10,15 +10,14 @@ from __future__ import annotations
 import csv
 import re
 import shutil
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from faultwise.contracts.errors import DataError, listing
+from faultwise.contracts.progress import ProgressBar
 from faultwise.images.data.image_folders import GOOD
 from faultwise.images.data.images import is_image_name, read_image, read_mask
 
@@ -58,7 +57,7 @@ def convert(
             f"`{source}` looks like {name}, but holds none of its images: check that it was unpacked whole."
         )
     made = dict[Path, None]()
-    with tqdm(total=len(pieces), desc=name, unit="image", disable=not progress, leave=False, file=sys.stderr) as bar:
+    with ProgressBar(total=len(pieces), desc=name, unit="image", disable=not progress) as bar:
         for piece in pieces:
             _write(piece, out / piece.category)
             made[out / piece.category] = None

@@ -6,14 +6,13 @@ scores are the same before and after saving. What counts as too far is not decid
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from tqdm import tqdm
 
 from faultwise.contracts.errors import RunFolderError, UserError
+from faultwise.contracts.progress import ProgressBar
 from faultwise.images.detection.coreset import spread_out
 
 if TYPE_CHECKING:
@@ -46,9 +45,7 @@ class MemoryBank:
         if not np.isfinite(patches).all():
             raise UserError("Some patches of the good images are no numbers: check the backbone's files.")
         hide = not progress or len(patches) <= self.size
-        with tqdm(
-            total=len(patches), desc="memory bank", unit="patch", disable=hide, leave=False, file=sys.stderr
-        ) as bar:
+        with ProgressBar(total=len(patches), desc="memory bank", unit="patch", disable=hide) as bar:
             at = spread_out(np.asarray(patches, np.float32), self.size, seed, bar.update)
         self.owners = np.asarray(owners)[at] if owners is not None else self.owners
         self._keep(patches[at].astype(np.float16))

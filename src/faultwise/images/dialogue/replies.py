@@ -7,16 +7,15 @@ plain conversation between them. Its replies are shown beside the verdict, which
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from tqdm import tqdm
 
 from faultwise.contracts.errors import RunFolderError, UserError
+from faultwise.contracts.progress import ProgressBar, tracked
 from faultwise.images.dialogue.dialogues import (
     PLACES,
     QUESTIONS,
@@ -120,9 +119,7 @@ class ReplyModel:
         objective = SentenceObjective(self._lm.tokenizer, paths, close)
         position = {text: at for at, text in enumerate(texts)}
         tuned = attach(self._lm.model, MethodConfig("lora"))
-        with tqdm(
-            total=100, desc="language model", unit="%", disable=not self.progress, leave=False, file=sys.stderr
-        ) as bar:
+        with ProgressBar(total=100, desc="language model", unit="%", disable=not self.progress) as bar:
             log = tune(
                 tuned,
                 conversations(builder, turns, seen, self._learner),
@@ -182,9 +179,7 @@ class ReplyModel:
         tuned.model.train(False)
         hide = not self.progress or len(turns) < 10
         written = generate(tuned, encoded, _LONGEST, self._end())
-        watched = tqdm(
-            written, total=len(turns), desc="replies", unit="reply", disable=hide, leave=False, file=sys.stderr
-        )
+        watched = tracked(written, total=len(turns), desc="replies", unit="reply", disable=hide)
         return [str(self._lm.tokenizer.decode(ids)).strip() for ids in watched]
 
     def save(self, folder: Path) -> None:

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
 from faultwise.contracts.errors import RunFolderError, UserError
 from faultwise.contracts.experts import ExpertContext
 from faultwise.contracts.language import LanguageSettings
+from faultwise.contracts.progress import ProgressBar
 from faultwise.language.classifier.missing_sensors import MissingSensorTemperature
 from faultwise.language.classifier.text_input import TextInput
 from faultwise.language.classifier.token_input import TokenInput
@@ -142,7 +142,7 @@ class LanguageExpert:
         if not len(X):
             return np.empty((0, len(self.classes_)))
         hide = not self.progress or len(X) < 32
-        with tqdm(total=len(X), desc="language model", unit="row", disable=hide, leave=False) as bar:
+        with ProgressBar(total=len(X), desc="language model", unit="row", disable=hide) as bar:
             if self.settings.scoring == "generate":
                 found = self._generation().predict(tuned, self._questions(X), step=bar.update)
                 self.log = {**self.log, "generated": len(X), "unreadable": int((found < 0).sum())}

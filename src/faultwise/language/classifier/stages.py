@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from tqdm import tqdm
 
 from faultwise.contracts.language import LanguageSettings
+from faultwise.contracts.progress import ProgressBar
 from faultwise.language.adapters import MethodConfig, TunedModel, attach
 from faultwise.language.tuning import TuneConfig, TuneLog, tune
 
@@ -70,7 +70,7 @@ def tune_in_stages(
     stages = _stages(settings, bool(row_input.modules), study)
     tuned: TunedModel | None = None
     logs: list[tuple[str, TuneLog]] = []
-    with tqdm(total=100, desc="language model", unit="%", disable=not progress, leave=False) as bar:
+    with ProgressBar(total=100, desc="language model", unit="%", disable=not progress) as bar:
         done = 0.0
         for stage in stages:
             torch.manual_seed(seed)  # for what is drawn anew: the half of LoRA that does not start at zero
@@ -130,12 +130,12 @@ def _config(
     return dataclasses.replace(config, batch=1, constant=True, averaging=0.0) if study else config
 
 
-def _reporting(bar: tqdm[None], before: float, share: float) -> Callable[[float, Mapping[str, float]], object]:
+def _reporting(bar: ProgressBar, before: float, share: float) -> Callable[[float, Mapping[str, float]], object]:
     """Return a function that moves the bar to a part of a stage; `before` and `share` are parts of the whole."""
 
     def report(part: float, figures: Mapping[str, float]) -> None:
         bar.update(round(100 * (before + share * part)) - bar.n)
-        bar.set_postfix(loss=f"{figures['loss']:.2f}")
+        bar.detail(f"loss {figures['loss']:.2f}")
 
     return report
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import string
-import sys
 from collections.abc import Mapping, Sequence
 from itertools import product
 from pathlib import Path
@@ -16,11 +15,11 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
 from faultwise.contracts.errors import RunFolderError, UserError
 from faultwise.contracts.experts import MOST_MISSING
 from faultwise.contracts.language import LanguageSettings
+from faultwise.contracts.progress import ProgressBar
 from faultwise.language.classifier.distilling import Teacher, perturbed
 
 if TYPE_CHECKING:
@@ -95,7 +94,7 @@ class TokenInput:
         logged = [name.startswith(("spread(", "jitter(")) for name in self._features]
         scale = row_encoder.RowScale.of(values, codes, logged)
         steps = int(np.clip(len(samples) / 60, *_ENCODER_STEPS))
-        with tqdm(total=steps, desc="row encoder", disable=not progress, leave=False, file=sys.stderr) as bar:
+        with ProgressBar(total=steps, desc="row encoder", disable=not progress) as bar:
             self._encoder = row_encoder.fit(
                 samples,
                 soft,

@@ -20,11 +20,11 @@ from typing import TypedDict
 
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
 from faultwise.contracts.about import About
 from faultwise.contracts.errors import DataError, UserError, listing
 from faultwise.contracts.findings import Interval
+from faultwise.contracts.progress import tracked
 from faultwise.evidence.findings import variable_findings
 from faultwise.tables.evaluate.protocol import seen_again
 from faultwise.tables.fit.diagnosis import contributions_of
@@ -125,7 +125,7 @@ def faithfulness(
     chosen = right[draw_evenly(truth[right], runs[right], verdicts, seed)]
     rng = np.random.default_rng(seed)
     cases = []
-    for at in tqdm(chosen, desc="verdicts", file=sys.stderr, disable=not progress, leave=False):
+    for at in tracked(chosen, desc="verdicts", disable=not progress):
         row, label = made.frame.iloc[[at]], str(labels[at])
         others = healthy[runs[healthy] != runs[at]]
         pool = others if len(others) else healthy

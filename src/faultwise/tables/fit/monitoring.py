@@ -9,16 +9,15 @@ exceeds the k-th smallest with a probability of at most 1 - k / (n + 1), if it i
 from __future__ import annotations
 
 import math
-import sys
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from sklearn.model_selection import GroupKFold
-from tqdm import tqdm
 
 from faultwise.contracts.errors import DataError, UserError, listing
+from faultwise.contracts.progress import tracked
 from faultwise.evidence.normal import NormalBand
 from faultwise.tables.checks.checks import check, training_problems
 from faultwise.tables.checks.leaks.overlap import row_hashes
@@ -194,7 +193,7 @@ def _held_out_scores(
         raise DataError(f"{len(rows)} normal rows are too few to hold some out: give more rows.")
     scores = np.empty(len(rows))
     splits = list(GroupKFold(folds).split(rows, groups=parts))
-    for train, held in tqdm(splits, desc="monitor", disable=not progress, file=sys.stderr, leave=False):
+    for train, held in tracked(splits, desc="monitor", disable=not progress):
         if gap:  # windows of the held-out block must share no row with training
             train = train[(rows[train] < rows[held].min() - gap) | (rows[train] > rows[held].max() + gap)]
         drawn = rows[train][draw_evenly(np.zeros(len(train)), runs[train], settings.most_rows, settings.seed)]

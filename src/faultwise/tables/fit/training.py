@@ -130,6 +130,7 @@ def _logged_language_model(ensemble: Ensemble, record: dict[str, Any]) -> list[s
 def without_effect(settings: TableSettings) -> str:
     """Return a sentence on settings of the language model that were changed and do nothing with its input and method.
 
+    >>> from faultwise.contracts.settings import changed
     >>> without_effect(changed(TableSettings(), {"language.digits": 2, "language.tokens": 4}))
     'These settings have no effect, because rows reach the language model as tokens: language.digits.'
     """

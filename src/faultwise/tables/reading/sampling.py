@@ -6,17 +6,16 @@ part evenly. Where windows need neighbours, whole runs are drawn instead of rows
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
 from faultwise.contracts.about import About, read_about
 from faultwise.contracts.errors import DataError
+from faultwise.contracts.progress import ProgressBar
 from faultwise.tables.reading.batches import Batches, open_batches
 from faultwise.tables.reading.readers import in_roles
 from faultwise.tables.reading.table import Roles, Table, label_text
@@ -86,7 +85,7 @@ def _labels_and_runs(
     """Return numbers for the label and the run of every row, each of shape (rows,); 0 where there is no such column."""
     known: tuple[dict[str, int], dict[str, int]] = ({}, {})
     parts: tuple[list[np.ndarray], list[np.ndarray]] = ([], [])
-    with tqdm(total=100, desc="labels and runs", unit="%", disable=not progress, file=sys.stderr, leave=False) as bar:
+    with ProgressBar(total=100, desc="labels and runs", unit="%", disable=not progress) as bar:
         for frame in batches:
             for name, numbers, made in zip((target, group), known, parts, strict=True):
                 made.append(_numbered(frame, name, numbers))
@@ -135,7 +134,7 @@ def _runs_drawn(y: np.ndarray, runs: np.ndarray, most: int, rng: np.random.Gener
 
 def _collected(batches: Batches, wanted: np.ndarray, progress: bool) -> pd.DataFrame:
     frames, start = [], 0
-    with tqdm(total=100, desc="draw", unit="%", disable=not progress, file=sys.stderr, leave=False) as bar:
+    with ProgressBar(total=100, desc="draw", unit="%", disable=not progress) as bar:
         for frame in batches:
             frames.append(frame[wanted[start : start + len(frame)]])
             start += len(frame)

@@ -14,7 +14,6 @@ import math
 import multiprocessing
 import os
 import signal
-import sys
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -175,9 +174,9 @@ def _worker_count(workers: int | None, jobs: int) -> int:
 
 def _finished(jobs: list[_Job], workers: int, progress: bool) -> Iterator[tuple[int, pd.DataFrame]]:
     """Yield (position, rows) of each job as it gets done, in any order."""
-    from tqdm import tqdm
+    from faultwise.contracts.progress import ProgressBar
 
-    with tqdm(total=len(jobs), desc="simulate", unit="run", file=sys.stderr, disable=not progress) as bar:
+    with ProgressBar(total=len(jobs), desc="simulate", unit="run", disable=not progress) as bar:
         if workers == 1:
             for index, job in enumerate(jobs):
                 yield index, _one(job)
