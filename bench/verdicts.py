@@ -226,7 +226,7 @@ INPUTS: dict[str, Callable[[Path], Any]] = {
 }  # fmt: skip
 # What says where and when, not what was concluded.
 _LEFT_OUT = re.compile(
-    r"commit|version|hash|checksum|created|seconds|source|path|note|reason|words|text|narrative|provenance|curve|description|memory|explanation|finding_ids|sentence"
+    r"commit|version|hash|checksum|created|seconds|source|path|note|reason|words|text|narrative|provenance|curve|description|memory|explanation|finding_ids|sentence|^sensor$"
 )
 
 

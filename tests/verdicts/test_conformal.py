@@ -246,7 +246,7 @@ def _calibration(runs: dict[str, int], **settings: Any) -> Calibration:
     [
         ({"0": 9, "1": 9}, {}, 0.9, "in 90% of rows of all classes together, for new runs like the 18", "requested"),
         ({"0": 9, "1": 9}, {"per": "class"}, 0.9, "in 90% of rows of each class", "requested"),
-        ({"0": 2, "1": 2}, {}, 0.8, "90% was requested: the calibration runs are 4, which guarantee 80%", "by itself"),
+        ({"0": 2, "1": 2}, {}, 0.8, "90% was requested: the 4 calibration runs guarantee 80%", "by itself"),
         ({"0": 20, "1": 4}, {"per": "class"}, 0.8, "the fewest calibration runs of a class are 4", "by itself"),
         (
             {"0": 20, "1": 4},

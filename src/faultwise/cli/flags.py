@@ -142,7 +142,7 @@ def _read(option: Option, text: str) -> object:
     try:
         return text if kind is None else kind(text)
     except ValueError:
-        raise UserError(f"--set {option.name}={text}: expected {option.range or 'a number'}.") from None
+        raise UserError(f"--set {option.name}={text}: expected a number{option.range and f', {option.range}'}.") from None
 
 
 def settings_of(args: argparse.Namespace, kind: type[Kind], **defaults: object) -> Kind:
@@ -165,9 +165,11 @@ def options_for(args: argparse.Namespace, found: Modality, *parts: str) -> None:
         theirs = [option for part in parts for option in options_of(getattr(other, part)) if option.name not in mine]
         given = _given(args, (option for option in theirs if option.flag))
         if given:
-            flags = ", ".join("--" + _shown(name, value) for name, value in given.items())
+            flags = ["--" + _shown(name, value) for name, value in given.items()]
+            verb, them = ("is", "it") if len(flags) == 1 else ("are", "them")
             raise UserError(
-                f"{flags} is for {other.traces}, and `{args.source}` is read as {found.traces}: leave it out."
+                f"{', '.join(flags)} {verb} for {other.traces}, and `{args.source}` is read as {found.traces}: "
+                f"leave {them} out."
             )
 
 

@@ -68,7 +68,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     given = sys.argv[1:] if argv is None else list(argv)
     # The first word that names a command is the command: only its module is needed.
-    args = build_parser(next((word for word in given if word in COMMANDS), "")).parse_args(given)
+    parser = build_parser(next((word for word in given if word in COMMANDS), ""))
+    args, unknown = parser.parse_known_args(given)
+    if unknown:
+        parser.error(f"`{args.command}` does not know `{' '.join(unknown)}`: see `faultwise {args.command} --help`")
     try:
         return int(args.run(args) or 0)
     except UserError as error:

@@ -243,4 +243,4 @@ def able(model: Model, ability: type[Ability], what: str) -> Ability:
     """Return a model as one that has an ability. Raises UserError saying `what` it cannot do."""
     if isinstance(model, ability):
         return model
-    raise UserError(f"This run cannot {what}: its modality does not offer that.")
+    raise UserError(f"This run cannot {what}: runs of this kind do not offer it.")

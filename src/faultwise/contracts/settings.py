@@ -170,7 +170,7 @@ def built(kind: type[Kind], raw: Mapping[str, object], source: str = "settings")
     for key, value in _dotted(raw).items():
         if key not in known:
             near = closest(key, known)
-            errors.append(f"unknown key `{key}`" + (f" (did you mean `{near}`?)" if near else ""))
+            errors.append(f"unknown key `{key}`" + (f" (did you mean `{near}`?)" if near else " (see `faultwise settings`)"))
         elif not _fits(value, known[key].type):
             errors.append(f"`{key}` is {value!r}, expected {known[key].type}")
         elif problem := known[key].problem(value):
@@ -193,6 +193,8 @@ def read_settings(path: str | Path) -> dict[str, object]:
 
     try:
         raw = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"There is no file `{path}`: check the path.") from None
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise UserError(f"`{path}` is no readable YAML file ({str(error).splitlines()[0]}).") from None
     if not isinstance(raw, dict):

@@ -71,7 +71,9 @@ def _is_normal(finding: Finding) -> bool:
 
 
 def _subject(finding: OfVariable) -> str:
-    return f"{finding.name} ({finding.variable})" if finding.name else finding.variable
+    # A column such as "flow [m3/h]" says its own name.
+    own = finding.name is None or finding.variable.startswith(f"{finding.name} [")
+    return (finding.name or finding.variable) if own else f"{finding.name} ({finding.variable})"
 
 
 def _variable_text(finding: VariableFinding) -> str:

@@ -92,6 +92,8 @@ def read_manifest(folder: Path) -> dict[str, object]:
     """Read and check a run folder. Raises RunFolderError saying what is wrong with it."""
     path = folder / MANIFEST
     if not folder.is_dir():
+        if folder.exists():
+            raise RunFolderError(f"`{folder}` is a file and no run folder: the run folder comes first, then the source.")
         raise RunFolderError(f"There is no run folder `{folder}`: make one with `faultwise fit ... --out {folder}`.")
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
@@ -107,8 +109,8 @@ def read_manifest(folder: Path) -> dict[str, object]:
         )
     if made_with < FORMAT:
         raise RunFolderError(
-            f"`{folder}` was made by faultwise {manifest.get('version', 'of an earlier version')}, whose run folders "
-            f"this version does not read: make it anew with `faultwise fit SOURCE --out {folder}`."
+            f"`{folder}` was made by an earlier faultwise (run format {made_with}, this one reads {FORMAT}): "
+            f"make it anew with `faultwise fit SOURCE --out {folder}`."
         )
     _check_edited(folder, manifest)
     return dict(manifest)

@@ -211,8 +211,8 @@ class TableModel:
         roles = self.roles_in(table.frame.columns, table.roles)
         roles = replace(roles, target=target or roles.target)
         if labelled and roles.target is None:
-            lacks = f"no column `{self.roles.target}`" if self.roles.target else "no column known to hold the label"
-            raise DataError(f"`{source}` has {lacks} to compare with, so it has no labels: pass --target COL.")
+            lacks = f"no column `{self.roles.target}`" if self.roles.target else "no known label column"
+            raise DataError(f"`{source}` has {lacks}, so there are no labels to compare with: pass --target COL.")
         if roles.target is not None:
             frame = table.frame.assign(**{roles.target: label_text(table.frame[roles.target])})
             table = replace(table, frame=frame)

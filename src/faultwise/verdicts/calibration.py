@@ -82,8 +82,9 @@ class Calibration:
 
     def _too_few(self, few: int) -> str:
         needed = int(np.ceil(self.coverage / (1 - self.coverage) - 1e-9))
-        which = "the fewest calibration runs of a class" if few < self.runs else "the calibration runs"
-        return f"{which} are {few}, which guarantee {_percent(most_coverage(few))} at most; it needs {needed}."
+        fewest = f"the fewest calibration runs of a class are {few}, which"
+        which = fewest if few < self.runs else f"the {few} calibration runs"
+        return f"{which} guarantee {_percent(most_coverage(few))} at most; it needs {needed}."
 
     def judgements(
         self, p: np.ndarray, classes: np.ndarray, labels: np.ndarray, distances: np.ndarray

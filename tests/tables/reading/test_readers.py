@@ -345,7 +345,7 @@ def test_bad_sources(write, tmp_path: Path) -> None:  # type: ignore[no-untyped-
 def test_bad_folders(write, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     empty = tmp_path / "empty"
     empty.mkdir()
-    with pytest.raises(DataError, match="no tables but nothing"):
+    with pytest.raises(DataError, match="is empty"):
         read_source(empty)
     (empty / "a.png").write_bytes(b"")
     with pytest.raises(DataError, match="no tables but images"):

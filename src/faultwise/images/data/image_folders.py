@@ -97,7 +97,8 @@ def read_image_set(source: str | Path, category: str | None = None) -> ImageSet:
     """
     folder = Path(source)
     if not folder.is_dir():
-        raise DataError(f"There is no folder `{source}`: give a folder of images.")
+        what = f"`{source}` is a file and no folder" if folder.exists() else f"There is no folder `{source}`"
+        raise DataError(f"{what}: give a folder of images.")
     found = categories(folder)
     if found:
         itself = _is_category(folder) or _is_test_alone(folder)

@@ -56,7 +56,7 @@ def chosen_resizing(
     if len(methods) == 1:
         few = len(smaller) < _LEAST
         why = f"{len(smaller)} good images are too few to compare" if few else "they are nearly square and not large"
-        return Resizing("square", side), f"Images are squeezed to {side} x {side} pixels: {why}."
+        return Resizing("square", side), f"Images are resized to {side} x {side} pixels: {why}."
     learnt, held_out = smaller[: len(smaller) // 2], smaller[len(smaller) // 2 :]
     bad = [made for made, _, _ in simulated_set(held_out, len(held_out), seed)]
     areas = {

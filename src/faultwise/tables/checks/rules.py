@@ -99,7 +99,7 @@ class Rules:
                 f"`{name[:60]}`" + (f" (did you mean `{near}`?)" if near else "") for name, near in missing.items()
             ]
             raise DataError(
-                f"The rules of `{self.source}` use {len(shown)} columns that the data lack: {', '.join(shown[:8])}; "
+                f"The rules of `{self.source}` use columns that the data lack: {', '.join(shown[:8])}; "
                 f"the data have {listing(names)}: correct the rules, or rename the columns."
             )
 

@@ -188,8 +188,8 @@ def _folder(path: Path, names: list[str], labels: list[str], group: str | None) 
     tables = tables_among(path, names)
     if not tables:
         images = any(ending(name, _IMAGES) for name in names)
-        what = "images" if images else f"{listing(names, 5)}" if names else "nothing"
-        raise DataError(f"The folder `{path}` holds no tables but {what}; expected {_READ}: check the path.")
+        what = "holds no tables but " + ("images" if images else listing(names, 5)) if names else "is empty"
+        raise DataError(f"The folder `{path}` {what}; expected {_READ}: check the path.")
     frames: list[pd.DataFrame] = []
     noted: dict[str, list[str]] = {}
     for name in tables:
