@@ -288,13 +288,11 @@ def figures(said: Any) -> dict[str, list[Any]]:
     return found
 
 
-def apart(
-    before: dict[str, list[Any]], now: dict[str, list[Any]], renamed: dict[str, str]
-) -> tuple[int, float, list[str]]:
+def apart(before: dict[str, list[Any]], now: dict[str, list[Any]]) -> tuple[int, float, list[str]]:
     """Return how many values were compared, the largest difference, and what does not agree."""
     count, most, wrong = 0, 0.0, []
     for name, values in before.items():
-        others = now.get(name, now.get(renamed.get(name, name)))
+        others = now.get(name)
         if others is None or len(others) != len(values):
             wrong.append(f"{name}: {len(values)} values, now {'none' if others is None else len(others)}")
             continue
@@ -312,10 +310,6 @@ def apart(
             elif last_part(one) != last_part(other):
                 wrong.append(f"{name}: {one!r} became {other!r}")
     return count, most, wrong
-
-
-# Names that changed since the record: old name -> new name.
-RENAMED = {"standing": "status"}
 
 
 def main() -> int:
@@ -336,7 +330,7 @@ def main() -> int:
             RESULT.write_text(json.dumps(recorded, indent=None, separators=(",", ":")) + "\n")
             print(f"{name}: {sum(map(len, made.values()))} values recorded", flush=True)
             continue
-        count, most, wrong = apart(recorded[name], made, RENAMED)
+        count, most, wrong = apart(recorded[name], made)
         failed += bool(wrong)
         print(f"{name}: {count} values, largest relative difference {most:.1e}, {len(wrong)} do not agree", flush=True)
         for line in wrong[:8]:

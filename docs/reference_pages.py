@@ -227,7 +227,7 @@ def _options(kind: type) -> list[str]:
     lines = ["| name | meaning | default | values | flag |", "|---|---|---|---|---|"]
     for one in options:
         off = "no-" if one.default is True else ""  # what is on can be switched off
-        flag = f"`--{off}{one.name.replace('_', '-').replace('.', '-')}`" if one.flag else ""
+        flag = f"`--{off}{one.name.replace('_', '-').replace('.', '-')}`" if one.flags else ""
         words = _cell(f"{one.help[:1].upper()}{one.help[1:]}.")
         lines.append(
             f"| `{one.name}` | {words} | {_default(one.default)} | {_cell(one.range) or _type(one.type)} | {flag} |"

@@ -48,7 +48,7 @@ ROOMS = (
     "cli.tables",
 )
 MOST_ROOMS, MOST_ARROWS = 22, 90
-MOST_ROOT_MODULES, MOST_FILES, MOST_FUNCTION_LINES, MOST_COMPLEXITY, MOST_ANY = 8, 16, 60, 10, 200
+MOST_ROOT_MODULES, MOST_FILES, MOST_FUNCTION_LINES, MOST_COMPLEXITY, MOST_ANY = 8, 16, 60, 10, 80
 # The package's own `__init__` is the public door: it hands out names from above, lazily. Inside, only this
 # constant, which it holds itself, may be taken from it.
 DOOR_GIVES = {"__version__"}
@@ -273,7 +273,7 @@ def _with_torch() -> set[str]:
 
 
 def test_only_modules_of_networks_import_torch_at_their_top() -> None:
-    """A class of torch cannot be made without torch. Such modules are imported inside functions, where they are used."""
+    """A class of torch cannot be made without torch. Such modules are imported inside functions, where needed."""
     for name in _with_torch():
         bases = {
             ast.unparse(base) for node in _trees()[name].body if isinstance(node, ast.ClassDef) for base in node.bases

@@ -31,6 +31,8 @@ WORDS = {
     r"gathering": "patch store",
     r"strangers?": "unknown labels",
     r"as (it|they) stands?": "unchanged",
+    r"set aside": "held out",
+    r"may be called (a fault|defective|unknown)": "may be flagged, may be classified",
 }
 # Parts of names that code may not have; as plain English verbs the words are no private ones.
 NAMES = {

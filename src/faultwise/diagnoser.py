@@ -1,7 +1,7 @@
 """The one entry point in Python, for every modality: fit, predict, diagnose, evaluate, save, load.
 
-Follows scikit-learn's conventions. What a source is (a table, images, ...) is recognised by the modalities; the command
-line does the same through this class.
+Follows scikit-learn's conventions. What a source is (a table, images, ...) is recognised by the modalities, which the
+command line uses too.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 from sklearn.base import BaseEstimator, ClassifierMixin
 
 from faultwise.contracts.errors import RunFolderError, UserError, closest
+from faultwise.contracts.labels import label_of
 from faultwise.contracts.modality import Calibrates, Items, Modality, Model, able, modalities, modality, recognised
 from faultwise.contracts.settings import built, flattened, options_of
 from faultwise.runs.folders import located, read_manifest, write_run
@@ -62,6 +63,8 @@ class Diagnoser(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 near = closest(name, known)
                 hint = f": did you mean `{near}`?" if near else "."
                 raise ValueError(f"Invalid parameter {name!r} for Diagnoser{hint}")
+            if hasattr(type(self), name):
+                raise ValueError(f"The setting `{name}` has the name of a method: choose another one in its package.")
             if name in known and name not in self._named:
                 self._named.append(name)
             setattr(self, name, value)  # as scikit-learn does
@@ -79,12 +82,13 @@ class Diagnoser(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
         `reading` says how the source is to be understood (`target`, `about`, `category`, ...). Raises UserError.
         """
-        source = X if isinstance(X, str | Path) else Items(X, y, groups) if y is not None or groups is not None else X
+        with_labels = y is not None or groups is not None
+        if with_labels and isinstance(X, str | Path):
+            raise UserError("Labels and runs of a file are columns of it: name them (target=..., group=...).")
+        source = Items(X, y, groups) if with_labels else X
         found = recognised(X, self.modality).modality
-        if source is X and not isinstance(X, str | Path) and hasattr(X, "shape"):
-            source = Items(X)
         settings: object = built(found.settings, self._given(), "Diagnoser")
-        self.model_: Model = found.fit(source, settings, _options(found, "reading", reading), self.progress)
+        self.model_: Model = found.fit(source, settings, _options(found, "reading", reading, "fit"), self.progress)
         self.modality_ = found.name
         self._set_classes()
         return self
@@ -117,7 +121,7 @@ class Diagnoser(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
         labels = np.asarray(self.predict(X, groups), dtype=object)
         known = np.array([label is not None for label in labels])
-        truth = np.array([_label(value) for value in np.asarray(y)], dtype=object)
+        truth = np.array([label_of(value) for value in np.asarray(y)], dtype=object)
         weights = None if sample_weight is None else np.asarray(sample_weight)[known]
         return float(np.average(labels[known] == truth[known], weights=weights))
 
@@ -127,21 +131,28 @@ class Diagnoser(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         `options` are the modality's: for tables `row`, `cases`, `expert`, `score_rows`. Raises DataError.
         """
         found, (reading, query) = self._found(), self._split(options)
-        return self._model().diagnose(source, _options(found, "reading", reading), _options(found, "query", query))
+        how, what = _options(found, "reading", reading, "diagnose"), _options(found, "query", query, "diagnose")
+        return self._model().diagnose(source, how, what)
 
     def evaluate(self, source: object, y: object = None, groups: object = None, **options: object) -> Evaluation:
         """Judge the model on labelled items that the fit has not seen. Raises DataError without labels."""
         found, (reading, query) = self._found(), self._split(options)
         source = source if y is None and groups is None else Items(source, y, groups)
-        return self._model().evaluate(source, _options(found, "reading", reading), _options(found, "query", query))
+        how, what = _options(found, "reading", reading, "evaluate"), _options(found, "query", query, "evaluate")
+        return self._model().evaluate(source, how, what)
 
     def calibrate(self, source: object, changes: Mapping[str, object] | None = None, **reading: object) -> Evaluation:
         """Learn anew what verdicts promise, from labelled items the fit has not seen; `changes` are settings.
 
-        Raises UserError for a modality that does not offer it.
+        Parameters changed by `set_params` since the fit count too. Raises UserError for a modality without it.
         """
         model = able(self._model(), Calibrates, "be calibrated anew")  # type: ignore[type-abstract]
-        return model.calibrate(source, _options(self._found(), "reading", reading), changes or {})
+        given = {name: value for name, value in self._given().items() if name in model.changeable}
+        made = model.calibrate(
+            source, _options(self._found(), "reading", reading, "calibrate"), {**given, **(changes or {})}
+        )
+        self._take_settings()
+        return made
 
     def save(self, folder: str | Path) -> Path:
         """Write a run folder. Raises RunFolderError when the target is something else."""
@@ -161,11 +172,24 @@ class Diagnoser(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         made = cls(progress)
         made.model_ = modality(name).load(folder, manifest, progress)
         made.modality_ = name
-        default = flattened(built(modality(name).settings, {}))
-        stored = flattened(made.model_.settings)
-        made.set_params(**_top({key: value for key, value in stored.items() if value != default[key]}))
+        made._take_settings()
         made._set_classes()
         return made
+
+    def _take_settings(self) -> None:
+        """Make the parameters those of the model that differ from the modality's defaults."""
+        default = flattened(built(modality(self.modality_).settings, {}))
+        stored = flattened(self._model().settings)
+        self.set_params(**_top({key: value for key, value in stored.items() if value != default[key]}))
+
+    def __getattr__(self, name: str) -> object:
+        # A parameter that was not given has its default, as scikit-learn expects of attributes.
+        if not name.startswith("_") and not name.endswith("_"):
+            for one in sorted(modalities().values(), key=lambda one: not one.fallback):
+                for option in options_of(one.settings):
+                    if option.name == name:
+                        return option.default
+        raise AttributeError(f"Diagnoser has no attribute `{name}`")
 
     def _model(self) -> Model:
         if not hasattr(self, "model_"):
@@ -196,30 +220,15 @@ def _known() -> set[str]:
     return {option.name.partition(".")[0] for one in modalities().values() for option in options_of(one.settings)}
 
 
-def _label(value: object) -> str | None:
-    """Write a label as a fit does: 4, 4.0 and "4" are one label.
-
-    >>> _label(4.0), _label(" leak "), _label(None)
-    ('4', 'leak', None)
-    """
-    if value is None or value != value:
-        return None
-    item = value.item() if hasattr(value, "item") else value
-    if isinstance(item, float) and item.is_integer():
-        item = int(item)
-    text = str(item).strip()
-    return text[:-2] if text.endswith(".0") and text[:-2].lstrip("-").isdigit() else text
-
-
-def _options(found: Modality, part: str, given: Mapping[str, object]) -> object:
-    """Build the reading or query of a modality. Raises TypeError for an option that it does not know."""
+def _options(found: Modality, part: str, given: Mapping[str, object], command: str) -> object:
+    """Build the reading or query of a modality. Raises TypeError for an option that does nothing in a command."""
     kind: type = getattr(found, part)
-    known = [option.name for option in options_of(kind)]
+    known = [option.name for option in options_of(kind) if command in option.flags]
     for name in given:
         if name not in known:
             near = closest(name, known)
             hint = f": did you mean `{near}`?" if near else f"; {found.name} knows {', '.join(known) or 'none'}."
-            raise TypeError(f"There is no option `{name}`{hint}")
+            raise TypeError(f"{command} has no option `{name}`{hint}")
     return kind(**given)
 
 

@@ -347,7 +347,7 @@ def test_config_that_is_no_mapping(refused: Any, tmp_path: Path, plant_csv: Path
 
 def test_config_that_is_not_there(refused: Any, tmp_path: Path, plant_csv: Path) -> None:
     argv = ("fit", plant_csv, "--out", tmp_path / "run", *ROLES, "--config", tmp_path / "no.yaml")
-    refused(*argv, words=("no.yaml", "No such file"))
+    refused(*argv, words=("no.yaml", "There is no file"))
 
 
 @pytest.mark.parametrize(

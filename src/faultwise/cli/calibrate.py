@@ -9,13 +9,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from faultwise.cli.fit import print_evaluation
-from faultwise.cli.flags import add_reading_flags, add_run_arguments, add_setting_flags, reading_of, set_values
-from faultwise.cli.out import note, print_json, print_notes, watched
+from faultwise.cli.flags import add_config_flags, add_modality_flags, add_run_arguments, opened, set_values
+from faultwise.cli.out import note, print_json, print_notes
 
 __all__ = ["add", "run"]
-
-_CHANGED = ("false_alarm_rate", "coverage", "coverage_per", "novel_rate")
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -29,32 +26,33 @@ def complete(parser: argparse.ArgumentParser) -> None:
     add_run_arguments(parser, "labelled file or folder with the columns of the fit")
     parser.add_argument("--out", type=Path, metavar="RUN", help="run folder to write (default: the same)")
     parser.add_argument("--json", action="store_true", help="print what is promised as JSON")
-    add_reading_flags(parser, but=("group", "time", "ignore", "about", "rules"))
-    add_setting_flags(parser, _CHANGED)
+    add_config_flags(parser)
+    add_modality_flags(parser, "calibrate", "reading", "settings")
 
 
 def run(args: argparse.Namespace) -> int:
     """Calibrate and save."""
     from faultwise.contracts.modality import Calibrates, able, modality
-    from faultwise.contracts.settings import read_settings
-    from faultwise.diagnoser import Diagnoser
+    from faultwise.contracts.settings import dotted, read_settings
     from faultwise.runs.folders import check_target
 
     out = args.out or args.run_folder
     if args.out:
         check_target(args.out)
-    made = Diagnoser.load(args.run_folder, progress=watched(args))
+    made, reading, _ = opened(args, "calibrate", "reading", "settings")
     model = able(made.model_, Calibrates, "be calibrated anew")  # type: ignore[type-abstract]
-    kind = modality(made.modality_)
-    # What is not asked for stays as it was in the fit.
-    changes = {**(read_settings(args.config) if args.config else {}), **set_values(args.set, kind.settings)}
-    changes |= {name: getattr(args, name) for name in _CHANGED if getattr(args, name) is not None}
-    result = model.calibrate(args.source, reading_of(args, kind.reading), changes)
+    config = dotted(read_settings(args.config)) if args.config else {}
+    # A file of settings is often that of the fit: what cannot change any more is of no interest here.
+    changes = {name: value for name, value in config.items() if name in model.changeable}
+    changes |= set_values(args.set, modality(made.modality_).settings)
+    flags = {name: getattr(args, name, None) for name in model.changeable}
+    changes |= {name: value for name, value in flags.items() if value is not None}
+    result = model.calibrate(args.source, reading, changes)
     print_notes(result.notes)
     folder = made.save(out)
     if args.json:
         print_json({"run": str(folder), **result.figures})
         return 0
-    print_evaluation(result)
+    print("\n".join(result.sentences))
     note(f"Run folder: {out}")
     return 0

@@ -6,8 +6,8 @@ import argparse
 import sys
 from collections.abc import Iterator
 
-from faultwise.cli.flags import add_modality_flags, add_run_arguments, options_for, reading_of
-from faultwise.cli.out import note, plain, print_json, watched
+from faultwise.cli.flags import add_modality_flags, add_run_arguments, opened
+from faultwise.cli.out import note, plain, print_json
 
 __all__ = ["add", "run"]
 
@@ -24,19 +24,16 @@ def complete(parser: argparse.ArgumentParser) -> None:
     add_run_arguments(parser, "the item, such as an image file")
     parser.add_argument("--ask", action="append", metavar="TEXT", help="ask this and end; may be given more than once")
     parser.add_argument("--json", action="store_true", help="print JSON")
-    add_modality_flags(parser, "reading")
+    add_modality_flags(parser, "diagnose", "reading")
 
 
 def run(args: argparse.Namespace) -> int:
     """Print the verdict, then answer: the item is encoded once, whatever is asked."""
-    from faultwise.contracts.modality import Converses, able, modality
-    from faultwise.diagnoser import Diagnoser
+    from faultwise.contracts.modality import Converses, able
 
-    made = Diagnoser.load(args.run_folder, progress=watched(args))
-    kind = modality(made.modality_)
-    options_for(args, kind, "reading")
+    made, reading, _ = opened(args, "diagnose", "reading")
     model = able(made.model_, Converses, "answer questions")  # type: ignore[type-abstract]
-    conversation = model.conversation(args.source, reading_of(args, kind.reading))
+    conversation = model.conversation(args.source, reading)
     if not args.json:
         print(plain(conversation.verdict))
         if isinstance(remark := conversation.record.get("remark"), str):

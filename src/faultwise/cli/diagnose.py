@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from faultwise.cli.flags import add_modality_flags, add_run_arguments, options_for, reading_of
+from faultwise.cli.flags import add_modality_flags, add_run_arguments, opened
 from faultwise.cli.out import note, plain, print_json, print_json_line, print_notes, watched
 
 if TYPE_CHECKING:
@@ -39,25 +39,20 @@ def complete(parser: argparse.ArgumentParser) -> None:
     live.add_argument("--state", type=Path, metavar="FILE", help="keep the state here, to go on after a restart")
     live.add_argument("--poll", type=float, default=1.0, metavar="S", help="seconds between two looks (default: 1)")
     live.add_argument("--idle", type=float, metavar="S", help="end when nothing new came for so long")
-    add_modality_flags(parser, "reading", "query")
+    add_modality_flags(parser, "diagnose", "reading", "query")
 
 
 def run(args: argparse.Namespace) -> int:
     """Diagnose, print, and write what was asked for."""
     _check(args)
-    from faultwise.contracts.modality import modality
-    from faultwise.diagnoser import Diagnoser
-
-    made = Diagnoser.load(args.run_folder, progress=watched(args))
-    kind, model = modality(made.modality_), made.model_
-    options_for(args, kind, "reading", "query")
-    reading: object = reading_of(args, kind.reading)
-    query: object = reading_of(args, kind.query)
+    made, reading, query = opened(args, "diagnose", "reading", "query")
+    model = made.model_
     if args.follow:
         return _follow(args, model, query)
     if args.out:
-        _bulk(args, model, reading, query)
-        if not (args.report or getattr(args, "row", None)):
+        last = not (args.report or getattr(args, "row", None))
+        _bulk(args, model, reading, query, last)
+        if last:
             return 0
     diagnosis = model.diagnose(args.source, reading, query)
     if args.json:
@@ -96,17 +91,18 @@ def _check(args: argparse.Namespace) -> None:
         raise UserError(f"--poll is {args.poll:g} and --idle {args.idle}: choose seconds above 0.")
 
 
-def _bulk(args: argparse.Namespace, model: Model, reading: object, query: object) -> None:
+def _bulk(args: argparse.Namespace, model: Model, reading: object, query: object, last: bool) -> None:
+    """Write a line per item; with --json its record is printed if it is the `last` thing: one document is printed."""
     from faultwise.contracts.modality import WritesRows, able
 
     writer = able(model, WritesRows, "write a line per item")  # type: ignore[type-abstract]
     record = writer.write_rows(args.source, args.out, reading, query, not args.labels_only, watched(args))
     notes = record.get("notes")
     print_notes(notes if isinstance(notes, list | tuple) else ())
-    if args.json:
+    if not args.json:
+        _print_record(record, args.out)
+    elif last:
         print_json(record)
-        return
-    _print_record(record, args.out)
 
 
 def _print_record(record: Mapping[str, object], out: Path) -> None:
@@ -114,12 +110,14 @@ def _print_record(record: Mapping[str, object], out: Path) -> None:
     if record.get("resumed_parts"):
         note(f"Went on after {record['resumed_parts']} parts of an interrupted command.")
     flagged = "" if record.get("flagged") is None else f", {record['flagged']:,} of them flagged"
-    print(f"{record['judged']:,} of {record['rows']:,} items diagnosed{flagged}.")
+    if "judged" in record and "rows" in record:
+        print(f"{record['judged']:,} of {record['rows']:,} items diagnosed{flagged}.")
     labels = record.get("labels")
     for label, count in list(labels.items())[:30] if isinstance(labels, Mapping) else ():
         print(f"  {plain(label)[:40]}: {count:,}")
     speed = f", {record['rows_per_s']:,} rows/s" if "rows_per_s" in record else ""
-    note(f"Table: {out} ({record['seconds']:.1f} s{speed})")
+    seconds = f" ({record['seconds']:.1f} s{speed})" if "seconds" in record else ""
+    note(f"Table: {out}{seconds}")
 
 
 def _follow(args: argparse.Namespace, model: Model, query: object) -> int:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 
 from faultwise.cli.fit import print_evaluation
-from faultwise.cli.flags import add_modality_flags, add_run_arguments, options_for, reading_of
-from faultwise.cli.out import print_json, print_notes, watched
+from faultwise.cli.flags import add_modality_flags, add_run_arguments, opened
+from faultwise.cli.out import print_json, print_notes
 
 __all__ = ["add", "run"]
 
@@ -21,18 +21,13 @@ def complete(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     add_run_arguments(parser, "labelled file or folder of the kind that was fitted")
     parser.add_argument("--json", action="store_true", help="print all figures as JSON")
-    add_modality_flags(parser, "reading", "query")
+    add_modality_flags(parser, "evaluate", "reading", "query")
 
 
 def run(args: argparse.Namespace) -> int:
     """Evaluate and print."""
-    from faultwise.contracts.modality import modality
-    from faultwise.diagnoser import Diagnoser
-
-    made = Diagnoser.load(args.run_folder, progress=watched(args))
-    kind = modality(made.modality_)
-    options_for(args, kind, "reading", "query")
-    result = made.model_.evaluate(args.source, reading_of(args, kind.reading), reading_of(args, kind.query))
+    made, reading, query = opened(args, "evaluate", "reading", "query")
+    result = made.model_.evaluate(args.source, reading, query)
     print_notes(result.notes)
     if args.json:
         print_json(result.figures)

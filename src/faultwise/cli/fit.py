@@ -28,7 +28,7 @@ def complete(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--modality", metavar="NAME", help="what the source is, where it could be several things")
     parser.add_argument("--json", action="store_true", help="print figures as JSON")
     add_config_flags(parser)
-    add_modality_flags(parser, "reading", "settings")
+    add_modality_flags(parser, "fit", "reading", "settings")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -40,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
     check_target(args.out)
     found = recognised(args.source, args.modality)
     kind = found.modality
-    options_for(args, kind, "reading", "settings")
+    options_for(args, kind, "fit", "reading", "settings")
     settings: object = settings_of(args, kind.settings)
     model: Model = kind.fit(args.source, settings, reading_of(args, kind.reading), watched(args))
     summary = model.summary()

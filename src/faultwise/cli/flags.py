@@ -5,11 +5,14 @@ from __future__ import annotations
 import argparse
 from collections.abc import Collection, Iterable
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from faultwise.contracts.errors import UserError, closest
 from faultwise.contracts.modality import Modality, modalities, modality
-from faultwise.contracts.settings import Option, built, options_of, read_settings
+from faultwise.contracts.settings import Option, built, dotted, options_of, read_settings
+
+if TYPE_CHECKING:
+    from faultwise.diagnoser import Diagnoser
 
 __all__ = [
     "add_config_flags",
@@ -17,6 +20,7 @@ __all__ = [
     "add_reading_flags",
     "add_run_arguments",
     "add_setting_flags",
+    "opened",
     "options_for",
     "reading_of",
     "set_values",
@@ -27,18 +31,26 @@ Kind = TypeVar("Kind")
 _TYPES = {"int": int, "float": float}
 
 
-def add_modality_flags(parser: argparse.ArgumentParser, *parts: str) -> None:
-    """Add the flags of every modality for these parts of it ("settings", "reading", "query"), a group each."""
+def add_modality_flags(parser: argparse.ArgumentParser, command: str, *parts: str) -> None:
+    """Add the flags that a command shows of every modality's parts ("settings", "reading", "query"), a group each."""
     known: dict[str, argparse.Action] = {}
+    taken = {flag for action in parser._actions for flag in action.option_strings}
     for one in modalities().values():
         group = None
-        for option in (option for part in parts for option in options_of(getattr(one, part)) if option.flag):
+        for option in _shown(one, command, parts):
             if option.name in known:
-                if (shown := _default(option)) not in (known[option.name].help or ""):
-                    known[option.name].help = f"{known[option.name].help}; {one.traces}: {shown}"
-                continue
-            group = group or parser.add_argument_group(one.traces)
-            known[option.name] = _add_flag(group, option)
+                known[option.name].type = None  # text: each modality reads it as its own option
+                if (default := _default(option)) not in (known[option.name].help or ""):
+                    known[option.name].help = f"{known[option.name].help}; {one.traces}: {default}"
+            elif _flag(option) not in taken:  # what a command needs itself stays its own; --set reaches the setting
+                group = group or parser.add_argument_group(one.traces)
+                known[option.name] = _add_flag(group, option)
+
+
+def _shown(one: Modality, command: str, parts: Iterable[str]) -> list[Option]:
+    """Return the options of a modality that a command shows as flags."""
+    options = (option for part in parts for option in options_of(getattr(one, part)))
+    return [option for option in options if command in option.flags]
 
 
 def add_setting_flags(
@@ -47,7 +59,7 @@ def add_setting_flags(
     """Add flags for those settings of a modality that have one (of those in `only`), `--config` and `--set`."""
     group = parser.add_argument_group("settings")
     for option in options_of(modality(name).settings):
-        if option.name in only or (option.flag and not only):
+        if option.name in only or (option.flags and not only):
             _add_flag(group, option, defaults.get(option.name, option.default))
     add_config_flags(group)
 
@@ -80,8 +92,12 @@ def _default(option: Option, default: object = None) -> str:
     return ", ".join(value) if isinstance(value, tuple) else "" if value is None else str(value)
 
 
+def _flag(option: Option) -> str:
+    return "--" + option.name.replace("_", "-").replace(".", "-")
+
+
 def _add_flag(group: argparse._ActionsContainer, option: Option, default: object = None) -> argparse.Action:
-    flag, dest = "--" + option.name.replace("_", "-").replace(".", "-"), option.name.replace(".", "__")
+    flag, dest = _flag(option), option.name.replace(".", "__")
     shown = _default(option, default)
     choices = f": {', '.join(map(str, option.choices))}" if option.choices else ""
     words = option.help + choices + (f" (default: {shown})" if shown else "")
@@ -101,8 +117,7 @@ def _given(args: argparse.Namespace, options: Iterable[Option]) -> dict[str, obj
     for option in options:
         value = getattr(args, option.name.replace(".", "__"), None)
         if value is not None:
-            several = option.several and isinstance(value, str)
-            made[option.name] = [part.strip() for part in value.split(",") if part.strip()] if several else value
+            made[option.name] = _read(option, value, _flag(option)) if isinstance(value, str) else value
     return made
 
 
@@ -124,30 +139,32 @@ def set_values(pairs: Iterable[str], kind: type) -> dict[str, object]:
             near = closest(name, known)
             hint = f"did you mean `{near}`?" if near else "see `faultwise settings`."
             raise UserError(f"--set {pair}: there is no setting `{name}`: {hint}")
-        made[name] = _read(known[name], text.strip())
+        made[name] = _read(known[name], text.strip(), f"--set {name}")
     return made
 
 
-def _read(option: Option, text: str) -> object:
-    """Read a value as its option's type. Raises UserError."""
-    if "None" in option.type and text.lower() in ("none", "null", ""):
+def _read(option: Option, text: str, given: str) -> object:
+    """Read a value as its option's type; `given` is how it was given. Raises UserError."""
+    empty = ("", "none", "null") if not option.type.startswith("str") else ("", "null")
+    if "None" in option.type and text.lower() in empty:
         return None
     if option.several:
         return [part.strip() for part in text.split(",") if part.strip()]
     if option.type.startswith("bool"):
         if text.lower() in ("yes", "true", "on", "1", "no", "false", "off", "0"):
             return text.lower() in ("yes", "true", "on", "1")
-        raise UserError(f"--set {option.name}={text}: expected yes or no.")
+        raise UserError(f"{given} is `{text}`: expected yes or no.")
     kind = _TYPES.get(option.type.split(" ")[0])
     try:
         return text if kind is None else kind(text)
     except ValueError:
-        raise UserError(f"--set {option.name}={text}: expected a number{option.range and f', {option.range}'}.") from None
+        limits = option.range and f", {option.range}"
+        raise UserError(f"{given} is `{text}`: expected a number{limits}.") from None
 
 
 def settings_of(args: argparse.Namespace, kind: type[Kind], **defaults: object) -> Kind:
     """Build settings: defaults, then --config, then --set, then flags. Raises UserError."""
-    values: dict[str, object] = {**defaults, **(read_settings(args.config) if getattr(args, "config", None) else {})}
+    values = dotted(defaults) | (dotted(read_settings(args.config)) if getattr(args, "config", None) else {})
     values |= set_values(getattr(args, "set", None) or (), kind)
     values |= _given(args, options_of(kind))
     return built(kind, values, str(getattr(args, "config", None) or "settings"))
@@ -158,14 +175,14 @@ def reading_of(args: argparse.Namespace, kind: type[Kind]) -> Kind:
     return built(kind, _given(args, options_of(kind)), "flags")
 
 
-def options_for(args: argparse.Namespace, found: Modality, *parts: str) -> None:
+def options_for(args: argparse.Namespace, found: Modality, command: str, *parts: str) -> None:
     """Refuse flags that only other modalities know. Raises UserError naming them."""
-    mine = {option.name for part in parts for option in options_of(getattr(found, part))}
+    mine = {option.name for option in _shown(found, command, parts)}
     for other in modalities().values():
-        theirs = [option for part in parts for option in options_of(getattr(other, part)) if option.name not in mine]
-        given = _given(args, (option for option in theirs if option.flag))
+        theirs = [option for option in _shown(other, command, parts) if option.name not in mine]
+        given = _given(args, theirs)
         if given:
-            flags = ["--" + _shown(name, value) for name, value in given.items()]
+            flags = ["--" + ("no-" if value is False else "") + name.replace("_", "-") for name, value in given.items()]
             verb, them = ("is", "it") if len(flags) == 1 else ("are", "them")
             raise UserError(
                 f"{', '.join(flags)} {verb} for {other.traces}, and `{args.source}` is read as {found.traces}: "
@@ -173,5 +190,12 @@ def options_for(args: argparse.Namespace, found: Modality, *parts: str) -> None:
             )
 
 
-def _shown(name: str, value: object) -> str:
-    return ("no-" if value is False else "") + name.replace("_", "-").replace(".", "-")
+def opened(args: argparse.Namespace, command: str, *parts: str) -> tuple[Diagnoser, object, object]:
+    """Load a run and return it with how the source is to be read and what is asked, after refusing foreign flags."""
+    from faultwise.cli.out import watched
+    from faultwise.diagnoser import Diagnoser
+
+    made = Diagnoser.load(args.run_folder, progress=watched(args))
+    kind = modality(made.modality_)
+    options_for(args, kind, command, *parts)
+    return made, reading_of(args, kind.reading), reading_of(args, kind.query)

@@ -67,15 +67,16 @@ def build_parser(only: str | None = None) -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     given = sys.argv[1:] if argv is None else list(argv)
-    # The first word that names a command is the command: only its module is needed.
-    parser = build_parser(next((word for word in given if word in COMMANDS), ""))
-    args, unknown = parser.parse_known_args(given)
-    if unknown:
-        parser.error(f"`{args.command}` does not know `{' '.join(unknown)}`: see `faultwise {args.command} --help`")
+    traceback = "--traceback" in given
     try:
+        # The first word that names a command is the command: only its module is needed.
+        parser = build_parser(next((word for word in given if word in COMMANDS), ""))
+        args, unknown = parser.parse_known_args(given)
+        if unknown:
+            parser.error(f"`{args.command}` does not know `{' '.join(unknown)}`: see `faultwise {args.command} --help`")
         return int(args.run(args) or 0)
     except UserError as error:
-        if args.traceback:
+        if traceback:
             raise
         note(f"faultwise: {error}")
         return 2
@@ -87,7 +88,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except (OSError, MemoryError) as error:
-        if args.traceback:
+        if traceback:
             raise
         note(f"faultwise: {type(error).__name__}: {error}")
         return 1

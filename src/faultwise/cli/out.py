@@ -8,7 +8,7 @@ import math
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 
-__all__ = ["note", "plain", "print_by_kind", "print_json", "print_json_line", "print_notes", "print_table", "watched"]
+__all__ = ["note", "plain", "print_json", "print_json_line", "print_notes", "print_table", "watched"]
 
 _WIDE = 240  # cells of a table that goes into a file or a pipe
 
@@ -32,11 +32,6 @@ def print_notes(notes: Iterable[str]) -> None:
     """Print notes to stderr, indented."""
     for one in notes:
         note(f"  - {one}")
-
-
-def print_by_kind(what: str, figures: Mapping[str, float | None]) -> None:
-    """Print a figure of each kind in one line on stderr."""
-    note(f"{what} by kind: " + ", ".join(f"{k} {'-' if v is None else f'{v:.3f}'}" for k, v in figures.items()))
 
 
 def print_json(value: object) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from faultwise.cli.flags import add_modality_flags, add_run_arguments, options_for, reading_of
-from faultwise.cli.out import note, print_json, print_notes, watched
+from faultwise.cli.flags import add_modality_flags, add_run_arguments, opened
+from faultwise.cli.out import note, print_json, print_notes
 
 __all__ = ["add", "run"]
 
@@ -22,21 +22,17 @@ def complete(parser: argparse.ArgumentParser) -> None:
     add_run_arguments(parser, "file or folder of the kind that was fitted")
     parser.add_argument("--out", type=Path, default=Path("report.html"), metavar="FILE", help="default: report.html")
     parser.add_argument("--json", action="store_true", help="print what was written as JSON")
-    add_modality_flags(parser, "reading", "query")
+    add_modality_flags(parser, "diagnose", "reading", "query")
 
 
 def run(args: argparse.Namespace) -> int:
     """Diagnose and write."""
-    from faultwise.contracts.modality import modality
-    from faultwise.diagnoser import Diagnoser
     from faultwise.report.save import SUFFIXES, save_report
     from faultwise.runs.files import check_place
 
     check_place(args.out, SUFFIXES)
-    made = Diagnoser.load(args.run_folder, progress=watched(args))
-    kind = modality(made.modality_)
-    options_for(args, kind, "reading", "query")
-    diagnosis = made.model_.diagnose(args.source, reading_of(args, kind.reading), reading_of(args, kind.query))
+    made, reading, query = opened(args, "diagnose", "reading", "query")
+    diagnosis = made.model_.diagnose(args.source, reading, query)
     save_report(diagnosis, args.out)
     print_notes(diagnosis.notes)
     if args.json:

@@ -75,7 +75,7 @@ class Modality(Protocol):
     """One kind of trace.
 
     `settings`, `reading` and `query` are frozen dataclasses whose fields are made with `contracts.settings.option`:
-    what a fit can be told, how a source is read (roles of columns, a category), and what can be asked of a diagnosis.
+    settings of a fit, how a source is read (roles of columns, a category), and what can be asked of a diagnosis.
     `traces` says in the plural what it reads, such as "tables". One modality is the `fallback`: it takes what no other
     one recognises, and says what is wrong with it.
     """
@@ -102,7 +102,9 @@ class Modality(Protocol):
 
 @runtime_checkable
 class Calibrates(Protocol):
-    """A model whose promises can be learnt anew from later items."""
+    """A model whose promises can be learnt anew from later items; `changeable` names the settings that may differ."""
+
+    changeable: tuple[str, ...]
 
     def calibrate(self, source: object, reading: object, changes: Mapping[str, object]) -> Evaluation:
         """Calibrate with changed settings (by dotted name); return figures and notes."""
@@ -201,9 +203,13 @@ def modalities() -> dict[str, Modality]:
     made: dict[str, Modality] = {}
     for point in sorted(entry_points(group=_GROUP), key=lambda one: one.name):
         try:
-            made[point.name] = point.load()
-        except ImportError as error:
-            warnings.warn(f"The modality `{point.name}` cannot be loaded ({error}): it is left out.", stacklevel=2)
+            one: Modality = point.load()
+            made[one.name] = one
+        except Exception as error:  # somebody else's package must not stop every command
+            warnings.warn(
+                f"The modality `{point.name}` cannot be loaded ({type(error).__name__}: {error}): it is left out.",
+                stacklevel=2,
+            )
     return made
 
 

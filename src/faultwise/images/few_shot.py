@@ -102,7 +102,7 @@ def few_shot(
     """
     made = []
     total = len(sets) * len(shots) * draws
-    with ProgressBar(total=total, desc="draws", unit="draw", disable=not progress) as bar:
+    with ProgressBar(total=total, desc="draws", disable=not progress) as bar:
         for images in sets:
             _check(images, max(shots))
             for count in shots:

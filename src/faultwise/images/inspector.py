@@ -295,4 +295,4 @@ class Inspector:
 
     def _watched(self, made: Iterable[Patches], count: int, words: str) -> Iterator[Patches]:
         hide = not self.progress or count < 50
-        yield from tracked(made, total=count, desc=words, unit="image", disable=hide)
+        yield from tracked(made, total=count, desc=words, disable=hide)

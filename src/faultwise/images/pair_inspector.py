@@ -162,7 +162,7 @@ class PairInspector:
 
     def _watched(self, made: Iterable[_Item], count: int, words: str) -> Iterator[_Item]:
         hide = not self.progress or count < 10
-        yield from tracked(made, total=count, desc=words, unit="pair", disable=hide)
+        yield from tracked(made, total=count, desc=words, disable=hide)
 
 
 def matched_types(found: Sequence[Inspection], marked: Sequence[Boxes]) -> tuple[list[str], list[str]]:

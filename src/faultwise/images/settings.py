@@ -28,9 +28,11 @@ class TalkSettings:
 class ImageSettings:
     """The settings of a fit on images. Raises UserError that names all values out of range."""
 
-    backbone: str = option("efficientnet-lite0", "image backbone: registered name, hub id or folder", "NAME", flag=True)
+    backbone: str = option(
+        "efficientnet-lite0", "image backbone: registered name, hub id or folder", "NAME", flags=("fit",)
+    )
     zero_shot: str | None = option(
-        None, "no good images: compare with texts about this part (needs a CLIP backbone)", "PART", flag=True
+        None, "no good images: compare with texts about this part (needs a CLIP backbone)", "PART", flags=("fit",)
     )
     resizing: str = option(
         "auto",
@@ -53,10 +55,10 @@ class ImageSettings:
         0.2, "share of good images (20 or more) held out for the thresholds", "SHARE", low=0.05, high=0.8
     )
     false_alarm_rate: float = option(
-        0.05, "share of good images that may be flagged as defective", "RATE", low=0.0001, high=0.5, flag=True
+        0.05, "share of good images that may be flagged as defective", "RATE", low=0.0001, high=0.5, flags=("fit",)
     )
-    seed: int = option(0, "seed of everything random", "N", low=0, flag=True)
-    talk: bool = option(False, "teach the language model to answer questions about images, for `chat`", flag=True)
+    seed: int = option(0, "seed of everything random", "N", low=0, flags=("fit",))
+    talk: bool = option(False, "teach the language model to answer questions about images, for `chat`", flags=("fit",))
     language: TalkSettings = nested(TalkSettings)
 
     def __post_init__(self) -> None:
@@ -73,7 +75,9 @@ class ImageSettings:
 class ImageReading:
     """Which images of a folder are meant."""
 
-    category: str | None = option(None, "which of several categories in the MVTec layout", "NAME", flag=True)
+    category: str | None = option(
+        None, "which of several categories in the MVTec layout", "NAME", flags=("fit", "evaluate", "diagnose")
+    )
 
 
 @dataclass(frozen=True, slots=True)

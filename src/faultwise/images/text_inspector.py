@@ -72,7 +72,7 @@ class TextInspector:
 
     def _maps(self, images: Sequence[Pixels], white: int | None) -> Iterator[np.ndarray]:
         hide = not self.progress or len(images) < 2
-        for image in tracked(images, desc="inspecting", unit="image", disable=hide):
+        for image in tracked(images, desc="inspecting", disable=hide):
             yield self._map(pixels_of(image, white))
 
     def _map(self, pixels: np.ndarray) -> np.ndarray:

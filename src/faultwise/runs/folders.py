@@ -50,14 +50,9 @@ def write_run(folder: Path, manifest: Mapping[str, object], write: Callable[[Pat
         making.chmod(0o755)
         own = write(making)
         files = {str(f.relative_to(making)): _sha256(f) for f in sorted(making.rglob("*")) if f.is_file()}
-        whole: dict[str, object] = {
-            "format": FORMAT,
-            "version": __version__,
-            "commit": commit(),
-            **manifest,
-            **own,
-            "files": files,
-        }
+        # What a model tells must not overwrite what is known of this run.
+        whole: dict[str, object] = {**own, **manifest, "format": FORMAT, "version": __version__, "commit": commit()}
+        whole["files"] = files
         whole["checksum"] = _checksum(whole)
         (making / MANIFEST).write_text(json.dumps(whole, indent=1, allow_nan=False), encoding="utf-8")
         # A folder cannot be exchanged for another in one step everywhere. Between these two the run is under its
@@ -93,7 +88,9 @@ def read_manifest(folder: Path) -> dict[str, object]:
     path = folder / MANIFEST
     if not folder.is_dir():
         if folder.exists():
-            raise RunFolderError(f"`{folder}` is a file and no run folder: the run folder comes first, then the source.")
+            raise RunFolderError(
+                f"`{folder}` is a file and no run folder: the run folder comes first, then the source."
+            )
         raise RunFolderError(f"There is no run folder `{folder}`: make one with `faultwise fit ... --out {folder}`.")
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))

@@ -1,6 +1,6 @@
 """Tables for spreadsheets: CSV in which no cell can start a formula.
 
-Reading tables is `faultwise.data`; this module formats nothing and rounds nothing.
+Tables are read in `tables.reading`; this module formats nothing and rounds nothing.
 """
 
 from __future__ import annotations

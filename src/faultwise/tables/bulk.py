@@ -132,7 +132,7 @@ def _tidy(out: Path, mine: Path) -> None:
 def _write_parts(stream: RowStream, batches: Batches, parts: Path, progress: bool) -> tuple[int, list[Path]]:
     done: list[Path] = []
     read = 0
-    with ProgressBar(total=100, desc="diagnose", unit="%", disable=not progress) as bar:
+    with ProgressBar(total=100, desc="diagnose", disable=not progress) as bar:
         for number, frame in enumerate(batches):
             path = parts / f"part-{number:06d}.parquet"
             if _whole(path):

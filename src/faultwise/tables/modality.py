@@ -34,7 +34,6 @@ class Tables:
         """Fit on a file, a folder, a frame or a table. Raises DataError or UserError before any expensive work."""
         from dataclasses import replace
 
-        from faultwise.contracts.modality import Items
         from faultwise.tables.checks.leaks.target_leakage import without_leaking_columns
         from faultwise.tables.checks.rules import Rules
         from faultwise.tables.fit.monitoring import fit_normal
@@ -45,10 +44,9 @@ class Tables:
 
         assert isinstance(settings, TableSettings)
         assert isinstance(reading, TableReading)
-        if isinstance(source, Items):
-            labels_needed(source.y, settings)
         table = read_for_fit(source, settings, reading, progress)
-        rules = rules_of(reading, table)
+        labels_needed(table, settings)
+        rules = rules_of(reading)
         labels = set() if table.roles.target is None else set(table.y)
         known = normal_label(labels, replace(settings, normal=None), None)[0]
         table = without_leaking_columns(table, settings.keep, settings.normal or table.about.normal or known)

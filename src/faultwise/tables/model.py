@@ -13,7 +13,7 @@ import pandas as pd
 
 from faultwise.contracts.about import About
 from faultwise.contracts.diagnosis import Diagnosis, Evaluation
-from faultwise.contracts.errors import DataError, UserError
+from faultwise.contracts.errors import DataError, UserError, listing
 from faultwise.contracts.modality import Following, Items
 from faultwise.contracts.settings import changed
 from faultwise.tables.fit.diagnosis import diagnose_table
@@ -48,6 +48,8 @@ class TableModel:
 
     `manifest` is that of the run folder it was read from, empty for one that was never written.
     """
+
+    changeable = ("false_alarm_rate", "coverage", "coverage_per", "novel_rate")
 
     def __init__(
         self,
@@ -101,10 +103,7 @@ class TableModel:
 
         assert isinstance(reading, TableReading)
         assert isinstance(query, TableQuery)
-        if isinstance(source, str | Path):
-            table = self.read(source, labelled=True, target=reading.target)
-        else:
-            table = source if isinstance(source, Table) else self._in_memory(source, reading)
+        table = self._labelled(source, reading)
         result = evaluate_table(self.fitted, table, self._score_rows(query), self.settings.seed)
         return evaluation_of(self.fitted, result)
 
@@ -119,12 +118,12 @@ class TableModel:
     def calibrate(self, source: object, reading: object, changes: Mapping[str, object]) -> Evaluation:
         """Calibrate threshold, fault sets and novelty anew on labelled rows (see `recalibration`). Raises DataError."""
         assert isinstance(reading, TableReading)
-        self.settings = changed(self.settings, changes)
-        table = source if isinstance(source, Table) else None
-        if table is None:
-            assert isinstance(source, str | Path)
-            table = self.read(source, labelled=True, target=reading.target)
-        self.fitted, notes = recalibrated(self.fitted, table, self.settings)
+        if fixed := [name for name in changes if name not in self.changeable]:
+            words = f"a calibration changes only {listing(self.changeable)}"
+            raise UserError(f"{listing(fixed)}: {words}; fit again for the others.")
+        settings = changed(self.settings, changes)
+        self.fitted, notes = recalibrated(self.fitted, self._labelled(source, reading), settings)
+        self.settings = settings
         fitted = self.fitted
         figures = {
             "threshold": fitted.ensemble.detector.threshold,
@@ -144,7 +143,8 @@ class TableModel:
         from faultwise.tables.bulk import diagnose_file
 
         assert isinstance(query, TableQuery)
-        assert isinstance(source, str | Path)
+        if not isinstance(source, str | Path):
+            raise UserError("Rows are written, and followed, from a file: give its path.")
         model = self if query.expert is None else self.only(query.expert)
         return diagnose_file(model, source, out, every=every, progress=progress)
 
@@ -155,7 +155,8 @@ class TableModel:
         from faultwise.tables.follow import Follower, Lines
 
         assert isinstance(query, TableQuery)
-        assert isinstance(source, str | Path)
+        if not isinstance(source, str | Path):
+            raise UserError("Rows are written, and followed, from a file: give its path.")
         model = self if query.expert is None else self.only(query.expert)
         return Lines(Follower(model, source, state=state, out=out, poll=poll, idle=idle))
 
@@ -233,13 +234,23 @@ class TableModel:
     def _score_rows(self, query: TableQuery) -> int:
         return self.settings.language.score_rows if query.score_rows is None else query.score_rows
 
-    def _in_memory(self, source: object, reading: TableReading) -> Table:
-        if not isinstance(source, Items):
-            source = Items(source)
-        return replace(table_in_memory(source, reading), about=self.about)
+    def _labelled(self, source: object, reading: TableReading) -> Table:
+        """Return labelled rows of a file or in memory, with the roles of the fit. Raises DataError without labels."""
+        if isinstance(source, Table):
+            return source
+        if isinstance(source, str | Path):
+            return self.read(source, labelled=True, target=reading.target)
+        table = table_in_memory(source, reading)
+        target = reading.target or table.roles.target
+        roles = replace(self.roles_in(table.frame.columns, table.roles), target=target or self.roles.target)
+        if roles.target not in table.frame.columns:
+            raise DataError("The rows have no labels: pass them as y, or name their column as target.")
+        return replace(table, roles=roles, about=self.about)
 
     def _table(self, source: object, row: int | None) -> Table:
         """Return the rows to diagnose: of a large table only those near the requested row."""
+        while isinstance(source, Items):
+            source = source.X
         most = max(_NEAR, self.fitted.encoder.window, self.fitted.rules.memory + 1)
         if isinstance(source, Table):
             table = source

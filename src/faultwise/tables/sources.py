@@ -115,8 +115,8 @@ def table_in_memory(source: object, reading: TableReading) -> Table:
     return Table(frame, roles, "X", about=about)
 
 
-def rules_of(reading: TableReading, table: Table) -> Rules | None:
-    """Return the user's rules, checked against the table; None where there are none."""
+def rules_of(reading: TableReading) -> Rules | None:
+    """Return the user's rules; None where there are none."""
     from faultwise.tables.checks.rules import Rules, read_rules
 
     if reading.rules is None:
@@ -124,7 +124,7 @@ def rules_of(reading: TableReading, table: Table) -> Rules | None:
     return reading.rules if isinstance(reading.rules, Rules) else read_rules(reading.rules)
 
 
-def labels_needed(y: object, settings: TableSettings) -> None:
+def labels_needed(table: Table, settings: TableSettings) -> None:
     """Refuse a fit without labels. Raises UserError."""
-    if y is None and not settings.normal_only:
+    if table.roles.target is None and not settings.normal_only:
         raise UserError("There are no labels y: pass them, or learn normal rows alone with normal_only=True.")

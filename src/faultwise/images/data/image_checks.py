@@ -63,7 +63,6 @@ def checked(
     with ProgressBar(
         total=len(images.train) + len(images.test) + len(images.defects),
         desc="checking images",
-        unit="image",
         disable=not progress,
     ) as bar:
         train = [item for item in images.train if files.read_item(item, bar.update)]

@@ -57,7 +57,7 @@ def convert(
             f"`{source}` looks like {name}, but holds none of its images: check that it was unpacked whole."
         )
     made = dict[Path, None]()
-    with ProgressBar(total=len(pieces), desc=name, unit="image", disable=not progress) as bar:
+    with ProgressBar(total=len(pieces), desc=name, disable=not progress) as bar:
         for piece in pieces:
             _write(piece, out / piece.category)
             made[out / piece.category] = None

@@ -45,7 +45,7 @@ class MemoryBank:
         if not np.isfinite(patches).all():
             raise UserError("Some patches of the good images are no numbers: check the backbone's files.")
         hide = not progress or len(patches) <= self.size
-        with ProgressBar(total=len(patches), desc="memory bank", unit="patch", disable=hide) as bar:
+        with ProgressBar(total=len(patches), desc="memory bank", disable=hide) as bar:
             at = spread_out(np.asarray(patches, np.float32), self.size, seed, bar.update)
         self.owners = np.asarray(owners)[at] if owners is not None else self.owners
         self._keep(patches[at].astype(np.float16))

@@ -119,7 +119,7 @@ class ReplyModel:
         objective = SentenceObjective(self._lm.tokenizer, paths, close)
         position = {text: at for at, text in enumerate(texts)}
         tuned = attach(self._lm.model, MethodConfig("lora"))
-        with ProgressBar(total=100, desc="language model", unit="%", disable=not self.progress) as bar:
+        with ProgressBar(total=100, desc="language model", disable=not self.progress) as bar:
             log = tune(
                 tuned,
                 conversations(builder, turns, seen, self._learner),
@@ -179,7 +179,7 @@ class ReplyModel:
         tuned.model.train(False)
         hide = not self.progress or len(turns) < 10
         written = generate(tuned, encoded, _LONGEST, self._end())
-        watched = tracked(written, total=len(turns), desc="replies", unit="reply", disable=hide)
+        watched = tracked(written, total=len(turns), desc="replies", disable=hide)
         return [str(self._lm.tokenizer.decode(ids)).strip() for ids in watched]
 
     def save(self, folder: Path) -> None:

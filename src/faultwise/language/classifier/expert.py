@@ -142,7 +142,7 @@ class LanguageExpert:
         if not len(X):
             return np.empty((0, len(self.classes_)))
         hide = not self.progress or len(X) < 32
-        with ProgressBar(total=len(X), desc="language model", unit="row", disable=hide) as bar:
+        with ProgressBar(total=len(X), desc="language model", disable=hide) as bar:
             if self.settings.scoring == "generate":
                 found = self._generation().predict(tuned, self._questions(X), step=bar.update)
                 self.log = {**self.log, "generated": len(X), "unreadable": int((found < 0).sum())}

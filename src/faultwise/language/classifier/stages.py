@@ -70,7 +70,7 @@ def tune_in_stages(
     stages = _stages(settings, bool(row_input.modules), study)
     tuned: TunedModel | None = None
     logs: list[tuple[str, TuneLog]] = []
-    with ProgressBar(total=100, desc="language model", unit="%", disable=not progress) as bar:
+    with ProgressBar(total=100, desc="language model", disable=not progress) as bar:
         done = 0.0
         for stage in stages:
             torch.manual_seed(seed)  # for what is drawn anew: the half of LoRA that does not start at zero

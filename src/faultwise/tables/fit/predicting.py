@@ -158,7 +158,7 @@ def partly_empty(fitted: Fitted, table: Table) -> str:
     made = f"Without any value in some runs ({runs}): {listing(some)}. There the training median stands in for them"
     if not fitted.ensemble.takes_missing:
         return made + "."
-    return made + "; give such a run in a file of its own to have it judgements without them."
+    return made + "; give such a run in a file of its own to have it classified without them."
 
 
 def features_of(fitted: Fitted, X: pd.DataFrame, pieces: np.ndarray) -> Features:

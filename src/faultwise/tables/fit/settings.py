@@ -28,17 +28,24 @@ class TableSettings:
     Raises UserError that names all values out of range.
     """
 
-    window: int = option(1, "samples per window; 1 looks at single rows", "W", low=1, flag=True)
-    normal: str | None = option(None, "the label that means normal (default: found by its name)", "LABEL", flag=True)
+    window: int = option(1, "samples per window; 1 looks at single rows", "W", low=1, flags=("fit",))
+    normal: str | None = option(
+        None, "the label that means normal (default: found by its name)", "LABEL", flags=("fit",)
+    )
     normal_only: bool = option(
-        False, "learn from normal rows alone: limits, T2 and SPE instead of fault names", flag=True
+        False, "learn from normal rows alone: limits, T2 and SPE instead of fault names", flags=("fit",)
     )
     split: str = option(
-        "auto", "how validation rows are held out", "KIND", choices=("auto", "group", "block", "row"), flag=True
+        "auto", "how validation rows are held out", "KIND", choices=("auto", "group", "block", "row"), flags=("fit",)
     )
     folds: int = option(3, "folds in which every run is held out once for validation", "N", low=2)
     false_alarm_rate: float = option(
-        0.02, "share of normal rows that may be called a fault", "RATE", above=0, below=1, flag=True
+        0.02,
+        "share of normal rows that may be flagged as a fault",
+        "RATE",
+        above=0,
+        below=1,
+        flags=("fit", "calibrate"),
     )
     false_alarm_per: str = option(
         "row",
@@ -48,24 +55,33 @@ class TableSettings:
     )
     calibration: float | None = option(
         None,
-        "share of runs set aside for calibration (default: 0.25 with 8 runs a class, else 0)",
+        "share of runs held out for calibration (default: 0.25 with 8 runs a class, else 0)",
         "SHARE",
         low=0,
         high=0.8,
     )
     coverage: float = option(
-        0.9, "share of rows whose true label the fault set is to hold", "SHARE", above=0, below=1, flag=True
+        0.9,
+        "share of rows whose true label the fault set is to hold",
+        "SHARE",
+        above=0,
+        below=1,
+        flags=("fit", "calibrate"),
     )
     coverage_per: str = option(
-        "all", "what the coverage holds for: all classes together, or each class", "UNIT", choices=("all", "class")
+        "all",
+        "what the coverage holds for: all classes together, or each class",
+        "UNIT",
+        choices=("all", "class"),
+        flags=("calibrate",),
     )
     novel_rate: float = option(
         0.05, "share of rows of known classes that may be called unknown", "RATE", above=0, below=1
     )
     keep: tuple[str, ...] = option((), "columns to keep although they seem to give the label away", "A,B")
-    experts: tuple[str, ...] = option(DEFAULT_EXPERTS, "experts by name, separated by commas", "A,B", flag=True)
-    lm: bool = option(True, "let the language model take part, where it is among the experts", flag=True)
-    seed: int = option(0, "seed of everything random", "N", low=0, flag=True)
+    experts: tuple[str, ...] = option(DEFAULT_EXPERTS, "experts by name, separated by commas", "A,B", flags=("fit",))
+    lm: bool = option(True, "let the language model take part, where it is among the experts", flags=("fit",))
+    seed: int = option(0, "seed of everything random", "N", low=0, flags=("fit",))
     most_rows: int = option(60_000, "rows drawn for training at most, evenly over classes and runs", "N", low=1)
     language: LanguageSettings = nested(LanguageSettings)
 
@@ -78,7 +94,7 @@ class TableSettings:
         refuse_problems(
             self,
             "false_alarm_per is `run`, which needs normal_only (--normal-only)" if per_run else "",
-            "calibration sets labelled runs aside, and normal_only knows no labels" if calibrated else "",
+            "calibration holds labelled runs out, and normal_only knows no labels" if calibrated else "",
             "" if self.experts else "no expert is named",
         )
 
@@ -87,22 +103,26 @@ class TableSettings:
 class TableReading:
     """How the columns of a table are to be understood."""
 
-    target: str | None = option(None, "column with the label (fault)", "COL", flag=True)
-    group: str | None = option(None, "column with the run, batch or machine of each row", "COL", flag=True)
-    time: str | None = option(None, "column with the time of each row", "COL", flag=True)
-    ignore: tuple[str, ...] = option((), "columns to leave out", "A,B", flag=True)
-    about: str | None = option(None, "companion YAML: names, units, limits, fault descriptions", "FILE", flag=True)
-    rules: str | None = option(None, "YAML file of your own rules, checked on every diagnosed row", "FILE", flag=True)
+    target: str | None = option(None, "column with the label (fault)", "COL", flags=("fit", "evaluate", "calibrate"))
+    group: str | None = option(None, "column with the run, batch or machine of each row", "COL", flags=("fit",))
+    time: str | None = option(None, "column with the time of each row", "COL", flags=("fit",))
+    ignore: tuple[str, ...] = option((), "columns to leave out", "A,B", flags=("fit",))
+    about: str | None = option(None, "companion YAML: names, units, limits, fault descriptions", "FILE", flags=("fit",))
+    rules: str | None = option(
+        None, "YAML file of your own rules, checked on every diagnosed row", "FILE", flags=("fit",)
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class TableQuery:
     """Options of a diagnosis of tables."""
 
-    row: int | None = option(None, "explain this row (counted from 1)", "N", flag=True)
-    cases: int = option(3, "runs to explain in detail", "N", low=1, flag=True)
-    expert: str | None = option(None, "let this expert judge alone, calibrated (fast)", "NAME", flag=True)
-    score_rows: int | None = option(None, "rows the language model scores at most (0: none)", "N", low=0, flag=True)
+    row: int | None = option(None, "explain this row (counted from 1)", "N", flags=("diagnose",))
+    cases: int = option(3, "runs to explain in detail", "N", low=1, flags=("diagnose",))
+    expert: str | None = option(None, "use this expert alone, calibrated (fast)", "NAME", flags=("diagnose",))
+    score_rows: int | None = option(
+        None, "rows the language model scores at most (0: none)", "N", low=0, flags=("diagnose", "evaluate")
+    )
 
     def __post_init__(self) -> None:
         refuse_problems(self)

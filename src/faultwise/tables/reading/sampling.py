@@ -85,7 +85,7 @@ def _labels_and_runs(
     """Return numbers for the label and the run of every row, each of shape (rows,); 0 where there is no such column."""
     known: tuple[dict[str, int], dict[str, int]] = ({}, {})
     parts: tuple[list[np.ndarray], list[np.ndarray]] = ([], [])
-    with ProgressBar(total=100, desc="labels and runs", unit="%", disable=not progress) as bar:
+    with ProgressBar(total=100, desc="labels and runs", disable=not progress) as bar:
         for frame in batches:
             for name, numbers, made in zip((target, group), known, parts, strict=True):
                 made.append(_numbered(frame, name, numbers))
@@ -134,7 +134,7 @@ def _runs_drawn(y: np.ndarray, runs: np.ndarray, most: int, rng: np.random.Gener
 
 def _collected(batches: Batches, wanted: np.ndarray, progress: bool) -> pd.DataFrame:
     frames, start = [], 0
-    with ProgressBar(total=100, desc="draw", unit="%", disable=not progress) as bar:
+    with ProgressBar(total=100, desc="draw", disable=not progress) as bar:
         for frame in batches:
             frames.append(frame[wanted[start : start + len(frame)]])
             start += len(frame)

@@ -16,6 +16,7 @@ import pandas as pd
 
 from faultwise.contracts.about import About
 from faultwise.contracts.errors import DataError, closest, listing
+from faultwise.contracts.labels import label_of
 
 __all__ = ["Roles", "Table", "label_text", "require_columns", "run_text", "time_text"]
 
@@ -37,25 +38,13 @@ def label_text(values: pd.Series) -> pd.Series:
     ['4', None, 'leak', 'True']
     """
 
-    def one(value: object) -> str | None:
-        if value is None or value is pd.NA or (isinstance(value, float) and np.isnan(value)):
-            return None
-        if isinstance(value, bool | np.bool_):
-            return str(bool(value))
-        if isinstance(value, float | np.floating) and float(value).is_integer():
-            return str(int(value))
-        text = str(value).strip()
-        if text.endswith(".0") and text[:-2].lstrip("-").isdigit():
-            text = text[:-2]
-        return text or None
-
     # Each distinct value once: a target has few of them and may have millions of rows. Mixed columns keep True and 1
     # apart, which have the same hash, and are converted one by one.
     mixed = values.dtype == object and len({type(value) for value in values}) > 1
     if mixed:
-        return pd.Series([one(value) for value in values], index=values.index, dtype=object)
+        return pd.Series([label_of(value) for value in values], index=values.index, dtype=object)
     codes, distinct = pd.factorize(values)
-    texts = np.array([*(one(value) for value in distinct), None], dtype=object)
+    texts = np.array([*(label_of(value) for value in distinct), None], dtype=object)
     return pd.Series(texts[codes], index=values.index, dtype=object)
 
 

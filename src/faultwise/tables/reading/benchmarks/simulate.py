@@ -176,7 +176,7 @@ def _finished(jobs: list[_Job], workers: int, progress: bool) -> Iterator[tuple[
     """Yield (position, rows) of each job as it gets done, in any order."""
     from faultwise.contracts.progress import ProgressBar
 
-    with ProgressBar(total=len(jobs), desc="simulate", unit="run", disable=not progress) as bar:
+    with ProgressBar(total=len(jobs), desc="simulate", disable=not progress) as bar:
         if workers == 1:
             for index, job in enumerate(jobs):
                 yield index, _one(job)
