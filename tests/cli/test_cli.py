@@ -175,7 +175,7 @@ def test_any_setting_is_reached_by_set_and_config(cli: Callable[..., Any], plant
     for wrong, words in (
         ("language.rnk=8", "did you mean `language.rank`"),
         ("folds", "NAME=VALUE"),
-        ("folds=many", "expected 2 or more"),
+        ("folds=many", "expected a number, 2 or more"),
         ("normal_only=maybe", "expected yes or no"),
     ):
         assert words in cli(*argv, "--set", wrong).err

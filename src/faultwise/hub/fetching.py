@@ -121,4 +121,4 @@ def _take_out(artifact: Artifact, wheel: Path, out: Path) -> Path:
 
 
 def _note(text: str) -> None:
-    print(text, flush=True)
+    print(text, file=sys.stderr, flush=True)

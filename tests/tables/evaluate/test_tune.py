@@ -512,7 +512,7 @@ def test_all_trials_pruned_is_an_error_with_the_reason(
         (("--workers", "0"), "--workers is 0"),
         (("--folds", "1"), "folds is 1"),
         (("--preset", "thesis", "--sampler", "grid"), "points, expected 10,000 at most"),
-        (("--space", "nowhere.yaml"), "`nowhere.yaml` is no readable YAML file"),
+        (("--space", "nowhere.yaml"), "There is no file `nowhere.yaml`"),
     ],
 )
 def test_wrong_use_is_refused_before_reading(cli: Callable[..., Any], given: tuple[str, ...], words: str) -> None:

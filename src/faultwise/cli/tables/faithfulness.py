@@ -27,7 +27,8 @@ def complete(parser: argparse.ArgumentParser) -> None:
     add_run_arguments(parser, "labelled file or folder with the columns of the fit, unseen runs")
     parser.add_argument("--target", metavar="COL", help="column with the label (default: that of the fit)")
     parser.add_argument("--verdicts", type=int, default=200, metavar="N", help="right verdicts (default: 200)")
-    parser.add_argument("--cited", type=int, default=5, metavar="N", help="variables deleted or kept (default: 5)")
+    words = "variables deleted or kept (default: 5, or half of them where there are fewer than 10)"
+    parser.add_argument("--cited", type=int, metavar="N", help=words)
     parser.add_argument("--draws", type=int, default=20, metavar="N", help="draws of uncited ones (default: 20)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of all draws (default: 0)")
     parser.add_argument("--out", type=Path, metavar="FILE", help="write a page or chart: .html, .png or .json")
@@ -49,7 +50,9 @@ def run(args: argparse.Namespace) -> int:
         raise UserError(f"--seed is {args.seed}: choose 0 or more.")
     model = table_model(Diagnoser.load(args.run_folder, progress=watched(args)).model_)
     table = model.read(args.source, labelled=True, target=args.target)
-    counts = (args.verdicts, args.cited, args.draws, args.seed)
+    few = len(model.fitted.encoder.learnt.used) // 2  # as many uncited ones are needed to compare with
+    cited = max(1, min(5, few)) if args.cited is None else args.cited
+    counts = (args.verdicts, cited, args.draws, args.seed)
     result = faithfulness(model.fitted, table, *counts, progress=watched(args))
     print_notes(result["notes"])
     if args.json:

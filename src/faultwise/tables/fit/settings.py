@@ -76,7 +76,12 @@ class TableSettings:
         flags=("calibrate",),
     )
     novel_rate: float = option(
-        0.05, "share of rows of known classes that may be called unknown", "RATE", above=0, below=1
+        0.05,
+        "share of rows of known classes that may be classified as unknown",
+        "RATE",
+        above=0,
+        below=1,
+        flags=("calibrate",),
     )
     keep: tuple[str, ...] = option((), "columns to keep although they seem to give the label away", "A,B")
     experts: tuple[str, ...] = option(DEFAULT_EXPERTS, "experts by name, separated by commas", "A,B", flags=("fit",))
