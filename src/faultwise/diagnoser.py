@@ -16,7 +16,7 @@ from faultwise.contracts.errors import RunFolderError, UserError, closest
 from faultwise.contracts.labels import label_of
 from faultwise.contracts.modality import Calibrates, Items, Modality, Model, able, modalities, modality, recognised
 from faultwise.contracts.settings import built, flattened, options_of
-from faultwise.runs.folders import located, read_manifest, write_run
+from faultwise.runs.folders import located, read_manifest, write_model
 
 if TYPE_CHECKING:
     import numpy as np
@@ -45,9 +45,10 @@ class Diagnoser(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def __init__(self, progress: bool = False, modality: str | None = None, **settings: object) -> None:
         self.progress, self.modality = progress, modality
         self._named: list[str] = []
+        known = _known()
         for name in settings:
-            if name not in _known():
-                near = closest(name, _known())
+            if name not in known:
+                near = closest(name, known)
                 raise TypeError(f"Diagnoser has no parameter `{name}`" + (f": did you mean `{near}`?" if near else "."))
         self.set_params(**settings)
 
@@ -157,8 +158,7 @@ class Diagnoser(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def save(self, folder: str | Path) -> Path:
         """Write a run folder. Raises RunFolderError when the target is something else."""
         model = self._model()
-        manifest = {"modality": self.modality_, "settings": flattened(model.settings)}
-        return write_run(Path(folder), manifest, model.write)
+        return write_model(Path(folder), self.modality_, model)
 
     @classmethod
     def load(cls, folder: str | Path, progress: bool = False) -> Diagnoser:

@@ -34,8 +34,7 @@ def complete(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Fit and save."""
     from faultwise.contracts.modality import recognised
-    from faultwise.contracts.settings import flattened
-    from faultwise.runs.folders import check_target, write_run
+    from faultwise.runs.folders import check_target, write_model
 
     check_target(args.out)
     found = recognised(args.source, args.modality)
@@ -47,8 +46,7 @@ def run(args: argparse.Namespace) -> int:
     print_notes([f"Read as {kind.traces}: {found.why}.", *summary.notes])
     if args.out.exists():
         note(f"The run in {args.out} is replaced.")
-    manifest = {"modality": kind.name, "settings": flattened(model.settings)}
-    folder = write_run(args.out, manifest, model.write)
+    folder = write_model(args.out, kind.name, model)
     if args.json:
         print_json({"run": str(folder), "modality": kind.name, **summary.figures, "notes": list(summary.notes)})
         return 0

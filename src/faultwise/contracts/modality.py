@@ -47,7 +47,10 @@ class Model(Protocol):
     `settings` is the modality's dataclass of a fit; `notes` are sentences that a person should know after the fit.
     """
 
-    settings: object
+    @property
+    def settings(self) -> object:
+        """The settings that it was fitted with."""
+        ...
 
     @property
     def notes(self) -> Sequence[str]:

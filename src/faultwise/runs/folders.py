@@ -18,8 +18,10 @@ from typing import Any
 
 from faultwise import __version__
 from faultwise.contracts.errors import RunFolderError
+from faultwise.contracts.modality import Model
+from faultwise.contracts.settings import flattened
 
-__all__ = ["FORMAT", "check_target", "commit", "located", "read_manifest", "write_run"]
+__all__ = ["FORMAT", "check_target", "commit", "located", "read_manifest", "write_model", "write_run"]
 
 FORMAT = 2
 MANIFEST = "manifest.json"
@@ -71,6 +73,11 @@ def write_run(folder: Path, manifest: Mapping[str, object], write: Callable[[Pat
     finally:
         shutil.rmtree(making, ignore_errors=True)
     return folder
+
+
+def write_model(folder: Path, modality: str, model: Model) -> Path:
+    """Write the run folder of a fitted model, with its modality and settings in the manifest."""
+    return write_run(folder, {"modality": modality, "settings": flattened(model.settings)}, model.write)
 
 
 def located(folder: Path) -> Path:

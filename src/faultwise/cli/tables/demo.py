@@ -40,10 +40,9 @@ def run(args: argparse.Namespace) -> int:
     """Fit on one part, measure on the other, diagnose one faulty run, write the report."""
     from dataclasses import replace
 
-    from faultwise.contracts.settings import flattened
     from faultwise.report.save import save_report
     from faultwise.report.text import render_text
-    from faultwise.runs.folders import check_target, write_run
+    from faultwise.runs.folders import check_target, write_model
     from faultwise.tables.fit.settings import TableQuery, TableReading, TableSettings
     from faultwise.tables.modality import tables
 
@@ -56,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
     note(f"Training on {len(training.frame):,} rows of `{name}`; {len(test.frame):,} rows are kept for judging.")
     model = tables.fit(training, settings, TableReading(), progress=not args.json)
     print_notes(model.notes)
-    write_run(run_folder, {"modality": tables.name, "settings": flattened(settings)}, model.write)
+    write_model(run_folder, tables.name, model)
     note("Judging on runs never seen in training ...")
     result = model.evaluate(test, TableReading(), TableQuery())
     board = result.tables[0][1]
