@@ -61,7 +61,7 @@ _SETTINGS = (
         "TableSettings",
         "`faultwise fit TABLE`, `Diagnoser(...)`.",
     ),
-    ("Tables: reading", "faultwise.tables.fit.settings", "TableReading", "How the columns are understood."),
+    ("Tables: reading", "faultwise.tables.reading.options", "TableReading", "How the columns are understood."),
     ("Tables: diagnosis", "faultwise.tables.fit.settings", "TableQuery", "`faultwise diagnose RUN TABLE`."),
     (
         "Images: settings of a fit",
@@ -227,7 +227,7 @@ def _options(kind: type) -> list[str]:
     lines = ["| name | meaning | default | values | flag |", "|---|---|---|---|---|"]
     for one in options:
         off = "no-" if one.default is True else ""  # what is on can be switched off
-        flag = f"`--{off}{one.name.replace('_', '-').replace('.', '-')}`" if one.flags else ""
+        flag = f"`--{off}{one.name.replace('_', '-').replace('.', '-')}`" if one.flags or one.quiet else ""
         words = _cell(f"{one.help[:1].upper()}{one.help[1:]}.")
         lines.append(
             f"| `{one.name}` | {words} | {_default(one.default)} | {_cell(one.range) or _type(one.type)} | {flag} |"

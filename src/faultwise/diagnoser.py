@@ -223,7 +223,7 @@ def _known() -> set[str]:
 def _options(found: Modality, part: str, given: Mapping[str, object], command: str) -> object:
     """Build the reading or query of a modality. Raises TypeError for an option that does nothing in a command."""
     kind: type = getattr(found, part)
-    known = [option.name for option in options_of(kind) if command in option.flags]
+    known = [option.name for option in options_of(kind) if option.serves(command)]
     for name in given:
         if name not in known:
             near = closest(name, known)

@@ -24,8 +24,9 @@ from faultwise.contracts.errors import DataError
 from faultwise.tables.bulk import diagnose_file
 from faultwise.tables.checks.rules import read_rules
 from faultwise.tables.fit.predicting import predicted
-from faultwise.tables.fit.settings import TableQuery, TableReading
+from faultwise.tables.fit.settings import TableQuery
 from faultwise.tables.model import TableModel, table_model
+from faultwise.tables.reading.options import TableReading
 from faultwise.tables.reading.table import Roles, Table
 from faultwise.verdicts.calibration import STATUSES
 from faultwise.verdicts.conformal import FaultSets

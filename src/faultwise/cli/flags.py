@@ -40,17 +40,20 @@ def add_modality_flags(parser: argparse.ArgumentParser, command: str, *parts: st
         for option in _shown(one, command, parts):
             if option.name in known:
                 known[option.name].type = None  # text: each modality reads it as its own option
-                if (default := _default(option)) not in (known[option.name].help or ""):
-                    known[option.name].help = f"{known[option.name].help}; {one.traces}: {default}"
+                words, default = known[option.name].help or "", _default(option)
+                if words != argparse.SUPPRESS and default not in words:
+                    known[option.name].help = f"{words}; {one.traces}: {default}"
             elif _flag(option) not in taken:  # what a command needs itself stays its own; --set reaches the setting
                 group = group or parser.add_argument_group(one.traces)
                 known[option.name] = _add_flag(group, option)
+                if command not in option.flags:
+                    known[option.name].help = argparse.SUPPRESS
 
 
 def _shown(one: Modality, command: str, parts: Iterable[str]) -> list[Option]:
     """Return the options of a modality that a command shows as flags."""
     options = (option for part in parts for option in options_of(getattr(one, part)))
-    return [option for option in options if command in option.flags]
+    return [option for option in options if option.serves(command)]
 
 
 def add_setting_flags(

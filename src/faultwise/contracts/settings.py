@@ -38,9 +38,9 @@ Value = bool | int | float | str | tuple[str, ...] | None
 class Option:
     """What is known of one setting. `name` has dots for settings inside settings.
 
-    `low` and `high` are included in the range; `above` and `below` are not. `flags` names
-    the commands that show it as a flag of its own; other settings are reached by `--set NAME=VALUE`. `was` is an
-    earlier name, which is refused with the present one.
+    `low` and `high` are included in the range; `above` and `below` are not. `flags` names the commands that show it as
+    a flag of its own, `quiet` those that take the flag without listing it in their help; other settings are reached by
+    `--set NAME=VALUE`. `was` is an earlier name, which is refused with the present one.
     """
 
     name: str
@@ -54,7 +54,12 @@ class Option:
     above: float | None = None
     below: float | None = None
     flags: tuple[str, ...] = ()
+    quiet: tuple[str, ...] = ()
     was: str | None = None
+
+    def serves(self, command: str) -> bool:
+        """Whether a command takes it as a flag."""
+        return command in self.flags or command in self.quiet
 
     @property
     def several(self) -> bool:

@@ -32,7 +32,7 @@ class ImageSettings:
         "efficientnet-lite0", "image backbone: registered name, hub id or folder", "NAME", flags=("fit",)
     )
     zero_shot: str | None = option(
-        None, "no good images: compare with texts about this part (needs a CLIP backbone)", "PART", flags=("fit",)
+        None, "no good images: compare with texts about this part (needs a CLIP backbone)", "PART", quiet=("fit",)
     )
     resizing: str = option(
         "auto",
@@ -58,7 +58,7 @@ class ImageSettings:
         0.05, "share of good images that may be flagged as defective", "RATE", low=0.0001, high=0.5, flags=("fit",)
     )
     seed: int = option(0, "seed of everything random", "N", low=0, flags=("fit",))
-    talk: bool = option(False, "teach the language model to answer questions about images, for `chat`", flags=("fit",))
+    talk: bool = option(False, "teach the language model to answer questions about images, for `chat`", quiet=("fit",))
     language: TalkSettings = nested(TalkSettings)
 
     def __post_init__(self) -> None:

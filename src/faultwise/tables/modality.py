@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from faultwise.tables.fit.settings import TableQuery, TableReading, TableSettings
+from faultwise.tables.fit.settings import TableQuery, TableSettings
+from faultwise.tables.reading.options import TableReading
 
 if TYPE_CHECKING:
     from faultwise.tables.model import TableModel
@@ -56,7 +57,7 @@ class Tables:
             if rules is not None:
                 rules.check(table.frame.columns)
             fitted = replace(fit_table(table, settings, progress), rules=rules or Rules())
-        return TableModel(settings, fitted, table.about, table.roles, progress=progress)
+        return TableModel(settings, fitted, table.about, table.roles, progress=progress, reading=reading)
 
     def load(self, folder: Path, manifest: Mapping[str, object], progress: bool = False) -> TableModel:
         """Read what `TableModel.write` wrote. Raises RunFolderError when it cannot be understood."""
@@ -76,7 +77,9 @@ class Tables:
         device = "cpu" if settings.language.device == "cpu" else "auto"
         context = ExpertContext(settings.seed, progress, replace(settings.language, device=device))
         fitted, about, roles = read_fitted(folder, dict(manifest), context)
-        return TableModel(settings, fitted, about, roles, manifest, progress)
+        how = manifest.get("reading")
+        reading = built(TableReading, how if isinstance(how, Mapping) else {}, str(folder))
+        return TableModel(settings, fitted, about, roles, manifest, progress, reading)
 
 
 tables = Tables()

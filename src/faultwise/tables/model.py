@@ -26,11 +26,12 @@ from faultwise.tables.fit.predicting import (
 )
 from faultwise.tables.fit.provenance import provenance
 from faultwise.tables.fit.recalibration import recalibrated
-from faultwise.tables.fit.settings import TableQuery, TableReading, TableSettings
+from faultwise.tables.fit.settings import TableQuery, TableSettings
 from faultwise.tables.fit.storage import write_fitted
 from faultwise.tables.fit.stream import RowStream
 from faultwise.tables.reading.batches import is_large, rows_up_to
 from faultwise.tables.reading.frames import as_frame
+from faultwise.tables.reading.options import TableReading, kept
 from faultwise.tables.reading.readers import read_source
 from faultwise.tables.reading.table import Roles, Table, label_text
 from faultwise.tables.sources import table_in_memory
@@ -59,8 +60,10 @@ class TableModel:
         roles: Roles,
         manifest: Mapping[str, object] | None = None,
         progress: bool = False,
+        reading: TableReading | None = None,
     ) -> None:
         self.settings, self.fitted, self.about, self.roles = settings, fitted, about, roles
+        self.reading = reading or TableReading()
         self.manifest, self.progress = manifest or {}, progress
 
     @property
@@ -94,7 +97,7 @@ class TableModel:
     def write(self, folder: Path) -> Mapping[str, object]:
         """Write experts, rows and state into an empty folder; return entries of the manifest."""
         write_fitted(folder, self.fitted, self.about, self.roles)
-        return {"experts": list(self.fitted.ensemble.experts), **self.fitted.record}
+        return {"experts": list(self.fitted.ensemble.experts), "reading": kept(self.reading), **self.fitted.record}
 
     def evaluate(self, source: object, reading: object, query: object) -> Evaluation:
         """Judge every expert and the fused verdict on labelled rows. Raises DataError without labels."""

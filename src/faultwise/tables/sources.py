@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from faultwise.contracts.errors import DataError, UserError, listing
 from faultwise.contracts.modality import Items
-from faultwise.tables.fit.settings import TableReading, TableSettings
+from faultwise.tables.fit.settings import TableSettings
+from faultwise.tables.reading.options import TableReading
 
 if TYPE_CHECKING:
     from faultwise.tables.checks.rules import Rules

@@ -28,8 +28,9 @@ from faultwise.language.prompts import PromptBuilder
 from faultwise.language.tuning import TuneConfig
 from faultwise.tables.checks.leaks.overlap import row_hashes
 from faultwise.tables.evaluate.thesis import draw, read_parts
-from faultwise.tables.fit.settings import TableReading, TableSettings
+from faultwise.tables.fit.settings import TableSettings
 from faultwise.tables.model import table_model
+from faultwise.tables.reading.options import TableReading
 
 # --- the sentence --------------------------------------------------------------------------------------------
 

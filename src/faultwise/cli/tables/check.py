@@ -50,7 +50,7 @@ def run_check(args: argparse.Namespace) -> int:
     """Find leaks, measure scores, print."""
     from faultwise.tables.checks.leaks.leak_report import find_leaks
     from faultwise.tables.evaluate.leakage import side_by_side
-    from faultwise.tables.fit.settings import TableReading
+    from faultwise.tables.reading.options import TableReading
     from faultwise.tables.reading.readers import read_source
 
     reading = reading_of(args, TableReading)

@@ -49,7 +49,8 @@ def complete(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Compare, save after every fit, and print."""
-    from faultwise.tables.fit.settings import TableReading, TableSettings
+    from faultwise.tables.fit.settings import TableSettings
+    from faultwise.tables.reading.options import TableReading
 
     settings = settings_of(args, TableSettings, experts=EXPERTS)
     check(args, settings)

@@ -43,8 +43,9 @@ def run(args: argparse.Namespace) -> int:
     from faultwise.report.save import save_report
     from faultwise.report.text import render_text
     from faultwise.runs.folders import check_target, write_model
-    from faultwise.tables.fit.settings import TableQuery, TableReading, TableSettings
+    from faultwise.tables.fit.settings import TableQuery, TableSettings
     from faultwise.tables.modality import tables
+    from faultwise.tables.reading.options import TableReading
 
     settings = settings_of(args, TableSettings, **_DEFAULTS)
     started = time.monotonic()

@@ -10,7 +10,8 @@ from faultwise.cli.out import watched
 
 if TYPE_CHECKING:
     from faultwise.tables.evaluate.comparison_run import Protocol
-    from faultwise.tables.fit.settings import TableReading, TableSettings
+    from faultwise.tables.fit.settings import TableSettings
+    from faultwise.tables.reading.options import TableReading
 
 __all__ = ["EXPERTS", "FLAGS", "PROTOCOLS", "PUBLISHED", "check", "protocol_of"]
 

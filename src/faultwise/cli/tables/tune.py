@@ -99,7 +99,8 @@ def _tuned(args: argparse.Namespace, preset: Preset, space: Space, notes: list[s
 
 def _prepared(args: argparse.Namespace, preset: Preset, space: Space, folder: Path) -> LanguageSearch:
     from faultwise.evaluate.search_store import grid_size
-    from faultwise.tables.fit.settings import TableReading, TableSettings
+    from faultwise.tables.fit.settings import TableSettings
+    from faultwise.tables.reading.options import TableReading
 
     defaults = {f"language.{name}": value for name, value in preset.language.items()}
     settings = settings_of(args, TableSettings, folds=preset.folds, **defaults)

@@ -24,9 +24,9 @@ from faultwise.tables.checks.leaks.overlap import row_hashes, shared
 from faultwise.tables.checks.leaks.target_leakage import without_leaking_columns
 from faultwise.tables.fit.features.columns import ColumnEncoder
 from faultwise.tables.fit.features.windows import WindowEncoder
-from faultwise.tables.fit.settings import TableReading
 from faultwise.tables.reading.benchmarks.benchmarks import recognise
 from faultwise.tables.reading.benchmarks.braatz import braatz_fault
+from faultwise.tables.reading.options import TableReading
 from faultwise.tables.reading.readers import read_source
 from faultwise.tables.reading.table import Table
 from faultwise.verdicts.registry import LANGUAGE_MODEL, make

@@ -1,4 +1,4 @@
-"""Settings of a fit on tables, options of reading one, options of a diagnosis: defaults, flags, YAML, manifest."""
+"""Settings of a fit on tables and options of a diagnosis: defaults, flags, YAML, manifest."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from faultwise.contracts.language import LanguageSettings
 from faultwise.contracts.settings import nested, option, refuse_problems
 
-__all__ = ["DEFAULT_EXPERTS", "TableQuery", "TableReading", "TableSettings"]
+__all__ = ["DEFAULT_EXPERTS", "TableQuery", "TableSettings"]
 
 DEFAULT_EXPERTS = (
     "extra-trees",
@@ -66,7 +66,8 @@ class TableSettings:
         "SHARE",
         above=0,
         below=1,
-        flags=("fit", "calibrate"),
+        flags=("calibrate",),
+        quiet=("fit",),
     )
     coverage_per: str = option(
         "all",
@@ -102,20 +103,6 @@ class TableSettings:
             "calibration holds labelled runs out, and normal_only knows no labels" if calibrated else "",
             "" if self.experts else "no expert is named",
         )
-
-
-@dataclass(frozen=True, slots=True)
-class TableReading:
-    """How the columns of a table are to be understood."""
-
-    target: str | None = option(None, "column with the label (fault)", "COL", flags=("fit", "evaluate", "calibrate"))
-    group: str | None = option(None, "column with the run, batch or machine of each row", "COL", flags=("fit",))
-    time: str | None = option(None, "column with the time of each row", "COL", flags=("fit",))
-    ignore: tuple[str, ...] = option((), "columns to leave out", "A,B", flags=("fit",))
-    about: str | None = option(None, "companion YAML: names, units, limits, fault descriptions", "FILE", flags=("fit",))
-    rules: str | None = option(
-        None, "YAML file of your own rules, checked on every diagnosed row", "FILE", flags=("fit",)
-    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,80 @@
+"""How a table is to be read: which column plays which role, which shape it has, where its labels are kept."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+from faultwise.contracts.settings import option, refuse_problems
+
+__all__ = ["TableReading", "kept"]
+
+_ALL = ("fit", "evaluate", "diagnose", "calibrate")
+
+
+@dataclass(frozen=True, slots=True)
+class TableReading:
+    """How a table is to be read. What the fit was told is kept with it and holds for later files, too."""
+
+    target: str | None = option(None, "column with the label (fault)", "COL", flags=("fit", "evaluate", "calibrate"))
+    group: str | None = option(None, "column with the run, batch or machine of each row", "COL", flags=("fit",))
+    time: str | None = option(
+        None, "column with the time of each row: rows are sorted by it, and windows end at gaps", "COL", flags=("fit",)
+    )
+    ignore: tuple[str, ...] = option((), "columns to leave out", "A,B", flags=("fit",))
+    events: str | None = option(
+        None,
+        "table of events (asset, start, end or duration, fault) that gives rows their labels",
+        "FILE",
+        flags=("fit", "evaluate", "calibrate"),
+    )
+    before: str | None = option(
+        None, "rows this long before an event get its label (such as 24h): a forecast", "SPAN", flags=("fit",)
+    )
+    join: tuple[str, ...] = option(
+        (), "other tables: attributes of assets, maintenance, errors, slow measurements", "FILE,FILE", flags=("fit",)
+    )
+    max_age: str | None = option(
+        None, "oldest value that a joined slow measurement may have (such as 8h)", "SPAN", quiet=("fit",)
+    )
+    query: str | None = option(
+        None, "SQL that reads the rows from the source (which is called `source` in it)", "SQL", flags=("fit",)
+    )
+    sheet: str | None = option(
+        None, "sheet of a workbook, or table, group or variable of a file that holds several", "NAME", quiet=_ALL
+    )
+    long: tuple[str, ...] = option(
+        (),
+        "columns of tag and value of a table with a line per measurement (default: recognised)",
+        "TAG,VALUE",
+        quiet=("fit",),
+    )
+    variants: str = option(
+        "merge",
+        "what becomes of labels that differ in case or spaces alone: one label, or kept apart",
+        "KIND",
+        choices=("merge", "keep"),
+        quiet=("fit",),
+    )
+    about: str | None = option(None, "companion YAML: names, units, limits, fault descriptions", "FILE", flags=("fit",))
+    rules: str | None = option(
+        None, "YAML file of your own rules, checked on every diagnosed row", "FILE", quiet=("fit",)
+    )
+
+    def __post_init__(self) -> None:
+        refuse_problems(self)
+
+
+def kept(reading: TableReading) -> dict[str, object]:
+    """Return what holds for later files, too, as JSON: not the files of labels, other tables and companions.
+
+    >>> kept(TableReading(time="t", events="failures.csv"))
+    {'time': 't'}
+    """
+    of_one_source = ("events", "join", "about", "rules", "query", "sheet")
+    default = asdict(TableReading())
+    given = {name: value for name, value in asdict(reading).items() if name not in of_one_source}
+    return {
+        name: list(value) if isinstance(value, tuple) else value
+        for name, value in given.items()
+        if value != default[name]
+    }
