@@ -106,11 +106,14 @@ def _add_flag(group: argparse._ActionsContainer, option: Option, default: object
     words = option.help + choices + (f" (default: {shown})" if shown else "")
     words = words.replace("%", "%%")
     if option.type.startswith("bool"):
+        if option.default is None:
+            group.add_argument("--no-" + flag[2:], dest=dest, action="store_false", help=argparse.SUPPRESS)
+            return group.add_argument(flag, dest=dest, action="store_true", default=None, help=words)
         if option.default is False:
             return group.add_argument(flag, dest=dest, action="store_true", default=None, help=words)
         words = f"switch this off: {option.help}".replace("%", "%%")
         return group.add_argument("--no-" + flag[2:], dest=dest, action="store_false", default=None, help=words)
-    kind = _TYPES.get(option.type.split(" ")[0], str)
+    kind = str if "str" in option.type else _TYPES.get(option.type.split(" ")[0], str)
     return group.add_argument(flag, dest=dest, type=kind, metavar=option.metavar, help=words)
 
 
@@ -158,6 +161,8 @@ def _read(option: Option, text: str, given: str) -> object:
             return text.lower() in ("yes", "true", "on", "1")
         raise UserError(f"{given} is `{text}`: expected yes or no.")
     kind = _TYPES.get(option.type.split(" ")[0])
+    if "str" in option.type and not text.lstrip("-").isdecimal():
+        kind = None
     try:
         return text if kind is None else kind(text)
     except ValueError:

@@ -44,8 +44,8 @@ class VariableFinding:
     `deviation` is in standard deviations of the normal rows, signed. `normal_low` and `normal_high` hold the central
     99% of the normal rows. `contribution` is how far the variable moved the log-odds of the verdict's label, in nats:
     positive speaks for the verdict. All three concern `measure` of the variable: its value, or its mean, spread
-    (standard deviation), jitter (standard deviation of the changes from sample to sample) or slope (units per sample)
-    over the interval.
+    (standard deviation), jitter (standard deviation of the changes from sample to sample) or slope (units `per`
+    sample, or unit of time) over the interval.
     """
 
     id: str
@@ -62,6 +62,7 @@ class VariableFinding:
     name: str | None = None
     unit: str | None = None
     description: str | None = None
+    per: str = "sample"
     kind: Literal["variable"] = "variable"
 
 

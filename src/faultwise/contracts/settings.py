@@ -244,7 +244,7 @@ def _fits(value: object, kind: str) -> bool:
     if isinstance(value, bool) or kind.startswith("bool"):
         return isinstance(value, bool) and kind.startswith("bool")
     if kind.startswith("int"):
-        return isinstance(value, int)
+        return isinstance(value, int | str if "str" in kind else int)
     if kind.startswith("float"):
         return isinstance(value, int | float)
     if kind.startswith("tuple"):

@@ -28,11 +28,13 @@ def variable_findings(
     about: About,
     most: int = 10,
     expert: str = "fused classifiers",
+    per: str = "sample",
 ) -> tuple[VariableFinding, ...]:
     """Return the `most` findings with the largest contributions, those for the verdict first, then those against it.
 
-    `row` (1, features) is the encoded case, `origin` the (variable, measure) of each feature, `raw` the
-    original cells of the row (for categories and missing values). Variables without a contribution were not measured.
+    `row` (1, features) is the encoded case, `origin` the (variable, measure) of each feature, `raw` the original cells
+    of the row (for categories and missing values), `per` the unit of time of slopes. Variables without a contribution
+    were not measured.
     """
     values = row.to_numpy(dtype=float)[0]
     sigmas = band.deviations(values)
@@ -60,6 +62,7 @@ def variable_findings(
                 name=known.name,
                 unit=known.unit,
                 description=known.description,
+                per=per,
             )
         )
     return tuple(made)

@@ -87,7 +87,7 @@ def _variable_text(finding: VariableFinding) -> str:
     if finding.measure == "category":
         return f"{subject} is {finding.value} at sample {finding.interval.last}."
     assert isinstance(finding.value, float)  # every measure but a category is a number
-    value = f"{_number(finding.value)}{unit}{' per sample' if finding.measure == 'slope' else ''}"
+    value = f"{_number(finding.value)}{unit}{f' per {finding.per}' if finding.measure == 'slope' else ''}"
     what = {
         "value": f"{subject} is {value} at sample {finding.interval.last}",
         "mean": f"{subject} averages {value} over {where}",

@@ -81,7 +81,7 @@ def measured(finding: OfVariable | StatementFinding) -> str:
     measure = getattr(finding, "measure", "value")
     if text == DASH or not finding.unit or measure == "category":
         return text
-    return f"{text} {clean(finding.unit)}" + (" per sample" if measure == "slope" else "")
+    return f"{text} {clean(finding.unit)}" + (f" per {getattr(finding, 'per', 'sample')}" if measure == "slope" else "")
 
 
 def normal_range(finding: OfVariable | StatementFinding) -> str:

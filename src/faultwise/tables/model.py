@@ -29,6 +29,7 @@ from faultwise.tables.fit.recalibration import recalibrated
 from faultwise.tables.fit.settings import TableQuery, TableSettings
 from faultwise.tables.fit.storage import write_fitted
 from faultwise.tables.fit.stream import RowStream
+from faultwise.tables.reading.assembling import assembled
 from faultwise.tables.reading.batches import is_large, rows_up_to
 from faultwise.tables.reading.frames import as_frame
 from faultwise.tables.reading.options import TableReading, kept
@@ -211,7 +212,8 @@ class TableModel:
 
         Raises DataError, also where labels are asked for (`labelled`) and there are none.
         """
-        table = read_source(source, part=part, target=target, as_text=self.texts)
+        how = self.reading
+        table = read_source(source, part=part, target=target, as_text=self.texts, how=how, assemble=False)
         roles = self.roles_in(table.frame.columns, table.roles)
         roles = replace(roles, target=target or roles.target)
         if labelled and roles.target is None:
@@ -220,7 +222,7 @@ class TableModel:
         if roles.target is not None:
             frame = table.frame.assign(**{roles.target: label_text(table.frame[roles.target])})
             table = replace(table, frame=frame)
-        return replace(table, roles=roles, about=self.about)
+        return assembled(replace(table, roles=roles, about=self.about), how)
 
     def roles_in(self, columns: Collection[str] | pd.Index, own: Roles | None = None) -> Roles:
         """Return the roles of the fit that these columns can play; where there is none, the source's `own`."""
@@ -248,7 +250,7 @@ class TableModel:
         roles = replace(self.roles_in(table.frame.columns, table.roles), target=target or self.roles.target)
         if roles.target not in table.frame.columns:
             raise DataError("The rows have no labels: pass them as y, or name their column as target.")
-        return replace(table, roles=roles, about=self.about)
+        return assembled(replace(table, roles=roles, about=self.about), self.reading)
 
     def _table(self, source: object, row: int | None) -> Table:
         """Return the rows to diagnose: of a large table only those near the requested row."""
@@ -266,6 +268,7 @@ class TableModel:
         else:
             frame = as_frame(source).reset_index(drop=True)  # type: ignore[arg-type]
             table = Table(frame, self.roles_in(frame.columns), "frame", about=self.about)
+            table = assembled(table, self.reading)
         if row is not None and table.numbers is None and most < row <= len(table.frame):
             return table.up_to(row, most)
         return table

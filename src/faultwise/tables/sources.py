@@ -75,9 +75,9 @@ def _read(source: str | Path, settings: TableSettings, reading: TableReading, pr
         "keep": settings.keep,
     }
     if not is_large(source):
-        return read_source(source, **given)  # type: ignore[arg-type]
+        return read_source(source, how=reading, **given)  # type: ignore[arg-type]
     # A run's highest score is that of all its rows.
-    whole = settings.window > 1 or settings.false_alarm_per == "run"
+    whole = settings.window != 1 or settings.false_alarm_per == "run"
     return read_sample(
         source,
         settings.most_rows * _SPARE,
@@ -94,6 +94,7 @@ def table_in_memory(source: object, reading: TableReading) -> Table:
     import numpy as np
 
     from faultwise.contracts.about import About, read_about
+    from faultwise.tables.reading.assembling import assembled
     from faultwise.tables.reading.frames import as_frame, unused_name
     from faultwise.tables.reading.table import Roles, Table
 
@@ -113,7 +114,7 @@ def table_in_memory(source: object, reading: TableReading) -> Table:
     here = set(frame.columns)
     time = reading.time if reading.time in here else None
     roles = Roles(target if target in here else None, group if group in here else None, time, reading.ignore)
-    return Table(frame, roles, "X", about=about)
+    return assembled(Table(frame, roles, "X", about=about), reading)
 
 
 def rules_of(reading: TableReading) -> Rules | None:

@@ -22,6 +22,7 @@ from faultwise.verdicts.drawing import draw_evenly
 from faultwise.verdicts.folds import Fold
 from faultwise.verdicts.fusion import Fusion
 from faultwise.verdicts.registry import LANGUAGE_MODEL, ROW_ENCODER, make
+from faultwise.verdicts.selection import cross_fused, parts_of, selected
 
 __all__ = ["Ensemble", "Labelled", "Validation", "aligned"]
 
@@ -111,11 +112,23 @@ class Ensemble:
                 rows = drawn
         p = {name: q[rows] for name, q in p.items()}
         made = Validation(rows, p, scored[rows])
-        self.fusion.fit(p, np.searchsorted(self.classes, data.y[rows]), made.scored)
-        self.fusion.drop_light()
-        made.fused = self.fuse(p, made.scored)
+        parts = parts_of(_fold_of(rows, folds), data.groups[rows])
+        self._fuse(made, np.searchsorted(self.classes, data.y[rows]), parts, context.seed)
         made.note = self.set_thresholds({name: p[name] for name in classical}, made.fused, data.y[rows])
         return made
+
+    def _fuse(self, made: Validation, codes: np.ndarray, parts: np.ndarray, seed: int) -> None:
+        """Choose and weigh the experts; `made.fused` gets probabilities by weights that were fitted without the row's
+        part, but where the language model has a say: there the weights are those of all rows.
+        """
+        free = {name: q for name, q in made.p.items() if name != LANGUAGE_MODEL}
+        chosen = selected(free, codes, parts, seed) if free else ()
+        self.fusion.fit(made.p, codes, made.scored, chosen)
+        self.fusion.drop_light()
+        made.fused = self.fuse(made.p, made.scored)
+        if len(np.unique(parts)) > 1 and self.fusion.weights_without:
+            silent = ~made.scored if LANGUAGE_MODEL in self.fusion.weights else np.ones(len(codes), bool)
+            made.fused[silent] = cross_fused(list(self.fusion.weights_without), free, codes, parts)[silent]
 
     def set_thresholds(self, p: Mapping[str, np.ndarray], fused: np.ndarray, y: np.ndarray) -> str:
         """Set the thresholds of the fused verdict and of each expert in `p` by those rows whose label y is normal.
@@ -241,6 +254,11 @@ class Ensemble:
 
     def _aligned(self, expert: Expert, X: pd.DataFrame) -> np.ndarray:
         return aligned(expert.predict_proba(X), expert.classes_, self.classes)
+
+
+def _fold_of(rows: np.ndarray, folds: Sequence[Fold]) -> np.ndarray:
+    """Return the fold that holds each of these rows out, shape (rows,)."""
+    return np.array(np.select([np.isin(rows, held) for _, held in folds], list(range(len(folds))), 0))
 
 
 def _with_bar(names: Sequence[str], what: str, progress: bool) -> Iterator[str]:

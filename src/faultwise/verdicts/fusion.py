@@ -8,7 +8,7 @@ that it does not score.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field
 
 import numpy as np
@@ -76,10 +76,17 @@ class Fusion:
     capped: str = ""
     cap: float = LANGUAGE_CAP
 
-    def fit(self, p: Mapping[str, np.ndarray], codes: np.ndarray, scored: np.ndarray | None = None) -> Fusion:
+    def fit(
+        self,
+        p: Mapping[str, np.ndarray],
+        codes: np.ndarray,
+        scored: np.ndarray | None = None,
+        chosen: Collection[str] | None = None,
+    ) -> Fusion:
         """Fit on validation rows: p maps experts to (rows, classes), codes (rows,) are the true columns.
 
-        `scored` (rows,) marks the rows that the capped expert has scored; its other rows are not read.
+        `scored` (rows,) marks the rows that the capped expert has scored; its other rows are not read. Of the others
+        only those in `chosen` get a weight (all, if it is not given).
         """
         has_capped = self.capped in p
         scored = np.ones(len(codes), bool) if scored is None else scored
@@ -88,11 +95,11 @@ class Fusion:
             rows = scored if name == self.capped else np.ones(len(codes), bool)
             self.temperatures[name] = fit_temperature(q[rows], codes[rows])
             at[name] = apply_temperature(q, self.temperatures[name])[np.arange(len(codes)), codes]
-        free = [name for name in p if name != self.capped]
+        free = [name for name in p if name != self.capped and (chosen is None or name in chosen)]
         self.weights_without = self._weigh({name: at[name] for name in free})
         self.weights = dict(self.weights_without)
         if has_capped and free and scored.any():
-            self.weights = self._weigh({name: at[name][scored] for name in p})
+            self.weights = self._weigh({name: at[name][scored] for name in [*free, self.capped]})
         elif has_capped and not free:
             self.weights = {self.capped: 1.0}
         self.temperature = 1.0

@@ -89,7 +89,7 @@ def _check_flags(args: argparse.Namespace) -> None:
 def _check_thesis(args: argparse.Namespace, settings: TableSettings) -> None:
     from faultwise.contracts.errors import UserError
 
-    if settings.window != 1:
+    if settings.window not in (1, "auto"):
         raise UserError(f"The thesis's protocol uses single rows, and window is {settings.window}: leave it out.")
     given = {*set_values(args.set, type(settings)), *(name for name in FLAGS if getattr(args, name) is not None)}
     if given_too := [name for name in _NOT_THESIS if name in given]:

@@ -24,6 +24,7 @@ from faultwise.evaluate.record import Entries, Entry, unfinished
 from faultwise.evaluate.risk import aurc, risk_curve
 from faultwise.tables.checks.checks import check, training_problems
 from faultwise.tables.checks.leaks.target_leakage import without_leaking_columns
+from faultwise.tables.fit.features.sizes import encoder_of
 from faultwise.tables.fit.features.windows import WindowEncoder
 from faultwise.tables.fit.preparing import every_class, normal_label, split_kind
 from faultwise.tables.fit.settings import TableSettings
@@ -33,7 +34,6 @@ from faultwise.verdicts.ensemble import Labelled, aligned
 from faultwise.verdicts.folds import folds
 from faultwise.verdicts.metrics import metrics
 from faultwise.verdicts.registry import LANGUAGE_MODEL, make
-from faultwise.verdicts.stretches import stretches
 
 __all__ = ["FOLDS", "Plan", "Split", "check_results", "compared", "plan", "predictions", "split_sides", "uncertainties"]
 
@@ -123,11 +123,11 @@ def plan(table: Table, settings: TableSettings, repeats: int = 5) -> Plan:
     normal, note = normal_label(set(y), settings, table.about.normal)
     notes += [note] if note else []
     kind = split_kind(settings, table)
-    if kind == "row" and settings.window > 1:
+    if kind == "row" and settings.window not in (1, "auto"):
         raise UserError("Windows over rows that were split one by one would overlap: pass --group COL or --window 1.")
-    encoder = WindowEncoder(settings.window).fit(table.X)
+    encoder = encoder_of(settings.window, table).fit(table.X)
     notes += encoder.learnt.left_out_notes()
-    gap = settings.window - 1 if kind == "block" else 0
+    gap = encoder.window - 1 if kind == "block" else 0
     splits: dict[tuple[int, int], Split] = {}
     fold_notes: list[str] = []
     # The last part of a stretch is the same whatever the seed.
@@ -136,7 +136,7 @@ def plan(table: Table, settings: TableSettings, repeats: int = 5) -> Plan:
         for fold, pair in enumerate(pairs):
             train, test, pieces = split_sides(table, y, encoder, *pair)
             for rows in (train, test):
-                every_class(y, rows, settings.window)
+                every_class(y, rows, encoder.words())
             splits[seed, fold] = Split(seed, fold, train, test, pieces)
     return Plan(table, y, np.array(sorted(set(y))), normal, kind, settings, splits, (*notes, *fold_notes))
 
@@ -150,8 +150,8 @@ def split_sides(
     """
     side = np.zeros(len(y), int)
     side[train], side[held] = 1, 2
-    pieces = stretches(table.runs, pd.MultiIndex.from_arrays([y, side]).factorize()[0])
-    full = encoder.full(pieces)
+    pieces, at = encoder.laid_out(table, pd.MultiIndex.from_arrays([y, side]).factorize()[0])
+    full = encoder.full(pieces, at)
     return full[side[full] == 1], full[side[full] == 2], pieces
 
 
@@ -179,8 +179,8 @@ def compared(
     for at, todo in unfinished(list(given.splits), experts, finished):
         split, context = given.splits[at], ExpertContext(at[0], progress, language)
         train = split.train[draw_evenly(given.y[split.train], groups[split.train], given.settings.most_rows, at[0])]
-        encoder = WindowEncoder(given.settings.window).fit(table.X.iloc[split.train])
-        made = encoder.transform(table.X, split.pieces, np.union1d(train, split.test))
+        encoder = encoder_of(given.settings.window, table).fit(table.X.iloc[split.train])
+        made = encoder.transform(table.X, split.pieces, np.union1d(train, split.test), at=encoder.seconds(table.frame))
         a, b = (made.frame[np.isin(made.rows, rows)].reset_index(drop=True) for rows in (train, split.test))
         data = Labelled(a, given.y[train], groups[train])
         for name in todo:

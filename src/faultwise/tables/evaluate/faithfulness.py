@@ -32,7 +32,6 @@ from faultwise.tables.fit.features.windows import Features
 from faultwise.tables.fit.fitted import Fitted
 from faultwise.tables.reading.table import Table
 from faultwise.verdicts.drawing import draw_evenly
-from faultwise.verdicts.stretches import stretches
 
 __all__ = ["Estimate", "Faithfulness", "Summary", "Trial", "cited_variables", "faithfulness", "summarised"]
 
@@ -119,7 +118,8 @@ def faithfulness(
     of range, DataError for a table without right verdicts or without normal rows.
     """
     _check(fitted, verdicts, cited, draws)
-    made = fitted.encoder.transform(table.X, stretches(table.runs, table.y))
+    pieces, at = fitted.encoder.laid_out(table, table.y)
+    made = fitted.encoder.transform(table.X, pieces, at=at)
     truth, runs = table.y[made.rows].astype(str), table.runs[made.rows]
     healthy, right, labels = _healthy_and_right(fitted, table, made, truth)
     chosen = right[draw_evenly(truth[right], runs[right], verdicts, seed)]
@@ -156,7 +156,7 @@ def _healthy_and_right(
     healthy = np.flatnonzero(truth == normal)
     if not len(healthy):
         raise DataError(
-            f"`{table.source}` has no window of {fitted.encoder.window} samples labelled `{normal}`: normal rows "
+            f"`{table.source}` has no window of {fitted.encoder.words()} labelled `{normal}`: normal rows "
             "replace what is deleted, so add a normal run."
         )
     labels = ensemble.detector.decide(ensemble.classical(made.frame), ensemble.classes)

@@ -22,7 +22,6 @@ from faultwise.tables.fit.settings import TableSettings
 from faultwise.tables.reading.table import Table
 from faultwise.verdicts.metrics import Figures, metrics, recall_by_class
 from faultwise.verdicts.registry import LANGUAGE_MODEL
-from faultwise.verdicts.stretches import stretches
 
 __all__ = ["TableEvaluation", "evaluate_table", "leaderboard", "normal_in", "seen_again"]
 
@@ -80,7 +79,7 @@ def evaluate_table(fitted: Fitted, table: Table, score_rows: int = 128, seed: in
         recalls["detected"] = _detected_by_label(rows.labels, labels)
     if chosen in p:
         recalls[chosen] = recall_by_class(truth, ensemble.classes[p[chosen].argmax(axis=1)])
-    notes = [*table.notes, *rows.features.notes, *_not_evaluated(fitted, table.runs, len(truth))]
+    notes = [*table.notes, *rows.features.notes, *_not_evaluated(fitted, table, len(truth))]
     return {
         "source": table.source,
         "rows": len(truth),
@@ -96,9 +95,10 @@ def evaluate_table(fitted: Fitted, table: Table, score_rows: int = 128, seed: in
 
 def _rows(fitted: Fitted, table: Table, score_rows: int, seed: int) -> _Rows:
     """Return the rows that are evaluated; with the language model alone those that it scores. Raises DataError."""
-    made = fitted.encoder.transform(table.X, stretches(table.runs, table.y))
+    pieces, at = fitted.encoder.laid_out(table, table.y)
+    made = fitted.encoder.transform(table.X, pieces, at=at)
     if not len(made.rows):
-        raise DataError(f"`{table.source}` has no stretch of {fitted.encoder.window} samples with one label.")
+        raise DataError(f"`{table.source}` has no stretch of {fitted.encoder.words()} with one label.")
     labels = truth = table.y[made.rows].astype(str)
     if fitted.monitored:
         truth = np.where(truth == normal_in(fitted, table), NORMAL, ABNORMAL).astype(str)
@@ -146,11 +146,10 @@ def _add_calibrated(
     figures["several"] = float((found.status == "several").mean())
 
 
-def _not_evaluated(fitted: Fitted, runs: np.ndarray, evaluated: int) -> list[str]:
+def _not_evaluated(fitted: Fitted, table: Table, evaluated: int) -> list[str]:
     """Return a note on the rows that are not evaluated because their window reaches over a change of label."""
-    window = fitted.encoder.window
-    possible = len(fitted.encoder.full(stretches(runs)))
-    if window == 1 or evaluated >= possible or fitted.ensemble.language_only:
+    possible = len(fitted.encoder.full(*fitted.encoder.laid_out(table)))
+    if fitted.encoder.window == 1 or evaluated >= possible or fitted.ensemble.language_only:
         return []
     missing = possible - evaluated
     return [f"{missing} windows that reach over a change of label were not evaluated: they have no single label."]

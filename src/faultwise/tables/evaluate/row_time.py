@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 
 import numpy as np
-import pandas as pd
 
 from faultwise.tables.reading.table import Table
+from faultwise.tables.reading.time.clock import seconds_in
 from faultwise.verdicts.stretches import stretches
 
 __all__ = ["minutes_per_row"]
@@ -37,18 +37,19 @@ def minutes_per_row(table: Table) -> tuple[float | None, list[str]]:
     name = table.roles.time
     if name is None:
         return None, ["No time column is known to this run."]
-    values, unit = table.frame[name], _unit(table, name)
-    numbers = pd.to_numeric(values, errors="coerce")
-    if pd.api.types.is_datetime64_any_dtype(values.dtype) or numbers.isna().mean() > 0.5:
-        # Several formats in one column are allowed; what cannot be read leaves a gap.
-        stamps = pd.to_datetime(values, errors="coerce", format="mixed", utc=True)
-        numbers = (stamps - stamps.min()) / pd.Timedelta(minutes=1)
-        unit = 1.0
-    elif unit is None:
+    found, unit = seconds_in(table), _unit(table, name)
+    if found is None:
+        return None, [f"`{name[:60]}` could not be understood as times."]
+    kind, numbers = found
+    if kind.form != "numbers":
+        numbers, unit = numbers / 60, 1.0
+    elif unit is not None:  # what the companion states wins over the header
+        numbers = numbers / (kind.unit or 1.0)
+    if unit is None:
         return None, [f"The numbers in `{name[:60]}` have no unit of time that is known (h, min, s, ...)."]
     ids = stretches(table.runs)
     order = np.argsort(ids, kind="stable")
-    steps = np.diff(numbers.to_numpy(float)[order])[np.diff(ids[order]) == 0]
+    steps = np.diff(numbers[order])[np.diff(ids[order]) == 0]
     steps = steps[np.isfinite(steps) & (steps > 0)]
     if not len(steps):
         return None, [f"The times in `{name[:60]}` do not rise within any run."]

@@ -16,7 +16,7 @@ from faultwise.contracts.language import LanguageSettings
 from faultwise.evaluate.record import Entry
 from faultwise.evaluate.search import Params, Part
 from faultwise.tables.evaluate.comparison import FOLDS, Plan, plan, split_sides
-from faultwise.tables.fit.features.windows import WindowEncoder
+from faultwise.tables.fit.features.sizes import encoder_of
 from faultwise.tables.fit.preparing import every_class
 from faultwise.tables.fit.settings import TableSettings
 from faultwise.tables.reading.table import Table
@@ -43,7 +43,7 @@ def folded(table: Table, settings: TableSettings) -> Folded:
     held out, drawn evenly over classes and runs. Raises DataError or UserError as a comparison does.
     """
     made = plan(table, settings, repeats=1)
-    gap = settings.window - 1 if made.kind == "block" else 0
+    gap = encoder_of(settings.window, table).window - 1 if made.kind == "block" else 0
     split = (made.y, made.table.groups, made.kind)
     pairs, fold_notes = folds(*split, settings.folds, settings.seed, gap)
     # The notes of the comparison on its own two halves do not hold for these folds.
@@ -55,18 +55,18 @@ def folded(table: Table, settings: TableSettings) -> Folded:
 
 
 def _part(made: Plan, train: np.ndarray, held: np.ndarray, settings: TableSettings) -> Part:
-    y, table, window = made.y, made.table, settings.window
+    y, table = made.y, made.table
     runs = table.groups if table.groups is not None else np.arange(len(y)).astype(str)
-    encoder = WindowEncoder(window).fit(table.X.iloc[train])
+    encoder = encoder_of(settings.window, table).fit(table.X.iloc[train])
     train, held, pieces = split_sides(table, y, encoder, train, held)
-    every_class(y, train, window)
+    every_class(y, train, encoder.words())
     train = train[draw_evenly(y[train], runs[train], settings.most_rows, settings.seed)]
     held = held[draw_evenly(y[held], runs[held], settings.language.score_rows, settings.seed)]
     if not len(held):
         raise UserError(
-            f"A fold holds out no full window of {window} samples: use a smaller --window or fewer --folds."
+            f"A fold holds out no full window of {encoder.words()}: use a smaller --window or fewer --folds."
         )
-    encoded = encoder.transform(table.X, pieces, np.union1d(train, held))
+    encoded = encoder.transform(table.X, pieces, np.union1d(train, held), at=encoder.seconds(table.frame))
     a, b = (encoded.frame[np.isin(encoded.rows, rows)].reset_index(drop=True) for rows in (train, held))
     return Part(a, y[train], runs[train], b, y[held])
 

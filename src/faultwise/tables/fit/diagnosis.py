@@ -89,7 +89,7 @@ def diagnose_table(
         chosen = np.flatnonzero(np.isin(judgements.features.rows, found))
         if not len(chosen):
             raise DataError(
-                f"Row {row} has no full window yet: its run needs {fitted.encoder.window} samples up to it. "
+                f"Row {row} has no full window yet: its run needs {fitted.encoder.words()} up to it. "
                 f"The first row with one is {int(table.row_numbers[judgements.features.rows[0]])}."
             )
     judgements = with_language_model(fitted, judgements, score_rows, chosen)
@@ -148,8 +148,9 @@ def _case(
     raw = {str(name): value for name, value in table.frame.iloc[at_row].items()}
     expert = ROW_ENCODER if judgements.features.missing else "fused classifiers"
     contribution = contributions_of(fitted, row, label)
+    per = "sample" if fitted.encoder.clock is None else fitted.encoder.clock.unit[1]
     findings: tuple[OfVariable, ...] = variable_findings(
-        row, fitted.encoder.origin, fitted.band, contribution, raw, interval, about, expert=expert
+        row, fitted.encoder.origin, fitted.band, contribution, raw, interval, about, expert=expert, per=per
     )
     up_to = table.X.iloc[here.of_run[: here.place - here.before]]
     sensors = fitted.inputs.sensor_findings(up_to, run, about, here.before)
@@ -173,8 +174,11 @@ def _case(
 
 def _interval(here: _Here, times: np.ndarray | None) -> Interval:
     """Return the row's window."""
-    last = here.place
-    first = last - here.fitted.encoder.window + 1
+    last, encoder = here.place, here.fitted.encoder
+    first = last - encoder.window + 1
+    if encoder.span is not None:
+        own = here.table.rows(here.of_run[: last - here.before])
+        first = here.before + 1 + int(encoder.firsts(*encoder.laid_out(own))[-1])
     if times is None:
         return Interval(here.run, first, last)
     start, end = (times[here.of_run[place - here.before - 1]] for place in (first, last))

@@ -23,6 +23,7 @@ from faultwise.tables.checks.checks import check, training_problems
 from faultwise.tables.checks.leaks.overlap import row_hashes
 from faultwise.tables.checks.rules import Rules, from_limits
 from faultwise.tables.fit.experts.monitor import ABNORMAL, MONITOR, NORMAL, Monitor
+from faultwise.tables.fit.features.sizes import encoder_of
 from faultwise.tables.fit.features.windows import WindowEncoder
 from faultwise.tables.fit.fitted import REFERENCE_ROWS, Fitted
 from faultwise.tables.fit.preparing import normal_label
@@ -33,7 +34,6 @@ from faultwise.verdicts.drawing import draw_evenly
 from faultwise.verdicts.ensemble import Ensemble
 from faultwise.verdicts.fusion import Fusion
 from faultwise.verdicts.registry import LANGUAGE_MODEL
-from faultwise.verdicts.stretches import stretches
 
 __all__ = ["fit_normal", "run_threshold"]
 
@@ -53,17 +53,16 @@ def fit_normal(table: Table, settings: TableSettings, rules: Rules | None = None
     labels, normal = _labels(table, settings, notes)
     is_normal = np.ones(len(table.frame), bool) if labels is None else np.asarray(labels == normal)
     runs = table.runs
-    pieces = stretches(runs, labels)
-    encoder = WindowEncoder(settings.window).fit(table.X.loc[is_normal])
+    encoder = encoder_of(settings.window, table).fit(table.X.loc[is_normal])
+    pieces, at = encoder.laid_out(table, labels)
     notes += encoder.learnt.left_out_notes()
-    rows = encoder.full(pieces)
+    rows = encoder.full(pieces, at)
     rows = rows[is_normal[rows]]
     if not len(rows):
         raise DataError(
-            f"`{table.source}` has no normal stretch of {settings.window} samples: use a smaller --window, or longer "
-            "runs."
+            f"`{table.source}` has no normal stretch of {encoder.words()}: use a smaller --window, or longer runs."
         )
-    scores = _held_out_scores(table, encoder, pieces, rows, runs[rows], settings, progress)
+    scores = _held_out_scores(table, encoder, (pieces, at), rows, runs[rows], settings, progress)
     detector = Detector(NORMAL, settings.false_alarm_rate)
     if settings.false_alarm_per == "run":
         detector.threshold, note = run_threshold(scores, runs[rows], settings.false_alarm_rate)
@@ -71,7 +70,7 @@ def fit_normal(table: Table, settings: TableSettings, rules: Rules | None = None
         note = detector.fit(scores)
     notes += [note] if note else []
     drawn = rows[draw_evenly(np.zeros(len(rows)), runs[rows], settings.most_rows, settings.seed)]
-    made = encoder.transform(table.X, pieces, drawn)
+    made = encoder.transform(table.X, pieces, drawn, at=at)
     notes += made.notes
     monitor = Monitor().fit(made.frame, np.full(len(drawn), NORMAL), runs[drawn])
     weights = {MONITOR: 1.0}
@@ -174,20 +173,20 @@ def _labels(table: Table, settings: TableSettings, notes: list[str]) -> tuple[np
 def _held_out_scores(
     table: Table,
     encoder: WindowEncoder,
-    pieces: np.ndarray,
+    laid_out: tuple[np.ndarray, np.ndarray | None],
     rows: np.ndarray,
     runs: np.ndarray,
     settings: TableSettings,
     progress: bool,
 ) -> np.ndarray:
     """Return the score of each of `rows` by a monitor that was not fitted on its run (or, with one run, its block)."""
-    names = np.unique(runs)
+    names, (pieces, at) = np.unique(runs), laid_out
     gap = 0
     if len(names) > 1:
         order = np.random.default_rng(settings.seed).permutation(len(names))
         parts = order[np.searchsorted(names, runs)]
     else:
-        parts, gap = np.arange(len(rows)) * settings.folds // len(rows), settings.window - 1
+        parts, gap = np.arange(len(rows)) * settings.folds // len(rows), encoder.window - 1
     folds = min(settings.folds, len(np.unique(parts)))
     if folds < 2:
         raise DataError(f"{len(rows)} normal rows are too few to hold some out: give more rows.")
@@ -197,10 +196,10 @@ def _held_out_scores(
         if gap:  # windows of the held-out block must share no row with training
             train = train[(rows[train] < rows[held].min() - gap) | (rows[train] > rows[held].max() + gap)]
         drawn = rows[train][draw_evenly(np.zeros(len(train)), runs[train], settings.most_rows, settings.seed)]
-        made = encoder.transform(table.X, pieces, drawn)
+        made = encoder.transform(table.X, pieces, drawn, at=at)
         monitor = Monitor().fit(made.frame, np.full(len(made.rows), NORMAL), made.rows)
         for start in range(0, len(held), _CHUNK):
             some = held[start : start + _CHUNK]
-            frame = encoder.transform(table.X, pieces, rows[some]).frame
+            frame = encoder.transform(table.X, pieces, rows[some], at=at).frame
             scores[some] = monitor.predict_proba(frame)[:, 0]
     return scores

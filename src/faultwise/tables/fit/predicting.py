@@ -22,7 +22,6 @@ from faultwise.tables.reading.table import Table
 from faultwise.verdicts.calibration import SetJudgements
 from faultwise.verdicts.ensemble import Ensemble
 from faultwise.verdicts.registry import LANGUAGE_MODEL
-from faultwise.verdicts.stretches import stretches
 
 __all__ = [
     "Judgements",
@@ -65,11 +64,11 @@ def predicted(fitted: Fitted, table: Table, score_rows: int = 0, first: np.ndarr
     evenly. Raises DataError when no window is full, or no row can be classified.
     """
     groups = table.runs
-    pieces = stretches(groups)
-    made = features_of(fitted, table.X, pieces)
+    pieces, at = fitted.encoder.laid_out(table)
+    made = features_of(fitted, table.X, pieces, at)
     if not len(made.rows):
         raise DataError(
-            f"`{table.source}` has {len(table.frame)} rows, and no run has the {fitted.encoder.window} samples "
+            f"`{table.source}` has {len(table.frame)} rows, and no run has the {fitted.encoder.words()} "
             "that a window needs: give longer runs, or fit with a smaller --window."
         )
     ensemble = fitted.ensemble
@@ -161,16 +160,17 @@ def partly_empty(fitted: Fitted, table: Table) -> str:
     return made + "; give such a run in a file of its own to have it classified without them."
 
 
-def features_of(fitted: Fitted, X: pd.DataFrame, pieces: np.ndarray) -> Features:
-    """Return the features of rows X (rows, variables); those of missing sensors are blank where the fit can do without.
+def features_of(fitted: Fitted, X: pd.DataFrame, pieces: np.ndarray, at: np.ndarray | None = None) -> Features:
+    """Return the features of rows X (rows, variables) in stretches `pieces` at times `at` (rows,); those of missing
+    sensors are blank where the fit can do without.
 
     A sensor is missing that gave no value in any row. Raises DataError as `with_missing_columns` and
     `WindowEncoder.transform` do.
     """
     columns, missing = fitted.encoder.learnt, _missing(fitted, X)
     if not missing:
-        return fitted.encoder.transform(X, pieces)
-    features = fitted.encoder.transform(_with_empty(fitted, X, missing), pieces)
+        return fitted.encoder.transform(X, pieces, at=at)
+    features = fitted.encoder.transform(_with_empty(fitted, X, missing), pieces, at=at)
     blank = np.array([variable in missing for variable, _ in fitted.encoder.origin])
     who = "The verdicts are the language model's, and its encoder's on rows that it does not score: both"
     if fitted.ensemble.encoder_is_better:
@@ -193,15 +193,18 @@ def fused_probabilities(fitted: Fitted, frame: pd.DataFrame, runs: np.ndarray, s
     Rows whose window is not full yet, or which the language model alone could classify and did not, are NaN. The
     language model scores up to `score_rows` rows, spread evenly.
     """
-    ensemble = fitted.ensemble
-    made = features_of(fitted, frame, stretches(runs))
+    ensemble, at = fitted.ensemble, fitted.encoder.seconds(frame)
+    order = np.arange(len(frame)) if at is None else np.lexsort((at, pd.factorize(runs)[0]))
+    if at is not None:
+        frame, runs, at = frame.iloc[order].reset_index(drop=True), runs[order], at[order]
+    made = features_of(fitted, frame, fitted.encoder.stretches(runs, at), at)
     p = np.full((len(frame), len(ensemble.classes)), np.nan)
     if len(made.rows):
         most = score_rows if ensemble.counts_language_model(bool(made.missing)) else 0
         scored = spread(len(made.rows), most, np.empty(0, int))
         if ensemble.language_only and not made.missing:  # nobody else can classify the rows that it does not score
             made, scored = Features(made.frame[scored], made.rows[scored]), scored[scored]
-        p[made.rows] = ensemble.fuse(expert_probabilities(ensemble, made, scored), scored)
+        p[order[made.rows]] = ensemble.fuse(expert_probabilities(ensemble, made, scored), scored)
     return p
 
 

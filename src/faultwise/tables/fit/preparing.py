@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from faultwise.contracts.errors import DataError, UserError, listing
+from faultwise.tables.fit.features.sizes import encoder_of, window_words
 from faultwise.tables.fit.features.windows import WindowEncoder
 from faultwise.tables.fit.settings import TableSettings
 from faultwise.tables.reading.table import Table
@@ -15,7 +16,6 @@ from faultwise.verdicts.ensemble import Labelled
 from faultwise.verdicts.folds import Fold, folds
 from faultwise.verdicts.registry import LANGUAGE_MODEL
 from faultwise.verdicts.splits import split
-from faultwise.verdicts.stretches import stretches
 
 __all__ = ["every_class", "normal_label", "prepared", "split_kind"]
 
@@ -69,27 +69,29 @@ def prepared(
     y, groups = table.y, table.groups
     runs = groups if groups is not None else np.arange(len(y)).astype(str)
     fitting, held_out = _held_out(y, groups, kind, settings, notes)
-    if kind == "row" and settings.window > 1:
+    if kind == "row" and settings.window != 1:
         raise UserError("Windows over rows that were split one by one would overlap: pass --group COL or --window 1.")
-    gap = settings.window - 1 if kind == "block" else 0
+    encoder = encoder_of(settings.window, table)
+    gap = encoder.window - 1 if kind == "block" else 0
     groups_of = None if groups is None else groups[fitting]
     inner, fold_notes = folds(y[fitting], groups_of, kind, settings.folds, settings.seed, gap)
     by_row = [(fitting[train], fitting[held]) for train, held in inner]
     notes += fold_notes
     # Medians and categories are learnt from all rows of the fit, held-out ones included: they know no label.
-    encoder = WindowEncoder(settings.window).fit(table.X)
+    encoder.fit(table.X)
     notes += encoder.learnt.left_out_notes()
     # A window must not reach from a block's training part into its held-out part.
     part = np.ones(len(y), dtype=int)
     if kind == "block":
         part[:] = 0
         part[by_row[0][0]], part[by_row[0][1]] = 1, 2
-    pieces = stretches(runs if settings.window > 1 else np.zeros(len(y), int), _joint(y, part))
-    full = encoder.full(pieces)
+    at = encoder.seconds(table.frame)
+    pieces = encoder.stretches(runs if encoder.window > 1 else np.zeros(len(y), int), at, _joint(y, part))
+    full = encoder.full(pieces, at)
     full = full[part[full] > 0]
     kept = full[np.isin(full, held_out)]
     full = _drawn(full[np.isin(full, fitting)], y, runs, settings, notes)
-    made = encoder.transform(table.X, pieces, full)
+    made = encoder.transform(table.X, pieces, full, at=at)
     notes += made.notes
     data = Labelled(made.frame, y[made.rows].astype(str), runs[made.rows])
     splits = [
@@ -99,13 +101,13 @@ def prepared(
         return encoder, data, splits, None
     if len(kept) > settings.most_rows:
         kept = np.sort(np.random.default_rng(settings.seed).permutation(kept)[: settings.most_rows])
-    calibration = encoder.transform(table.X, pieces, kept)
+    calibration = encoder.transform(table.X, pieces, kept, at=at)
     return encoder, data, splits, Labelled(calibration.frame, y[kept].astype(str), runs[kept])
 
 
 def _drawn(full: np.ndarray, y: np.ndarray, runs: np.ndarray, settings: TableSettings, notes: list[str]) -> np.ndarray:
     """Return at most `most_rows` of the positions of full windows, evenly over classes and runs."""
-    every_class(y, full, settings.window)
+    every_class(y, full, window_words(settings.window))
     fewest = 10 * len(set(y))
     if len(full) <= settings.most_rows:
         return full
@@ -148,14 +150,15 @@ def _joint(y: np.ndarray, part: np.ndarray) -> np.ndarray:
     return pd.MultiIndex.from_arrays([y, part]).factorize()[0]
 
 
-def every_class(y: np.ndarray, rows: np.ndarray, window: int) -> None:
-    """Check that every label of y (rows,) stands at one of these positions, those of rows with a full window.
+def every_class(y: np.ndarray, rows: np.ndarray, window: str) -> None:
+    """Check that every label of y (rows,) stands at one of these positions, those of rows with a full window, which
+    is so long in words.
 
     Raises DataError with the labels that are missing.
     """
     missing = sorted(set(y) - set(y[rows]))
     if missing:
         raise DataError(
-            f"With windows of {window} samples no full window is left for {listing(missing)}: use a smaller "
+            f"With windows of {window} no full window is left for {listing(missing)}: use a smaller "
             "--window, longer runs, or leave these labels out."
         )

@@ -17,7 +17,6 @@ from faultwise.tables.fit.settings import TableSettings
 from faultwise.tables.reading.table import Table
 from faultwise.verdicts.calibration import calibrate
 from faultwise.verdicts.ensemble import Labelled
-from faultwise.verdicts.stretches import stretches
 
 __all__ = ["recalibrated"]
 
@@ -34,7 +33,8 @@ def recalibrated(fitted: Fitted, table: Table, settings: TableSettings) -> tuple
     fitted.encoder.learnt.check(table.X)
     if np.isin(row_hashes(table, fitted.encoder.learnt.used), fitted.seen).any():
         raise DataError(f"`{table.source}` has rows of the fit: promises need runs that the fit has not seen.")
-    made = fitted.encoder.transform(table.X, stretches(table.runs, table.y))
+    pieces, at = fitted.encoder.laid_out(table, table.y)
+    made = fitted.encoder.transform(table.X, pieces, at=at)
     y = table.y[made.rows].astype(str)
     known = np.isin(y, ensemble.classes)
     if not known.any():

@@ -6,19 +6,11 @@ from dataclasses import dataclass
 
 from faultwise.contracts.language import LanguageSettings
 from faultwise.contracts.settings import nested, option, refuse_problems
+from faultwise.tables.reading.time.spans import is_span
 
 __all__ = ["DEFAULT_EXPERTS", "TableQuery", "TableSettings"]
 
-DEFAULT_EXPERTS = (
-    "extra-trees",
-    "gradient-boosting",
-    "hist-gradient-boosting",
-    "knn",
-    "logistic-regression",
-    "random-forest",
-    "svm",
-    "language-model",
-)
+DEFAULT_EXPERTS = ("extra-trees", "hist-gradient-boosting", "logistic-regression")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +20,14 @@ class TableSettings:
     Raises UserError that names all values out of range.
     """
 
-    window: int = option(1, "samples per window; 1 looks at single rows", "W", low=1, flags=("fit",))
+    window: int | str = option(
+        "auto",
+        "samples per window (1: single rows), a duration such as 10min, or auto: chosen on validation runs "
+        "where there is a time column, else 1",
+        "W",
+        low=1,
+        flags=("fit",),
+    )
     normal: str | None = option(
         None, "the label that means normal (default: found by its name)", "LABEL", flags=("fit",)
     )
@@ -86,15 +85,17 @@ class TableSettings:
     )
     keep: tuple[str, ...] = option((), "columns to keep although they seem to give the label away", "A,B")
     experts: tuple[str, ...] = option(DEFAULT_EXPERTS, "experts by name, separated by commas", "A,B", flags=("fit",))
-    lm: bool = option(True, "let the language model take part, where it is among the experts", flags=("fit",))
+    lm: bool | None = option(
+        None, "let the language model take part: minutes more (default: if it is among the experts)", flags=("fit",)
+    )
     seed: int = option(0, "seed of everything random", "N", low=0, flags=("fit",))
     most_rows: int = option(60_000, "rows drawn for training at most, evenly over classes and runs", "N", low=1)
     language: LanguageSettings = nested(LanguageSettings)
 
     def __post_init__(self) -> None:
-        if not self.lm:
-            left = tuple(name for name in self.experts if name != "language-model")
-            object.__setattr__(self, "experts", left)
+        if self.lm is not None:
+            others = tuple(name for name in self.experts if name != "language-model")
+            object.__setattr__(self, "experts", (*others, "language-model") if self.lm else others)
         per_run = self.false_alarm_per == "run" and not self.normal_only
         calibrated = bool(self.calibration) and self.normal_only
         refuse_problems(
@@ -102,7 +103,12 @@ class TableSettings:
             "false_alarm_per is `run`, which needs normal_only (--normal-only)" if per_run else "",
             "calibration holds labelled runs out, and normal_only knows no labels" if calibrated else "",
             "" if self.experts else "no expert is named",
+            "" if _is_window(self.window) else f"window is `{self.window}`, expected a number, 10min or auto",
         )
+
+
+def _is_window(window: int | str) -> bool:
+    return isinstance(window, int) or window == "auto" or is_span(window)
 
 
 @dataclass(frozen=True, slots=True)

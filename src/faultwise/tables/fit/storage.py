@@ -21,6 +21,7 @@ from faultwise.tables.fit.features.columns import ColumnEncoder
 from faultwise.tables.fit.features.windows import WindowEncoder
 from faultwise.tables.fit.fitted import Fitted
 from faultwise.tables.reading.table import Roles
+from faultwise.tables.reading.time.clock import Clock
 from faultwise.verdicts.calibration import Calibration
 from faultwise.verdicts.detection import Detector
 from faultwise.verdicts.ensemble import Ensemble
@@ -48,7 +49,12 @@ def write_fitted(folder: Path, fitted: Fitted, about: About, roles: Roles) -> No
         save_file({key: np.ascontiguousarray(value) for key, value in arrays.items()}, folder / "sensors.safetensors")
     state = {
         "inputs": inputs,
-        "encoder": {"window": fitted.encoder.window, "columns": fitted.encoder.learnt.to_dict()},
+        "encoder": {
+            "window": fitted.encoder.window,
+            "columns": fitted.encoder.learnt.to_dict(),
+            "span": fitted.encoder.span,
+            "clock": None if fitted.encoder.clock is None else fitted.encoder.clock.to_dict(),
+        },
         "fusion": fitted.ensemble.fusion.to_dict(),
         "detector": asdict(fitted.ensemble.detector),
         "alone": fitted.ensemble.alone,
@@ -66,7 +72,9 @@ def read_fitted(folder: Path, manifest: dict[str, Any], context: ExpertContext) 
     """Read what `write_fitted` wrote. Raises RunFolderError when it cannot be understood."""
     try:
         state = json.loads((folder / "state.json").read_text(encoding="utf-8"))
-        encoder = WindowEncoder(state["encoder"]["window"], ColumnEncoder(**state["encoder"]["columns"]))
+        own = state["encoder"]
+        clock = Clock.from_dict(own.get("clock"))
+        encoder = WindowEncoder(own["window"], ColumnEncoder(**own["columns"]), own.get("span"), clock)
         classes = np.array(manifest["labels"], dtype=str)
         ensemble = Ensemble(
             classes, Detector(**state["detector"]), fusion=Fusion(**state["fusion"]), alone=state["alone"]

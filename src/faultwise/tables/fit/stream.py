@@ -17,10 +17,10 @@ from faultwise.contracts.errors import DataError, without_figures
 from faultwise.tables.fit.fitted import Fitted
 from faultwise.tables.fit.predicting import Judgements, judgements_of, prediction_lines
 from faultwise.tables.reading.table import Roles, run_text, time_text
-from faultwise.verdicts.stretches import stretches
 
 __all__ = ["RowStream", "Streams"]
 
+_DENSER = 20  # times the usual number of samples that a window by duration may hold
 MOST_RUNS = 4096  # runs remembered at once; the one that was silent longest is forgotten first
 
 
@@ -61,8 +61,13 @@ class RowStream:
         self.fitted, self.roles, self.every, self.run, self.most_runs = fitted, roles, every, run, most_runs
         self.row = 0
         self.notes: dict[str, str] = {}
-        self._reach = max(fitted.encoder.window - 1, fitted.rules.memory)
+        # A window by duration may hold more samples than usual.
+        longest = fitted.encoder.window - 1 if fitted.encoder.span is None else _DENSER * fitted.encoder.window
+        self._reach = max(longest, fitted.rules.memory)
+        clock = fitted.encoder.clock
         self._columns = list(dict.fromkeys([*fitted.encoder.learnt.used, *fitted.rules.variables]))
+        if clock is not None and clock.column not in self._columns and fitted.encoder.window > 1:
+            self._columns.append(clock.column)
         self._tails: dict[str, pd.DataFrame] = {}
         self._seen: OrderedDict[str, int] = OrderedDict()  # rows per run, the run that was silent longest first
 
@@ -72,8 +77,9 @@ class RowStream:
         Raises DataError when columns of the fit are missing.
         """
         whole, runs, new = self._with_tails(rows)
-        pieces = stretches(runs)
-        made = self.fitted.encoder.transform(whole, pieces, np.flatnonzero(new), strict=False)
+        at = self.fitted.encoder.seconds(whole)
+        pieces = self.fitted.encoder.stretches(runs, at)
+        made = self.fitted.encoder.transform(whole, pieces, np.flatnonzero(new), strict=False, at=at)
         self._note(made.notes)
         first, self.row = self.row, self.row + len(rows)
         at = np.flatnonzero(np.isin(np.flatnonzero(new), made.rows))  # which of `rows` have a full window
@@ -141,7 +147,7 @@ class RowStream:
             if group not in rows.columns:
                 raise DataError(f"The rows have no column `{group}`, which names the run: add it.")
             runs = run_text(rows[group])
-        used = rows[self._columns]
+        used = rows[[name for name in self._columns if name in rows.columns]]
         tails = [(run, self._tails[run]) for run in pd.unique(runs) if run in self._tails]
         if not tails:
             return used.reset_index(drop=True), runs, np.ones(len(rows), bool)

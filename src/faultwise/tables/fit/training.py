@@ -20,6 +20,7 @@ from faultwise.tables.checks.leaks.overlap import row_hashes
 from faultwise.tables.fit.fitted import REFERENCE_ROWS, Fitted
 from faultwise.tables.fit.preparing import normal_label, prepared, split_kind
 from faultwise.tables.fit.settings import TableSettings
+from faultwise.tables.fit.window_choice import choose_window
 from faultwise.tables.reading.table import Table
 from faultwise.verdicts.calibration import Calibration, calibrate
 from faultwise.verdicts.detection import Detector
@@ -50,6 +51,7 @@ def fit_table(table: Table, settings: TableSettings, progress: bool = False) -> 
     normal, note = normal_label(set(table.y), settings, table.about.normal)
     notes += filter(None, (note, without_effect(settings)))
     kind = split_kind(settings, table)
+    settings, tried = choose_window(table, settings, kind, notes, progress)
     encoder, data, splits, held_out = prepared(table, settings, kind, notes)
     _have_language_model(settings)
     ensemble = Ensemble(np.array(sorted(set(table.y)), dtype=str), Detector(normal, settings.false_alarm_rate))
@@ -64,6 +66,7 @@ def fit_table(table: Table, settings: TableSettings, progress: bool = False) -> 
     record |= {
         "calibration_rows": 0 if held_out is None else len(held_out.y),
         "calibration_runs": 0 if calibration is None else calibration.runs,
+        "windows_tried": tried,
         **figures,
     }
     notes += _logged_language_model(ensemble, record)

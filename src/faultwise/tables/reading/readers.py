@@ -16,11 +16,13 @@ import pandas as pd
 from faultwise.contracts.about import About, Variable, read_about, units_from_headers
 from faultwise.contracts.errors import DataError, closest, listing
 from faultwise.contracts.paths import PARQUET, R_DATA, TABLES, TEXT, ending, tables_among
+from faultwise.tables.reading.assembling import assembled
 from faultwise.tables.reading.benchmarks.benchmarks import arrange, recognise
 from faultwise.tables.reading.benchmarks.braatz import braatz_fault, read_braatz, read_braatz_file
 from faultwise.tables.reading.benchmarks.rieth import rieth_files
 from faultwise.tables.reading.cleaning import clean
 from faultwise.tables.reading.folders import free_name, run_names, same_columns
+from faultwise.tables.reading.options import TableReading
 from faultwise.tables.reading.parquet import read_parquet
 from faultwise.tables.reading.r_data import read_r_data
 from faultwise.tables.reading.table import Roles, Table, label_text, require_columns
@@ -44,6 +46,8 @@ def read_source(
     faults: Iterable[int] | None = None,
     keep: Sequence[str] = (),
     as_text: Collection[str] = (),
+    how: TableReading | None = None,
+    assemble: bool = True,
 ) -> Table:
     """Read a table from a file or folder, with its roles; its format is recognised and noted.
 
@@ -51,8 +55,10 @@ def read_source(
     a companion (or its path), which wins over what headers state. `part` ("train", "test") and `faults` choose among
     the Tennessee Eastman files of Braatz and Rieth. Known data sets (`benchmarks`) have roles of their own; the roles
     named here take precedence, and columns in `keep` are not ignored; those in `as_text` are not turned into numbers.
-    In a folder of tables each file is a run. Raises DataError when nothing is there, the format is unknown, the content
-    is broken, or a named column does not exist.
+    In a folder of tables each file is a run. `how` says what else is to be done with the rows (see `assembling`),
+    unless the caller does it (`assemble`).
+    Raises DataError when nothing is there, the format is unknown, the content is broken, or a named column does not
+    exist.
     """
     path = Path(source)
     if part not in ("", "train", "test"):
@@ -65,7 +71,8 @@ def read_source(
         requested = Roles(target, group, time, tuple(ignore))
         table, requested, keep = arrange(table, file, requested, keep, part, chosen)
         target, group, time, ignore = requested.target, requested.group, requested.time, requested.ignored
-    return in_roles(table, Roles(target, group, time, tuple(ignore)), keep, companion)
+    table = in_roles(table, Roles(target, group, time, tuple(ignore)), keep, companion)
+    return assembled(table, how or TableReading()) if assemble else table
 
 
 def in_roles(table: Table, requested: Roles, keep: Sequence[str] = (), companion: About | None = None) -> Table:

@@ -129,7 +129,8 @@ class Table:
     def rows(self, where: np.ndarray) -> Table:
         """Return the rows where a boolean mask holds, or at the given positions."""
         index = np.flatnonzero(where) if where.dtype == bool else where
-        return replace(self, frame=self.frame.iloc[index].reset_index(drop=True))
+        numbers = None if self.numbers is None else self.numbers[index]
+        return replace(self, frame=self.frame.iloc[index].reset_index(drop=True), numbers=numbers)
 
     @property
     def row_numbers(self) -> np.ndarray:

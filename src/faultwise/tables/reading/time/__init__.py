@@ -1,0 +1,1 @@
+"""Time of rows: stamps as people write them into seconds, spans, order within runs, gaps."""
