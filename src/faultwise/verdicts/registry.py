@@ -17,11 +17,12 @@ __all__ = ["LANGUAGE_MODEL", "ROW_ENCODER", "available", "make"]
 LANGUAGE_MODEL = "language-model"
 ROW_ENCODER = "row-encoder"  # part of the language model; it classifies where sensors are missing
 _GROUP = "faultwise.experts"
+_BY_PATH = "by-path"  # makes an expert from the path of a class, such as `xgboost.XGBClassifier`
 
 
 def available() -> list[str]:
     """Return the names of all installed experts, sorted."""
-    return sorted({point.name for point in entry_points(group=_GROUP)})
+    return sorted({point.name for point in entry_points(group=_GROUP)} - {_BY_PATH})
 
 
 def make(name: str, context: ExpertContext) -> Expert:
@@ -30,6 +31,9 @@ def make(name: str, context: ExpertContext) -> Expert:
         if point.name == name:
             factory: Callable[[ExpertContext], Expert] = point.load()
             return factory(context)
+        if point.name == _BY_PATH and "." in name:
+            by_path: Callable[[ExpertContext, str], Expert] = point.load()
+            return by_path(context, name)
     near = closest(name, available())
     hint = f"did you mean `{near}`?" if near else "install the package that provides it."
     raise UserError(f"There is no expert `{name}`; there are {listing(available(), 20)}: {hint}")

@@ -84,7 +84,12 @@ class TableSettings:
         flags=("calibrate",),
     )
     keep: tuple[str, ...] = option((), "columns to keep although they seem to give the label away", "A,B")
-    experts: tuple[str, ...] = option(DEFAULT_EXPERTS, "experts by name, separated by commas", "A,B", flags=("fit",))
+    experts: tuple[str, ...] = option(
+        DEFAULT_EXPERTS,
+        "experts by name, or the path of a classifier such as xgboost.XGBClassifier",
+        "A,B",
+        flags=("fit",),
+    )
     lm: bool | None = option(
         None, "let the language model take part: minutes more (default: if it is among the experts)", flags=("fit",)
     )

@@ -72,10 +72,13 @@ class ClassicalExpert:
         """Learn from X (rows, features), labels y (rows,), runs groups (rows,)."""
         rows = draw_evenly(y, groups, self.most, self.seed)
         self.classes_, codes = np.unique(y[rows].astype(str), return_inverse=True)
-        self._model = self._build().fit(X.to_numpy(np.float32)[rows], codes)
+        self._model = self._learn(X.to_numpy(np.float32)[rows], codes)
         if hasattr(self._model, "n_jobs"):
             self._model.n_jobs = 1  # threads add trees up in the order they end: the last digits would vary
         return self
+
+    def _learn(self, X: np.ndarray, codes: np.ndarray) -> Any:
+        return self._build().fit(X, codes)
 
     def predict_proba(self, X: pd.DataFrame) -> np.ndarray:
         """Return probabilities of shape (rows, classes); margins (SVM) pass through a softmax."""

@@ -141,7 +141,7 @@ class WindowEncoder:
                 yield members, starts, starts >= 0
             else:
                 t = at[members]
-                starts = np.searchsorted(t, t - self.span * (1 + 1e-12), side="right")
+                starts = np.searchsorted(t, t - self.span * (1 - 1e-9), side="right")
                 # The first sample of a window lies up to one step after its beginning.
                 full = (t - t[:1] >= self.span - 1.001 * self.clock.step) & (places > starts)
                 yield members, starts, full

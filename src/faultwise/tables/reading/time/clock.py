@@ -22,8 +22,8 @@ _SILENT = 5.0  # so many times the usual longest step is a gap
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """`step` is the median time between rows of a run, `gap` the longest one within a stretch, both in seconds (or in
-    units of the column where nothing tells what they are: see `stamps.Kind`). `mixed` tells that steps vary much.
+    """`step` is the usual time between rows of a run (where it is `mixed`, a short one), `gap` the longest one within a
+    stretch, both in seconds (or in units of the column where nothing tells what they are: see `stamps.Kind`).
     """
 
     column: str
@@ -43,8 +43,9 @@ class Clock:
         steps = steps[steps > 0]
         if not len(steps):
             return None
-        usual, longest = float(np.median(steps)), float(np.quantile(steps, 0.95))
-        return cls(table.roles.time, kind, usual, _SILENT * longest, longest > 3 * usual)
+        shortest, usual, longest = (float(one) for one in np.quantile(steps, [0.05, 0.5, 0.9], method="lower"))
+        mixed = longest > 3 * shortest
+        return cls(table.roles.time, kind, shortest if mixed else usual, _SILENT * longest, mixed)
 
     def seconds(self, frame: pd.DataFrame) -> np.ndarray | None:
         """Return the time of each row, shape (rows,); None where the column is absent."""

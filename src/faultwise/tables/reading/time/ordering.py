@@ -136,8 +136,8 @@ def _sampling(table: Table) -> list[str]:
     made = []
     if clock.mixed:
         made.append(
-            f"The time between rows varies: {clock.span_text(clock.step)} in the middle, up to "
-            f"{clock.span_text(clock.gap / 5)} in 95% of steps. A window by duration (--window 10min) treats all alike."
+            f"The time between rows varies: {clock.span_text(clock.step)} to {clock.span_text(clock.gap / 5)}. A "
+            "window by duration (--window 10min) treats all alike."
         )
     if gaps:
         limit = span_text(clock.gap) if clock.kind.unit is not None else f"{clock.gap:.4g}"
