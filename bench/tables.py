@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from field_page import few_runs_lines, field_chart, field_lines, fit_speed_lines
 from headline import headline_rows
 from image_tables import images_page
 from language_tables import level_tables, promises_line, speed_lines, studies_page
@@ -162,12 +163,12 @@ _HEADS = {
     "tables.md": (
         "Faults in tables",
         "Classification, detection without labels, and files of any size.",
-        (windows_table, monitor_table, ai4i_table, thesis_table, bulk_table),
+        (field_lines, windows_table, monitor_table, ai4i_table, thesis_table, bulk_table, fit_speed_lines),
     ),
     "trust.md": (
         "How far verdicts can be trusted",
         "Coverage of fault sets, false-alarm rates, unknown faults, sensor faults, findings and leaks.",
-        (promises_tables, promises_line, sensors_table, faithfulness_lines, leaks_lines),
+        (promises_tables, promises_line, few_runs_lines, sensors_table, faithfulness_lines, leaks_lines),
     ),
     "language-model.md": (
         "The language model on tables",
@@ -217,7 +218,7 @@ def pages() -> dict[Path, str]:
         made[DOCS / "benchmarks" / name] = "\n".join([f"# {title}", "", f"{words} {_MADE}", *body]) + "\n"
     made[DOCS / "benchmarks" / "images.md"] = images_page(_MADE)
     made[DOCS / "benchmarks" / "robustness.md"] = robustness_page(_MADE)
-    for chart in CHARTS:
+    for chart in (*CHARTS, *field_chart()):
         made[DOCS / "benchmarks" / f"{chart}.svg"] = (RESULTS / f"{chart}.svg").read_text(encoding="utf-8")
     return made
 
