@@ -2,9 +2,10 @@
 
 Every table is divided by run (separate rows: by class), a third for the test, anew for each seed; the Braatz files keep
 their own division. `Diagnoser` gets the names of the columns and nothing else, and is asked like anybody would ask it:
-`predict` (a fault is named where one is detected at the false-alarm rate asked for) and `predict_proba` (its largest
-value names the class, which is how plain classifiers decide). Plain classifiers get the measured columns of each row,
-and are judged on the rows that have a verdict.
+`predict_proba`, whose largest value names the class, which is how plain classifiers decide, and `predict`, which names
+a fault where one is detected at the false-alarm rate asked for. Balanced accuracy at different rates of false alarms is
+not comparable, so the latter stands beside plain classifiers at the rate that it had. Plain classifiers get the
+measured columns of each row, and are judged on the rows that have a verdict.
 
 A table and seed run in a process of their own, for 20 minutes at most, and what is in the cache is not run again; what
 is printed and written at the end (results/field.json, field.svg) is made from the cache alone.
@@ -21,7 +22,6 @@ import subprocess
 import sys
 import time
 import warnings
-from collections.abc import Callable
 from hashlib import sha256
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -36,6 +36,7 @@ from faultwise.diagnoser import Diagnoser
 from faultwise.runs.folders import commit
 from faultwise.verdicts.ensemble import aligned
 from faultwise.verdicts.metrics import metrics
+from field_plain import EXTRA, PLAIN, classifier
 from field_summary import chart, lines_of, summary
 from field_tables import MOST_ROWS, TABLES, FieldTable, divided
 from recipe import RESULTS, write_result
@@ -44,7 +45,6 @@ from recipe import RESULTS, write_result
 SETTINGS: dict[str, Any] = {"lm": False}
 MINUTES = 20
 CACHE = Path(__file__).parents[1] / "build" / "field"
-EXTRA = ("xgboost", "lightgbm", "catboost", "autogluon")
 
 
 def measured(table: FieldTable, seed: int) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
@@ -63,17 +63,23 @@ def measured(table: FieldTable, seed: int) -> tuple[dict[str, Any], dict[str, np
     if not known.any():
         raise RuntimeError("no row has a verdict")
     y = test[table.target].astype(str).to_numpy()[known]
-    labels = {"verdict": classes[p[known].argmax(axis=1)]}
-    figures: dict[str, Any] = {"verdict": metrics(y, labels["verdict"], p[known], classes, table.normal)}
-    labels["detected"] = np.asarray(diagnoser.predict(X, groups), dtype=object)[known].astype(str)
-    figures["detected"] = metrics(y, labels["detected"], p[known], classes, table.normal)
+    named = np.asarray(diagnoser.predict(X, groups), dtype=object)[known].astype(str)
+    methods = {"verdict": p[known].argmax(axis=1), "verdict detected": np.searchsorted(classes, named)}
+    shares = {"verdict": p[known]}
     # Each expert alone, on the same rows; `evaluate` would leave out windows that reach over a change of label.
     for name in diagnoser.model_.fitted.ensemble.alone:
-        q = np.asarray(diagnoser.model_.only(name).predict_proba(X, groups))[known]
-        labels[f"expert {name}"] = classes[q.argmax(axis=1)]
-        figures[f"expert {name}"] = metrics(y, labels[f"expert {name}"], q, classes, table.normal)
-    plain = {name: build(seed) for name, build in _PLAIN.items()}
-    more, made = beside(table, plain, train, test.iloc[np.flatnonzero(known)], classes)
+        alone = diagnoser.model_.only(name)
+        q = shares[f"expert {name}"] = np.asarray(alone.predict_proba(X, groups))[known]
+        methods[f"expert {name}"] = q.argmax(axis=1)
+        named = np.asarray(alone.predict(X, groups), dtype=object)[known].astype(str)
+        methods[f"expert {name} detected"] = np.searchsorted(classes, named)
+    rows = test.iloc[np.flatnonzero(known)]
+    made, seconds = beside(table, {name: classifier(name, seed) for name in PLAIN}, train, rows, classes)
+    for name, q in made.items():
+        shares[name], methods[name] = q, q.argmax(axis=1)
+        methods[f"{name} detected"] = detected(q, y, classes, table.normal, classes[methods["verdict detected"]])
+    labels = {name: classes[codes] for name, codes in methods.items()}
+    figures = figures_of(table, y, labels, shares, classes, seconds)
     record = {
         "fit_s": round(fit_s, 1),
         "predict_s": round(predict_s, 2),
@@ -82,108 +88,58 @@ def measured(table: FieldTable, seed: int) -> tuple[dict[str, Any], dict[str, np
         "share_with_verdict": float(known.mean()),
         "window": diagnoser.model_.fitted.encoder.window,
         "notes": list(diagnoser.model_.notes),
-        "figures": {**figures, **more},
+        "figures": figures,
     }
-    return record, {"y": y, "unit": unit[known], "known": known, **labels, **made}
+    return record, {"y": y, "unit": unit[known], "known": known, **labels}
 
 
 def beside(
     table: FieldTable, plain: dict[str, Any], train: pd.DataFrame, test: pd.DataFrame, classes: np.ndarray
-) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """Fit plain classifiers on the measured columns; return figures and labels of the rows `test`, by name."""
-    figures, labels = {}, {}
+) -> tuple[dict[str, np.ndarray], dict[str, float]]:
+    """Fit plain classifiers on the measured columns; return probabilities (rows, classes) and seconds by name."""
+    made, seconds = {}, {}
     codes = np.searchsorted(classes, train[table.target].astype(str))
-    y = test[table.target].astype(str).to_numpy()
     for name, model in plain.items():
         started = time.monotonic()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             p = model.fit(train[table.measured], codes).predict_proba(test[table.measured])
-        p = aligned(np.asarray(p, dtype=float), classes[model.classes_], classes)
-        labels[name] = classes[p.argmax(axis=1)]
-        figures[name] = {
-            **metrics(y, labels[name], p, classes, table.normal),
-            "seconds": round(time.monotonic() - started, 1),
-        }
-    return figures, labels
+        made[name] = aligned(np.asarray(p, dtype=float), classes[model.classes_], classes)
+        seconds[name] = round(time.monotonic() - started, 1)
+    return made, seconds
 
 
-def _prepared(model: Any, scaled: bool = False) -> Any:
-    """Return a classifier behind one-hot columns for texts, medians for gaps and, if asked for, scaling."""
-    from sklearn.compose import make_column_selector, make_column_transformer
-    from sklearn.impute import SimpleImputer
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import OneHotEncoder, StandardScaler
-
-    numbers = make_pipeline(SimpleImputer(strategy="median"), *([StandardScaler()] if scaled else []))
-    texts = OneHotEncoder(handle_unknown="ignore", sparse_output=False)
-    columns = make_column_transformer(
-        (numbers, make_column_selector(dtype_include="number")),
-        (texts, make_column_selector(dtype_exclude="number")),
-        verbose_feature_names_out=False,
-    )
-    return make_pipeline(columns, model)
-
-
-def _boosting(seed: int) -> Any:
-    from sklearn.ensemble import HistGradientBoostingClassifier
-
-    return _prepared(HistGradientBoostingClassifier(random_state=seed))
+def detected(p: np.ndarray, y: np.ndarray, classes: np.ndarray, normal: str | None, verdict: np.ndarray) -> np.ndarray:
+    """Return codes (rows,) where a fault is named for the rows least likely normal, as many normal ones among them as
+    the labels `verdict` have: what a plain classifier gives at the same false-alarm rate. The threshold is taken from
+    the test itself, which favours it. Without a normal class these are the likeliest classes.
+    """
+    if normal is None:
+        return np.asarray(p.argmax(axis=1))
+    at = int(np.searchsorted(classes, normal))
+    healthy, score = y == normal, 1 - p[:, at]
+    alarms = int((verdict[healthy] != normal).sum())
+    least = np.sort(score[healthy])[::-1][min(alarms, healthy.sum() - 1)]
+    faults = p.copy()
+    faults[:, at] = -1
+    return np.where(score > least, faults.argmax(axis=1), at)
 
 
-def _forest(seed: int) -> Any:
-    from sklearn.ensemble import RandomForestClassifier
-
-    return _prepared(RandomForestClassifier(random_state=seed))
-
-
-def _logistic(seed: int) -> Any:
-    from sklearn.linear_model import LogisticRegression
-
-    # More iterations than the default, which ends before it converges.
-    return _prepared(LogisticRegression(max_iter=1000), scaled=True)
-
-
-_PLAIN: dict[str, Callable[[int], Any]] = {"boosting": _boosting, "forest": _forest, "logistic": _logistic}
-
-
-def _extra(name: str, seed: int) -> Any:
-    """Return a classifier of another package with its defaults, on one core."""
-    if name == "xgboost":
-        from xgboost import XGBClassifier
-
-        return _prepared(XGBClassifier(random_state=seed, n_jobs=1))
-    if name == "lightgbm":
-        from lightgbm import LGBMClassifier
-
-        return _prepared(LGBMClassifier(random_state=seed, n_jobs=1, verbose=-1))
-    if name == "catboost":
-        from catboost import CatBoostClassifier
-
-        return _prepared(CatBoostClassifier(random_seed=seed, thread_count=1, verbose=False, allow_writing_files=False))
-    return _AutoGluon(seed)
-
-
-class _AutoGluon:
-    """AutoGluon's tables with its defaults and ten minutes, as a classifier."""
-
-    def __init__(self, seed: int) -> None:
-        self.seed = seed
-
-    def fit(self, X: pd.DataFrame, y: np.ndarray) -> _AutoGluon:
-        """Learn from X (rows, columns) and codes y (rows,)."""
-        from tempfile import mkdtemp
-
-        from autogluon.tabular import TabularPredictor
-
-        made = TabularPredictor(label="code of the label", path=mkdtemp(), verbosity=0)
-        self.predictor = made.fit(X.assign(**{"code of the label": y}), time_limit=600, num_cpus=1)
-        self.classes_ = np.array(self.predictor.class_labels)
-        return self
-
-    def predict_proba(self, X: pd.DataFrame) -> np.ndarray:
-        """Return probabilities (rows, classes)."""
-        return np.asarray(self.predictor.predict_proba(X))
+def figures_of(
+    table: FieldTable,
+    y: np.ndarray,
+    labels: dict[str, np.ndarray],
+    shares: dict[str, np.ndarray],
+    classes: np.ndarray,
+    seconds: dict[str, float],
+) -> dict[str, dict[str, Any]]:
+    """Return the figures of labels by method; `shares` has the probabilities of each, without ` detected`."""
+    made: dict[str, dict[str, Any]] = {}
+    for name, given in labels.items():
+        made[name] = {**metrics(y, given, shares[name.removesuffix(" detected")], classes, table.normal)}
+        if name in seconds:
+            made[name]["seconds"] = seconds[name]
+    return made
 
 
 def piece(name: str, seed: int, cache: Path, extra: str | None) -> None:
@@ -198,12 +154,15 @@ def piece(name: str, seed: int, cache: Path, extra: str | None) -> None:
         base |= {"words": table.words, "real": table.real, "normal": table.normal, "data_hash": _hash(table)}
     else:
         with np.load(_path(cache, name, seed).with_suffix(".npz")) as held:
-            known = held["known"]
+            known, verdict = held["known"], held["verdict detected"]
         train, test, _ = divided(table, seed)
         classes = np.array(sorted(set(train[table.target].astype(str))))
         rows = test.iloc[np.flatnonzero(known)]
-        figures, arrays = beside(table, {extra: _extra(extra, seed)}, train, rows, classes)
-        record = {"figures": figures}
+        p, seconds = beside(table, {extra: classifier(extra, seed)}, train, rows, classes)
+        y = rows[table.target].astype(str).to_numpy()
+        codes = detected(p[extra], y, classes, table.normal, verdict)
+        arrays = {extra: classes[p[extra].argmax(axis=1)], f"{extra} detected": classes[codes]}
+        record = {"figures": figures_of(table, y, arrays, p, classes, seconds)}
     making = path.with_suffix(".making.npz")
     np.savez_compressed(making, **{key: v if v.dtype == bool else v.astype(str) for key, v in arrays.items()})
     os.replace(making, path.with_suffix(".npz"))

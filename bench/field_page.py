@@ -49,12 +49,13 @@ def field_lines() -> list[str]:
         f"own division. At most {config['most_rows']:,} rows are learnt from. All are judged on the rows that have a "
         "verdict.",
         "",
-        "Balanced accuracy is given for the largest fused probability, which is how the plain classifiers decide, and "
-        "for the label of `predict`, which names a fault only where it is detected at the false-alarm rate asked for "
-        "(2%). The last column has the 95% interval over runs of the tests; where a class has one run only in a test, "
-        "over seeds (corrected resampled t-test). Of the Braatz files blocks of 40 rows are drawn, as each class has "
-        "one run. The best expert is chosen by these very figures, which favours it."
-        + (f" Other packages: {extra}." if extra else ""),
+        "Two tables: first the largest probability names the class, as plain classifiers do it; then the label of "
+        "`predict`, which names a fault only where it is detected at the false-alarm rate asked for (2%), beside plain "
+        "classifiers whose threshold gives the same rate of false alarms on the test itself, which favours them. "
+        "Tables without a normal class are the same in both. Differences have 95% intervals over runs of the tests; "
+        "where a class has one run only in a test, over seeds (corrected resampled t-test). Of the Braatz files blocks "
+        "of 40 rows are drawn, as each class has one run. The best expert is chosen by these very figures, which "
+        "favours it." + (f" Other packages: {extra}." if extra else ""),
         "",
         *(f"- {name}: {one['words']}" for name, one in whole.items()),
         "",

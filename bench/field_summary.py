@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from scipy.stats import rankdata, t
 
 from faultwise.evaluate.paired import corrected_test
@@ -20,8 +19,10 @@ from faultwise.evaluate.paired import corrected_test
 __all__ = ["chart", "lines_of", "summary"]
 
 METRICS = {"balanced_accuracy": 1, "macro_f1": 1, "pr_auc": 1, "log_loss": -1}
-RANKED = ("boosting", "forest", "logistic")
-COLUMNS = {"verdict": "largest fused probability", "detected": "label of `predict`"}
+RANKED = ("verdict", "boosting", "forest", "logistic")
+# What ends the names of methods, and how their labels are found.
+WAYS = {"": "largest probability", " detected": "at the false-alarm rate of `predict`"}
+_OF = {"": tuple(METRICS), " detected": ("balanced_accuracy", "macro_f1")}  # probabilities are the same both ways
 _MARGIN, _DRAWS = 0.01, 1000
 Json = dict[str, Any]
 
@@ -31,16 +32,24 @@ def summary(pieces: Sequence[Json]) -> Json:
     names = dict.fromkeys(one["table"] for one in pieces)
     tables = {name: _of_table([one for one in pieces if one["table"] == name]) for name in names}
     whole = {name: one for name, one in tables.items() if "figures" in one}
-    others = [m for m in next(iter(whole.values()))["figures"] if not m.startswith(("expert ", "verdict", "detected"))]
+    every = ["verdict", *_others(whole)]
+    kinds = {"plain": RANKED, "all": every}
     ranks = {
-        column: {metric: _ranks(whole, metric, (column, *others)) for metric in METRICS} for column in COLUMNS if whole
+        kind: {
+            way or "largest": {metric: _ranks(whole, metric, way, names) for metric in METRICS if metric in _OF[way]}
+            for way in WAYS
+        }
+        for kind, names in kinds.items()
     }
-    plain = {column: _ranks(whole, "balanced_accuracy", (column, *RANKED)) for column in COLUMNS}
-    return {
-        "tables": tables,
-        "ranks": {"plain": plain, "all": ranks},
-        "checks": {column: _checks(tables, plain[column], column) for column in COLUMNS},
-    }
+    first = {way: ranks["plain"][way or "largest"]["balanced_accuracy"] for way in WAYS}
+    checks = {way or "largest": _checks(tables, first[way], way) for way in WAYS}
+    return {"tables": tables, "ranks": ranks, "checks": checks}
+
+
+def _others(tables: dict[str, Json]) -> list[str]:
+    """Return the names of what stands beside the verdict, experts apart."""
+    figures = next(iter(tables.values()))["figures"] if tables else {}
+    return [name for name in figures if not name.startswith(("expert ", "verdict")) and not name.endswith(" detected")]
 
 
 def _of_table(pieces: list[Json]) -> Json:
@@ -51,14 +60,18 @@ def _of_table(pieces: list[Json]) -> Json:
     ratio = float(np.mean([one["test_rows"] / one["train_rows"] for one in known]))
     figures = {}
     for method in known[0]["figures"]:
-        mine = [one["figures"].get(method, {}) for one in known]
+        if any(method not in one["figures"] for one in known):  # another package that was not done in time
+            continue
+        mine = [one["figures"][method] for one in known]
         figures[method] = {
             key: _mean([one[key] for one in mine], ratio)
             for key in (*METRICS, "far", "fdr")
             if all(one.get(key) is not None for one in mine)
         }
-    experts = [name for name in figures if name.startswith("expert ")]
-    best = max(experts, key=lambda name: figures[name]["balanced_accuracy"]["mean"], default=None)
+    best = {}
+    for way in WAYS:
+        experts = [name for name in figures if name.startswith("expert ") and name.endswith(" detected") == bool(way)]
+        best[way] = max(experts, key=lambda name: figures[name]["balanced_accuracy"]["mean"], default=None)
     made = {
         **{key: known[0][key] for key in ("words", "real", "normal", "data_hash", "train_rows", "test_rows")},
         "seeds": len(known),
@@ -67,13 +80,14 @@ def _of_table(pieces: list[Json]) -> Json:
         "fit_s": float(np.median([one["fit_s"] for one in known])),
         "windows": [one["window"] for one in known],
         "share_with_verdict": float(np.mean([one["share_with_verdict"] for one in known])),
-        "best_expert": best,
+        "best_expert": {way or "largest": name for way, name in best.items()},
         "figures": figures,
         "against": {},
     }
-    for other in (*(name for name in figures if not name.startswith(("expert", "verdict", "detected"))), best):
-        if other is not None:
-            made["against"][other] = {column: difference(known, column, other, ratio) for column in COLUMNS}
+    for way in WAYS:
+        for other in (*(name + way for name in _others({"": made})), best[way]):
+            if other is not None:
+                made["against"][other] = difference(known, f"verdict{way}", other, ratio)
     return made
 
 
@@ -126,33 +140,33 @@ def _bootstrap(tests: list[dict[str, np.ndarray]], method: str, other: str) -> t
     return draws, single
 
 
-def _ranks(tables: dict[str, Json], metric: str, methods: Sequence[str]) -> dict[str, float]:
+def _ranks(tables: dict[str, Json], metric: str, way: str, methods: Sequence[str]) -> dict[str, float]:
     """Return mean ranks over the tables that have the figure of all methods; 1 is best, equal figures share a rank."""
     rows = []
     for one in tables.values():
-        values = [one["figures"].get(name, {}).get(metric, {}).get("mean") for name in methods]
+        values = [one["figures"].get(name + way, {}).get(metric, {}).get("mean") for name in methods]
         if None not in values:
             rows.append(rankdata([-METRICS[metric] * round(value, 4) for value in values]))
     return {} if not rows else dict(zip(methods, np.mean(rows, axis=0).round(3).tolist(), strict=True))
 
 
-def _checks(tables: dict[str, Json], ranks: dict[str, float], column: str) -> list[Json]:
+def _checks(tables: dict[str, Json], ranks: dict[str, float], way: str) -> list[Json]:
     """Return each check with whether it holds and where it does not; a table without a verdict fails it."""
     without = [name for name, one in tables.items() if "figures" not in one]
     below, behind = list(without), list(without)
     for name, one in tables.items():
         if name in without:
             continue
-        against = one["against"]["boosting"][column]
+        against = one["against"][f"boosting{way}"]
         if against["interval"][1] < 0:
             below.append(f"{name} ({against['mean']:+.3f})")
-        best = one["best_expert"]
-        gap = one["against"][best][column] if best else None
+        best = one["best_expert"][way or "largest"]
+        gap = one["against"][best] if best else None
         if gap and -gap["mean"] > max(_MARGIN, (gap["interval"][1] - gap["interval"][0]) / 2):
-            behind.append(f"{name} ({gap['mean']:+.3f} to {best.removeprefix('expert ')})")
-    first = bool(ranks) and all(ranks[column] < value for name, value in ranks.items() if name != column)
+            behind.append(f"{name} ({gap['mean']:+.3f} to {_short(best)})")
+    first = bool(ranks) and all(ranks["verdict"] < value for name, value in ranks.items() if name != "verdict")
     return [
-        {"check": "its mean rank is the best", "holds": first, "not": [] if first else [str(ranks)]},
+        {"check": "its mean rank is the best", "holds": first, "not": [] if first else [_words(ranks)]},
         {"check": "nowhere below plain boosting by more than the interval", "holds": not below, "not": below},
         {
             "check": "where one of its experts is best, it is within 0.01 or the interval of it",
@@ -162,40 +176,56 @@ def _checks(tables: dict[str, Json], ranks: dict[str, float], column: str) -> li
     ]
 
 
+def _words(ranks: dict[str, float]) -> str:
+    return ", ".join(f"{name} {rank:.2f}" for name, rank in ranks.items())
+
+
+def _short(expert: str) -> str:
+    return expert.removeprefix("expert ").removesuffix(" detected")
+
+
 def lines_of(made: Json) -> list[str]:
-    """Return tables and checks as lines of Markdown."""
+    """Return tables, mean ranks and checks as lines of Markdown."""
     whole = {name: one for name, one in made["tables"].items() if "figures" in one}
-    others = [name for name in next(iter(whole.values()), {"against": {}})["against"] if not name.startswith("expert")]
-    heads = ["verdict", "predict", *others, "best expert", "verdict - boosting"]
-    lines = [
-        "| table | window | rows with a verdict | " + " | ".join(heads) + " |",
-        "|---|" + "---|" * (len(heads) + 2),
-    ]
-    for name, one in whole.items():
-        against, best = one["against"]["boosting"]["verdict"], one["best_expert"]
-        cells = [_figure(one, method) for method in ("verdict", "detected", *others)]
-        cells.append(f"{_figure(one, best)} {best.removeprefix('expert ')}" if best else "")
-        cells.append("{:+.3f} [{:+.3f}, {:+.3f}]".format(against["mean"], *against["interval"]))
-        window = ", ".join(str(w) for w in sorted(set(one["windows"])))
-        lines.append(f"| {name} | {window} | {one['share_with_verdict']:.1%} | {' | '.join(cells)} |")
-    for name, one in made["tables"].items():
-        lines += [f"| {name}, seed {seed} | no verdict: {why} |" for seed, why in one["refused"].items()]
+    others = _others(whole)
+    lines = []
+    for way, words in WAYS.items():
+        lines += ["", f"Balanced accuracy, {words}:", "", *_figures(whole, others, way)]
+    refused = {f"{name}, seed {n}": why for name, one in made["tables"].items() for n, why in one["refused"].items()}
+    lines += ["", *(f"- No verdict for {which}: {why}" for which, why in refused.items())] if refused else []
     lines += ["", "| mean rank | " + " | ".join(["verdict", *others]) + " |", "|---|" + "---|" * (len(others) + 1)]
-    for column, words in COLUMNS.items():
-        for metric in METRICS if column == "verdict" else ("balanced_accuracy", "macro_f1"):
-            ranks = made["ranks"]["all"][column][metric]
-            cells = [f"{ranks[key]:.2f}" for key in (column, *others) if key in ranks]
-            lines.append(f"| {metric}, {words} | {' | '.join(cells)} |")
-    lines += ["", "| check, balanced accuracy | by | holds | where not |", "|---|---|---|---|"]
-    for column, words in COLUMNS.items():
-        for check in made["checks"][column]:
+    for way, words in WAYS.items():
+        for metric, ranks in made["ranks"]["all"][way or "largest"].items():
+            if ranks:
+                cells = " | ".join(f"{ranks[name]:.2f}" for name in ("verdict", *others))
+                lines.append(f"| {metric}, {words} | {cells} |")
+    lines += ["", "| check, by balanced accuracy | labels | holds | where not |", "|---|---|---|---|"]
+    for way, words in WAYS.items():
+        for check in made["checks"][way or "largest"]:
             holds = "yes" if check["holds"] else "no"
             lines.append(f"| {check['check']} | {words} | {holds} | {'; '.join(check['not'])} |")
     return lines
 
 
-def _figure(one: Json, method: str) -> str:
-    return f"{one['figures'][method]['balanced_accuracy']['mean']:.3f}"
+def _figures(tables: dict[str, Json], others: list[str], way: str) -> list[str]:
+    """Return the table of balanced accuracies of one way to find labels."""
+    heads = ["table", "window", "rows with a verdict", "verdict", *others, "best expert", "verdict - boosting"]
+    heads += ["false alarms", "faults detected"] if way else []
+    lines = ["| " + " | ".join(heads) + " |", "|---|" + "---|" * (len(heads) - 1)]
+    for name, one in tables.items():
+        figures, best = one["figures"], one["best_expert"][way or "largest"]
+        against = one["against"][f"boosting{way}"]
+        cells = [name, ", ".join(str(w) for w in sorted(set(one["windows"]))), f"{one['share_with_verdict']:.1%}"]
+        for method in ("verdict", *others):
+            known = figures.get(method + way, {}).get("balanced_accuracy")
+            cells.append(f"{known['mean']:.3f}" if known else "")
+        cells.append(f"{figures[best]['balanced_accuracy']['mean']:.3f} {_short(best)}" if best else "")
+        cells.append("{:+.3f} [{:+.3f}, {:+.3f}]".format(against["mean"], *against["interval"]))
+        if way:
+            rates = [figures[f"verdict{way}"].get(key) for key in ("far", "fdr")]
+            cells += [f"{rate['mean']:.1%}" if rate else "" for rate in rates]
+        lines.append("| " + " | ".join(cells) + " |")
+    return lines
 
 
 def chart(made: Json, path: Path) -> None:
@@ -203,28 +233,22 @@ def chart(made: Json, path: Path) -> None:
     from matplotlib.figure import Figure
 
     whole = {name: one for name, one in made["tables"].items() if "figures" in one}
-    figure = Figure(figsize=(7.5, 0.42 * len(whole) + 1.2), layout="constrained")
+    figure = Figure(figsize=(7.5, 0.42 * len(whole) + 1.6), layout="constrained")
     axes, at = figure.subplots(), np.arange(len(whole))[::-1]
-    points = pd.DataFrame(
-        {
-            method: [
-                one["figures"][method]["balanced_accuracy"]["mean"]
-                - one["figures"]["boosting"]["balanced_accuracy"]["mean"]
-                for one in whole.values()
-            ]
-            for method in ("verdict", "detected", "forest", "logistic")
-        }
-    )
-    spans = np.array([one["against"]["boosting"]["verdict"]["interval"] for one in whole.values()])
-    axes.hlines(at, spans[:, 0], spans[:, 1], color="#1b2026", linewidth=1)
-    axes.plot(points["verdict"], at, "o", color="#1b2026", label="verdict, largest probability")
-    axes.plot(points["detected"], at, "o", color="#1b2026", fillstyle="none", label="verdict, label of predict")
-    axes.plot(points["forest"], at, "|", color="#1d5fa6", markersize=9, label="random forest")
-    axes.plot(points["logistic"], at, "x", color="#b3261e", markersize=5, label="logistic regression")
+    for number, (way, words) in enumerate(WAYS.items()):
+        spans = np.array([one["against"][f"boosting{way}"]["interval"] for one in whole.values()])
+        middle = np.array([one["against"][f"boosting{way}"]["mean"] for one in whole.values()])
+        lower = at + 0.14 - 0.28 * number
+        axes.hlines(lower, spans[:, 0], spans[:, 1], color="#1b2026", linewidth=1)
+        axes.plot(middle, lower, "o", color="#1b2026", fillstyle="none" if way else "full", label=f"verdict, {words}")
+    for name, mark, colour in (("forest", "|", "#1d5fa6"), ("logistic", "x", "#b3261e")):
+        values = [one["figures"][name]["balanced_accuracy"]["mean"] for one in whole.values()]
+        plain = [one["figures"]["boosting"]["balanced_accuracy"]["mean"] for one in whole.values()]
+        axes.plot(np.subtract(values, plain), at + 0.14, mark, color=colour, markersize=6, label=name)
     axes.axvline(0, color="#c9cfd6", zorder=0)
     axes.set_yticks(at, list(whole))
     axes.set_xlabel("balanced accuracy minus that of plain boosting (95% intervals over runs)")
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.tick_params(axis="y", length=0)
-    axes.legend(fontsize=8, frameon=False, loc="best")
+    figure.legend(fontsize=8, frameon=False, loc="outside upper left", ncols=2)
     figure.savefig(path, metadata={"Date": None})

@@ -13,7 +13,8 @@ import pytest
 from faultwise.verdicts.metrics import metrics
 
 CLASSES = np.array(["leak", "normal"])
-METHODS = ("verdict", "detected", "expert knn", "boosting", "forest", "logistic")
+NAMES = ("verdict", "expert knn", "boosting", "forest", "logistic")
+METHODS = tuple(name + way for name in NAMES for way in ("", " detected"))
 
 
 @pytest.fixture
@@ -40,21 +41,21 @@ def _piece(seed: int, right: dict[str, float], runs: int = 12) -> dict[str, Any]
 def _checked(bench: Any, **right: float) -> tuple[list[bool], dict[str, Any]]:
     shares = {**dict.fromkeys(METHODS, 0.7), **right}
     made = bench("field_summary").summary([_piece(seed, shares) for seed in range(3)])
-    return [check["holds"] for check in made["checks"]["verdict"]], made
+    return [check["holds"] for check in made["checks"]["largest"]], made
 
 
 def test_a_verdict_ahead_of_all_passes_every_check(bench: Any) -> None:
     holds, made = _checked(bench, verdict=0.9)
     assert holds == [True, True, True]
-    assert made["ranks"]["plain"]["verdict"]["verdict"] == 1
-    low, high = made["tables"]["plant"]["against"]["boosting"]["verdict"]["interval"]
+    assert made["ranks"]["plain"]["largest"]["balanced_accuracy"]["verdict"] == 1
+    low, high = made["tables"]["plant"]["against"]["boosting"]["interval"]
     assert 0.1 < low < high < 0.3
 
 
 def test_a_verdict_behind_boosting_and_its_own_expert_fails_every_check(bench: Any) -> None:
     holds, made = _checked(bench, verdict=0.6, boosting=0.9, **{"expert knn": 0.9})
     assert holds == [False, False, False]
-    assert made["checks"]["verdict"][1]["not"][0].startswith("plant (-0.")
+    assert made["checks"]["largest"][1]["not"][0].startswith("plant (-0.")
     lines = bench("field_summary").lines_of(made)
     assert sum("| no |" in line for line in lines) >= 3
 
@@ -63,14 +64,16 @@ def test_a_table_without_a_verdict_fails_the_checks_and_is_shown(bench: Any) -> 
     shares = dict.fromkeys(METHODS, 0.7) | {"verdict": 0.9}
     refused = {"table": "other", "seed": 0, "commit": "c", "refused": "it was not done after 20 minutes", "rows": {}}
     made = bench("field_summary").summary([*(_piece(seed, shares) for seed in range(2)), refused])
-    assert [check["holds"] for check in made["checks"]["verdict"]] == [True, False, False]
-    assert any("other, seed 0 | no verdict: it was not done" in line for line in bench("field_summary").lines_of(made))
+    assert [check["holds"] for check in made["checks"]["largest"]] == [True, False, False]
+    assert any(
+        "No verdict for other, seed 0: it was not done" in line for line in bench("field_summary").lines_of(made)
+    )
 
 
 def test_a_class_with_one_run_in_a_test_leaves_the_decision_to_the_seeds(bench: Any) -> None:
     shares = dict.fromkeys(METHODS, 0.7)
     made = bench("field_summary").summary([_piece(seed, shares, runs=1) for seed in range(3)])
-    against = made["tables"]["plant"]["against"]["boosting"]["verdict"]
+    against = made["tables"]["plant"]["against"]["boosting"]
     assert against["decides"] == "by_seed"
     assert against["interval"] == against["by_seed"]
 
@@ -106,3 +109,16 @@ def test_every_original_table_is_read_with_all_its_classes(bench: Any, data_root
         assert train[table.target].nunique() == test[table.target].nunique() == number, name
         assert table.measured
         assert not {table.target, table.group, table.time} & set(table.measured)
+
+
+def test_a_plain_classifier_is_given_the_false_alarms_of_the_verdict(bench: Any) -> None:
+    rng = np.random.default_rng(0)
+    y = np.repeat(["leak", "normal"], 200)
+    score = rng.normal(size=400) + 2.0 * (y == "leak")
+    p = np.column_stack([1 / (1 + np.exp(-score)), 1 / (1 + np.exp(score))])
+    verdict = np.where(np.arange(400) % 20 == 0, "leak", "normal")  # 10 false alarms
+    labels = CLASSES[bench("field").detected(p, y, CLASSES, "normal", verdict)]
+    assert (labels[y == "normal"] == "leak").sum() == 10
+    assert 0.4 < (labels[y == "leak"] == "leak").mean() < 0.8
+    without = bench("field").detected(p, y, CLASSES, None, verdict)
+    assert (without == p.argmax(axis=1)).all()
