@@ -41,8 +41,8 @@ from field_summary import chart, lines_of, summary
 from field_tables import MOST_ROWS, TABLES, FieldTable, divided
 from recipe import RESULTS, write_result
 
-# What is set beyond the names of columns: the language model costs minutes and takes no part in these figures.
-SETTINGS: dict[str, Any] = {"lm": False}
+# What is set beyond the names of columns: nothing.
+SETTINGS: dict[str, Any] = {}
 MINUTES = 20
 CACHE = Path(__file__).parents[1] / "build" / "field"
 
@@ -80,13 +80,14 @@ def measured(table: FieldTable, seed: int) -> tuple[dict[str, Any], dict[str, np
         methods[f"{name} detected"] = detected(q, y, classes, table.normal, classes[methods["verdict detected"]])
     labels = {name: classes[codes] for name, codes in methods.items()}
     figures = figures_of(table, y, labels, shares, classes, seconds)
+    encoder = diagnoser.model_.fitted.encoder
     record = {
         "fit_s": round(fit_s, 1),
         "predict_s": round(predict_s, 2),
         "train_rows": len(train),
         "test_rows": len(test),
         "share_with_verdict": float(known.mean()),
-        "window": diagnoser.model_.fitted.encoder.window,
+        "window": "1 row" if encoder.window == 1 else encoder.words(),
         "notes": list(diagnoser.model_.notes),
         "figures": figures,
     }

@@ -193,17 +193,31 @@ def lines_of(made: Json) -> list[str]:
         lines += ["", f"Balanced accuracy, {words}:", "", *_figures(whole, others, way)]
     refused = {f"{name}, seed {n}": why for name, one in made["tables"].items() for n, why in one["refused"].items()}
     lines += ["", *(f"- No verdict for {which}: {why}" for which, why in refused.items())] if refused else []
-    lines += ["", "| mean rank | " + " | ".join(["verdict", *others]) + " |", "|---|" + "---|" * (len(others) + 1)]
-    for way, words in WAYS.items():
-        for metric, ranks in made["ranks"]["all"][way or "largest"].items():
-            if ranks:
-                cells = " | ".join(f"{ranks[name]:.2f}" for name in ("verdict", *others))
-                lines.append(f"| {metric}, {words} | {cells} |")
+    kinds = {"plain": list(RANKED[1:])}
+    if set(others) - set(RANKED):
+        kinds["all"] = others
+    for kind, names in kinds.items():
+        lines += ["", *_rank_lines(made["ranks"][kind], names, whole)]
     lines += ["", "| check, by balanced accuracy | labels | holds | where not |", "|---|---|---|---|"]
     for way, words in WAYS.items():
         for check in made["checks"][way or "largest"]:
             holds = "yes" if check["holds"] else "no"
             lines.append(f"| {check['check']} | {words} | {holds} | {'; '.join(check['not'])} |")
+    return lines
+
+
+def _rank_lines(ranks: Json, others: list[str], tables: dict[str, Json]) -> list[str]:
+    """Return the table of mean ranks; only tables with the figures of all methods count."""
+    count = sum(all(name in one["figures"] for name in others) for one in tables.values())
+    lines = [
+        f"| mean rank, {count} tables | verdict | " + " | ".join(others) + " |",
+        "|---|" + "---|" * (len(others) + 1),
+    ]
+    for way, words in WAYS.items():
+        for metric, by_name in ranks[way or "largest"].items():
+            if by_name:
+                cells = " | ".join(f"{by_name[name]:.2f}" for name in ("verdict", *others))
+                lines.append(f"| {metric}, {words} | {cells} |")
     return lines
 
 
