@@ -21,7 +21,7 @@ __all__ = ["chart", "lines_of", "summary"]
 METRICS = {"balanced_accuracy": 1, "macro_f1": 1, "pr_auc": 1, "log_loss": -1}
 RANKED = ("verdict", "boosting", "forest", "logistic")
 # What ends the names of methods, and how their labels are found.
-WAYS = {"": "largest probability", " detected": "at the false-alarm rate of `predict`"}
+DECISIONS = {"": "largest probability", " detected": "at the false-alarm rate of `predict`"}
 _OF = {"": tuple(METRICS), " detected": ("balanced_accuracy", "macro_f1")}  # probabilities are the same both ways
 _MARGIN, _DRAWS = 0.01, 1000
 Json = dict[str, Any]
@@ -36,13 +36,15 @@ def summary(pieces: Sequence[Json]) -> Json:
     kinds = {"plain": RANKED, "all": every}
     ranks = {
         kind: {
-            way or "largest": {metric: _ranks(whole, metric, way, names) for metric in METRICS if metric in _OF[way]}
-            for way in WAYS
+            decision or "largest": {
+                metric: _ranks(whole, metric, decision, names) for metric in METRICS if metric in _OF[decision]
+            }
+            for decision in DECISIONS
         }
         for kind, names in kinds.items()
     }
-    first = {way: ranks["plain"][way or "largest"]["balanced_accuracy"] for way in WAYS}
-    checks = {way or "largest": _checks(tables, first[way], way) for way in WAYS}
+    first = {decision: ranks["plain"][decision or "largest"]["balanced_accuracy"] for decision in DECISIONS}
+    checks = {decision or "largest": _checks(tables, first[decision], decision) for decision in DECISIONS}
     return {"tables": tables, "ranks": ranks, "checks": checks}
 
 
@@ -69,9 +71,11 @@ def _of_table(pieces: list[Json]) -> Json:
             if all(one.get(key) is not None for one in mine)
         }
     best = {}
-    for way in WAYS:
-        experts = [name for name in figures if name.startswith("expert ") and name.endswith(" detected") == bool(way)]
-        best[way] = max(experts, key=lambda name: figures[name]["balanced_accuracy"]["mean"], default=None)
+    for decision in DECISIONS:
+        experts = [
+            name for name in figures if name.startswith("expert ") and name.endswith(" detected") == bool(decision)
+        ]
+        best[decision] = max(experts, key=lambda name: figures[name]["balanced_accuracy"]["mean"], default=None)
     made = {
         **{key: known[0][key] for key in ("words", "real", "normal", "data_hash", "train_rows", "test_rows")},
         "seeds": len(known),
@@ -80,14 +84,14 @@ def _of_table(pieces: list[Json]) -> Json:
         "fit_s": float(np.median([one["fit_s"] for one in known])),
         "windows": [one["window"] for one in known],
         "share_with_verdict": float(np.mean([one["share_with_verdict"] for one in known])),
-        "best_expert": {way or "largest": name for way, name in best.items()},
+        "best_expert": {decision or "largest": name for decision, name in best.items()},
         "figures": figures,
         "against": {},
     }
-    for way in WAYS:
-        for other in (*(name + way for name in _others({"": made})), best[way]):
+    for decision in DECISIONS:
+        for other in (*(name + decision for name in _others({"": made})), best[decision]):
             if other is not None:
-                made["against"][other] = difference(known, f"verdict{way}", other, ratio)
+                made["against"][other] = difference(known, f"verdict{decision}", other, ratio)
     return made
 
 
@@ -140,27 +144,27 @@ def _bootstrap(tests: list[dict[str, np.ndarray]], method: str, other: str) -> t
     return draws, single
 
 
-def _ranks(tables: dict[str, Json], metric: str, way: str, methods: Sequence[str]) -> dict[str, float]:
+def _ranks(tables: dict[str, Json], metric: str, decision: str, methods: Sequence[str]) -> dict[str, float]:
     """Return mean ranks over the tables that have the figure of all methods; 1 is best, equal figures share a rank."""
     rows = []
     for one in tables.values():
-        values = [one["figures"].get(name + way, {}).get(metric, {}).get("mean") for name in methods]
+        values = [one["figures"].get(name + decision, {}).get(metric, {}).get("mean") for name in methods]
         if None not in values:
             rows.append(rankdata([-METRICS[metric] * round(value, 4) for value in values]))
     return {} if not rows else dict(zip(methods, np.mean(rows, axis=0).round(3).tolist(), strict=True))
 
 
-def _checks(tables: dict[str, Json], ranks: dict[str, float], way: str) -> list[Json]:
+def _checks(tables: dict[str, Json], ranks: dict[str, float], decision: str) -> list[Json]:
     """Return each check with whether it holds and where it does not; a table without a verdict fails it."""
     without = [name for name, one in tables.items() if "figures" not in one]
     below, behind = list(without), list(without)
     for name, one in tables.items():
         if name in without:
             continue
-        against = one["against"][f"boosting{way}"]
+        against = one["against"][f"boosting{decision}"]
         if against["interval"][1] < 0:
             below.append(f"{name} ({against['mean']:+.3f})")
-        best = one["best_expert"][way or "largest"]
+        best = one["best_expert"][decision or "largest"]
         gap = one["against"][best] if best else None
         if gap and -gap["mean"] > max(_MARGIN, (gap["interval"][1] - gap["interval"][0]) / 2):
             behind.append(f"{name} ({gap['mean']:+.3f} to {_short(best)})")
@@ -189,8 +193,8 @@ def lines_of(made: Json) -> list[str]:
     whole = {name: one for name, one in made["tables"].items() if "figures" in one}
     others = _others(whole)
     lines = []
-    for way, words in WAYS.items():
-        lines += ["", f"Balanced accuracy, {words}:", "", *_figures(whole, others, way)]
+    for decision, words in DECISIONS.items():
+        lines += ["", f"Balanced accuracy, {words}:", "", *_figures(whole, others, decision)]
     refused = {f"{name}, seed {n}": why for name, one in made["tables"].items() for n, why in one["refused"].items()}
     lines += ["", *(f"- No verdict for {which}: {why}" for which, why in refused.items())] if refused else []
     kinds = {"plain": list(RANKED[1:])}
@@ -199,8 +203,8 @@ def lines_of(made: Json) -> list[str]:
     for kind, names in kinds.items():
         lines += ["", *_rank_lines(made["ranks"][kind], names, whole)]
     lines += ["", "| check, by balanced accuracy | labels | holds | where not |", "|---|---|---|---|"]
-    for way, words in WAYS.items():
-        for check in made["checks"][way or "largest"]:
+    for decision, words in DECISIONS.items():
+        for check in made["checks"][decision or "largest"]:
             holds = "yes" if check["holds"] else "no"
             lines.append(f"| {check['check']} | {words} | {holds} | {'; '.join(check['not'])} |")
     return lines
@@ -213,30 +217,30 @@ def _rank_lines(ranks: Json, others: list[str], tables: dict[str, Json]) -> list
         f"| mean rank, {count} tables | verdict | " + " | ".join(others) + " |",
         "|---|" + "---|" * (len(others) + 1),
     ]
-    for way, words in WAYS.items():
-        for metric, by_name in ranks[way or "largest"].items():
+    for decision, words in DECISIONS.items():
+        for metric, by_name in ranks[decision or "largest"].items():
             if by_name:
                 cells = " | ".join(f"{by_name[name]:.2f}" for name in ("verdict", *others))
                 lines.append(f"| {metric}, {words} | {cells} |")
     return lines
 
 
-def _figures(tables: dict[str, Json], others: list[str], way: str) -> list[str]:
+def _figures(tables: dict[str, Json], others: list[str], decision: str) -> list[str]:
     """Return the table of balanced accuracies of one way to find labels."""
     heads = ["table", "window", "rows with a verdict", "verdict", *others, "best expert", "verdict - boosting"]
-    heads += ["false alarms", "faults detected"] if way else []
+    heads += ["false alarms", "faults detected"] if decision else []
     lines = ["| " + " | ".join(heads) + " |", "|---|" + "---|" * (len(heads) - 1)]
     for name, one in tables.items():
-        figures, best = one["figures"], one["best_expert"][way or "largest"]
-        against = one["against"][f"boosting{way}"]
+        figures, best = one["figures"], one["best_expert"][decision or "largest"]
+        against = one["against"][f"boosting{decision}"]
         cells = [name, ", ".join(str(w) for w in sorted(set(one["windows"]))), f"{one['share_with_verdict']:.1%}"]
         for method in ("verdict", *others):
-            known = figures.get(method + way, {}).get("balanced_accuracy")
+            known = figures.get(method + decision, {}).get("balanced_accuracy")
             cells.append(f"{known['mean']:.3f}" if known else "")
         cells.append(f"{figures[best]['balanced_accuracy']['mean']:.3f} {_short(best)}" if best else "")
         cells.append("{:+.3f} [{:+.3f}, {:+.3f}]".format(against["mean"], *against["interval"]))
-        if way:
-            rates = [figures[f"verdict{way}"].get(key) for key in ("far", "fdr")]
+        if decision:
+            rates = [figures[f"verdict{decision}"].get(key) for key in ("far", "fdr")]
             cells += [f"{rate['mean']:.1%}" if rate else "" for rate in rates]
         lines.append("| " + " | ".join(cells) + " |")
     return lines
@@ -249,12 +253,14 @@ def chart(made: Json, path: Path) -> None:
     whole = {name: one for name, one in made["tables"].items() if "figures" in one}
     figure = Figure(figsize=(7.5, 0.42 * len(whole) + 1.6), layout="constrained")
     axes, at = figure.subplots(), np.arange(len(whole))[::-1]
-    for number, (way, words) in enumerate(WAYS.items()):
-        spans = np.array([one["against"][f"boosting{way}"]["interval"] for one in whole.values()])
-        middle = np.array([one["against"][f"boosting{way}"]["mean"] for one in whole.values()])
+    for number, (decision, words) in enumerate(DECISIONS.items()):
+        spans = np.array([one["against"][f"boosting{decision}"]["interval"] for one in whole.values()])
+        middle = np.array([one["against"][f"boosting{decision}"]["mean"] for one in whole.values()])
         lower = at + 0.14 - 0.28 * number
         axes.hlines(lower, spans[:, 0], spans[:, 1], color="#1b2026", linewidth=1)
-        axes.plot(middle, lower, "o", color="#1b2026", fillstyle="none" if way else "full", label=f"verdict, {words}")
+        axes.plot(
+            middle, lower, "o", color="#1b2026", fillstyle="none" if decision else "full", label=f"verdict, {words}"
+        )
     for name, mark, colour in (("forest", "|", "#1d5fa6"), ("logistic", "x", "#b3261e")):
         values = [one["figures"][name]["balanced_accuracy"]["mean"] for one in whole.values()]
         plain = [one["figures"]["boosting"]["balanced_accuracy"]["mean"] for one in whole.values()]

@@ -14,7 +14,7 @@ from faultwise.verdicts.metrics import metrics
 
 CLASSES = np.array(["leak", "normal"])
 NAMES = ("verdict", "expert knn", "boosting", "forest", "logistic")
-METHODS = tuple(name + way for name in NAMES for way in ("", " detected"))
+METHODS = tuple(name + decision for name in NAMES for decision in ("", " detected"))
 
 
 @pytest.fixture
