@@ -76,3 +76,16 @@ def test_ai4i_flags(data_root: Path) -> None:
         "Torque [Nm]",
         "Tool wear [min]",
     }
+
+
+def test_a_rare_event_of_one_fault_is_evidence_and_a_failure_code_is_not() -> None:
+    """33 of 1,000 faulty rows hold an event that normal ones never have: kept. Codes that add up to the fault: not."""
+    faulty = np.arange(2000) >= 1000
+    event = np.where(np.arange(2000) >= 1967, 1, 0)
+    kind = np.arange(2000) % 3
+    codes = {f"code {one}": np.where(faulty & (kind == one), 1, 0) for one in range(3)}
+    frame = pd.DataFrame(
+        {"fault": np.where(faulty, "abnormal", "normal"), "event": event, **codes, "flow": range(2000)}
+    )
+    assert set(leaking_columns(Table(frame, Roles(target="fault")))) >= {*codes}
+    assert not leaking_columns(Table(frame.drop(columns=[*codes]), Roles(target="fault")))

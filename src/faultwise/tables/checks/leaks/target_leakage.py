@@ -2,15 +2,17 @@
 
 Two kinds are found: a column that gives every label one to one, and a flag, which is a column of two values whose rarer
 one goes with one single label, without exception and too often for chance. Failure codes and alarm bits, set when the
-fault is already known, look like that. Columns that are wrong in a few rows are not left out, but reported
-(`nearly_leaking_columns`). A flag that is wrong more often cannot be found in the data, so a table of roles has to name
-it. Measurements with many values never count as leaking: a sensor that separates a fault well is what one hopes for.
+fault is already known, look like that. Flags that together stand in few rows of their label only are kept: a rare event
+that is seen in one kind of fault alone looks the same, and is evidence. Columns that are wrong in a few rows are not
+left out, but reported (`nearly_leaking_columns`). A flag that is wrong more often cannot be found in the data, so a
+table of roles has to name it. Measurements with many values never count as leaking: a sensor that separates a fault
+well is what one hopes for.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -22,6 +24,7 @@ __all__ = ["ONE_TO_ONE", "leaking_columns", "nearly_leaking_columns", "without_l
 
 ONE_TO_ONE = "gives the label one to one"
 _FEWEST_ROWS = 10
+_COVERED = 0.2  # share of a label's rows that its flags have to cover together to give it away
 _FEW = 0.05  # of a label's rows may differ in a column that is almost the label
 _CHANCE = 1e-9  # how improbable the agreement must be if the column knew nothing of the label
 
@@ -48,7 +51,21 @@ def leaking_columns(table: Table, normal: str | None = None) -> dict[str, str]:
             reason = _reason(values, faulty, pd.Index([str(normal), "a fault"]))
         if reason:
             found[name] = reason
-    return found
+    return {name: why for name, why in found.items() if name in _covering(table, found, known, codes)}
+
+
+def _covering(table: Table, found: Mapping[str, str], known: np.ndarray, codes: np.ndarray) -> set[str]:
+    """Return which of the columns found cover, with the others of their label, more than a few of its rows."""
+    marked: dict[int, np.ndarray] = {}
+    labels: dict[str, set[int]] = {}
+    for name in found:
+        marks = pd.factorize(table.frame[name][known], use_na_sentinel=False)[0]
+        rare = marks == np.bincount(marks).argmin()
+        labels[name] = set(codes[rare].tolist())
+        for code in labels[name]:
+            marked[code] = marked.get(code, np.zeros(len(codes), bool)) | rare
+    covered = {code for code, rows in marked.items() if rows[codes == code].mean() >= _COVERED}
+    return {name for name in found if found[name] == ONE_TO_ONE or labels[name] & covered}
 
 
 def nearly_leaking_columns(table: Table, normal: str | None = None) -> dict[str, str]:

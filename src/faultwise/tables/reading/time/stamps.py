@@ -146,12 +146,12 @@ def _dates(values: pd.Series, day_first: bool) -> np.ndarray:
 def _parsed(texts: pd.Series, day_first: bool) -> np.ndarray:
     """Read distinct texts: in ISO's way, then in the way of the first one that is left, then one by one."""
     made = _since_1970(pd.to_datetime(texts, format="ISO8601", errors="coerce", utc=True).dt.tz_localize(None))
-    for way in (None, "mixed"):
-        left = np.flatnonzero(np.isnan(made))[: None if way is None else _MOST_SINGLE]
+    for form in (None, "mixed"):
+        left = np.flatnonzero(np.isnan(made))[: None if form is None else _MOST_SINGLE]
         if len(left):
             with warnings.catch_warnings():  # pandas warns where it cannot infer a format
                 warnings.simplefilter("ignore")
-                rest = pd.to_datetime(texts.iloc[left], errors="coerce", utc=True, dayfirst=day_first, format=way)
+                rest = pd.to_datetime(texts.iloc[left], errors="coerce", utc=True, dayfirst=day_first, format=form)
             made[left] = _since_1970(rest.dt.tz_localize(None))
     return made
 
