@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["add", "run"]
 
 # A third of what `fit` gives the language model: enough to see it take part.
-_DEFAULTS: dict[str, object] = {"window": 20, "language.minutes": 1.0, "language.score_rows": 96}
+_DEFAULTS: dict[str, object] = {"window": 20, "lm": True, "language.minutes": 0.75, "language.score_rows": 96}
 _SHOWN_FAULT = "4"
 
 
