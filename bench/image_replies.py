@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 
 from faultwise.images.data.image_converting import convert
-from faultwise.images.data.image_folders import GOOD, read_image_set
+from faultwise.images.data.image_folders import read_image_set
+from faultwise.images.data.image_sets import GOOD
 from faultwise.images.data.images import read_image
 from faultwise.images.data.simulated_defects import simulated
 from faultwise.images.dialogue.dialogues import QUESTIONS, Reply, read_reply, shares_of_places

@@ -17,7 +17,8 @@ import numpy as np
 import torch
 
 from faultwise.images.data.image_converting import convert
-from faultwise.images.data.image_folders import GOOD, read_image_set
+from faultwise.images.data.image_folders import read_image_set
+from faultwise.images.data.image_sets import GOOD
 from faultwise.images.detection.memory_bank import image_score
 from faultwise.images.few_shot import pixel_figures
 from faultwise.images.inspector import Inspector

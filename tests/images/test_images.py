@@ -19,7 +19,8 @@ from PIL import Image as Pillow
 from faultwise.contracts.errors import DataError
 from faultwise.images.data.image_checks import checked
 from faultwise.images.data.image_converting import PCB_DEFECTS, convert, read_boxes, recognised
-from faultwise.images.data.image_folders import ImageItem, categories, read_image_set, why_images
+from faultwise.images.data.image_folders import categories, read_image_set, why_images
+from faultwise.images.data.image_sets import FolderReading, ImageItem
 from faultwise.images.data.images import read_image, read_mask
 
 
@@ -238,8 +239,8 @@ def test_mvtec_layout(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"2 categories \(`bottle`, `cable`\): choose one with --category"):
         read_image_set(tmp_path)
     with pytest.raises(DataError, match="did you mean `cable`"):
-        read_image_set(tmp_path, "cabel")
-    assert read_image_set(tmp_path, "cable").category == "cable"
+        read_image_set(tmp_path, FolderReading(category="cabel"))
+    assert read_image_set(tmp_path, FolderReading(category="cable")).category == "cable"
 
 
 def test_masks_and_images_without_each_other_are_noted(tmp_path: Path) -> None:

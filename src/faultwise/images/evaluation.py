@@ -11,7 +11,7 @@ from faultwise.contracts.diagnosis import Evaluation
 from faultwise.contracts.errors import DataError
 from faultwise.images.cases import Detector
 from faultwise.images.data.image_converting import boxes_beside
-from faultwise.images.data.image_folders import GOOD, ImageSet
+from faultwise.images.data.image_sets import GOOD, ImageSet
 from faultwise.images.data.images import Pixels
 from faultwise.images.detection.memory_bank import image_score
 from faultwise.images.detection.templates import box_figures

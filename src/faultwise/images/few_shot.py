@@ -13,8 +13,9 @@ import numpy as np
 
 from faultwise.contracts.errors import DataError
 from faultwise.contracts.progress import ProgressBar
-from faultwise.images.data.image_folders import GOOD, ImageItem, ImageSet, categories, read_image_set
-from faultwise.images.data.images import read_mask
+from faultwise.images.data.image_folders import categories, read_image_set
+from faultwise.images.data.image_sets import GOOD, FolderReading, ImageItem, ImageSet
+from faultwise.images.data.layouts.shapes import mask_of
 from faultwise.images.detection.backbones import Backbone
 from faultwise.images.detection.memory_bank import image_score
 from faultwise.images.detection.regions import stretched
@@ -42,7 +43,7 @@ def classes_of(source: Path) -> list[ImageSet]:
     found = categories(source) if source.is_dir() else []
     if not found:
         raise DataError(f"`{source}` holds no class in the MVTec layout: expected CLASS/train/good and CLASS/test.")
-    return [read_image_set(source, one) for one in found]
+    return [read_image_set(source, FolderReading(category=one)) for one in found]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +80,7 @@ def pixel_figures(items: Sequence[ImageItem], maps: Sequence[np.ndarray]) -> dic
             continue
         mask = np.zeros((GRID, GRID), bool)
         if item.mask is not None:
-            whole = Pillow.fromarray(read_mask(item.mask).astype(np.uint8) * 255)
+            whole = Pillow.fromarray(mask_of(item.mask).astype(np.uint8) * 255)
             mask = np.asarray(whole.resize((GRID, GRID), Pillow.Resampling.BILINEAR)) > 127
         masks.append(mask)
         known.append(stretched(values, (GRID, GRID)))

@@ -15,7 +15,7 @@ from faultwise.images.settings import ImageQuery, ImageReading, ImageSettings
 
 if TYPE_CHECKING:
     from faultwise.contracts.modality import Model
-    from faultwise.images.data.image_folders import ImageSet
+    from faultwise.images.data.image_sets import ImageSet
 
 __all__ = ["ImageModality", "images"]
 
@@ -48,19 +48,23 @@ class ImageModality:
         Raises DataError for a source without good images, UserError for settings that do not belong to it.
         """
         chosen = settings if isinstance(settings, ImageSettings) else ImageSettings()
-        category = reading.category if isinstance(reading, ImageReading) else None
+        how = reading if isinstance(reading, ImageReading) else ImageReading()
         if chosen.zero_shot is not None:
-            return _fit_texts(chosen, category, progress)
-        from faultwise.images.data.sources import holds_arrays, in_memory, name_of, read_checked
+            return _fit_texts(chosen, how, progress)
+        from faultwise.images.data.sources import fingerprints, holds_arrays, in_memory, name_of, read_checked
         from faultwise.images.inspector import Inspector
         from faultwise.images.models import GoodImagesModel
 
         if holds_arrays(source):
             inspector = Inspector(chosen, progress).fit(in_memory(source) or ())
             return GoodImagesModel(chosen, inspector, ("All images of the sequence are taken to be good.",))
-        found, white = read_checked(source, category, progress)
+        found, white = read_checked(source, how.for_folder(), progress)
         if found.layout == "pairs":
             return _fit_pairs(found, chosen, progress)
+        if found.unclear:
+            raise DataError(found.unclear)
+        if not found.train and found.layout == "labelled":
+            raise DataError(f"`{name_of(source)}` has no good images to learn from: add some. {' '.join(found.notes)}")
         if not found.train:
             raise DataError(
                 f"`{name_of(source)}` has nothing in `train/good`, so there are no good images to learn from: give a "
@@ -68,7 +72,7 @@ class ImageModality:
             )
         defects = [(item.path, item.label) for item in found.defects]
         inspector = Inspector(chosen, progress).fit([item.path for item in found.train], white, defects)
-        return GoodImagesModel(chosen, inspector, found.notes)
+        return GoodImagesModel(chosen, inspector, found.notes, how, fingerprints(found))
 
     def load(self, folder: Path, manifest: Mapping[str, object], progress: bool = False) -> Model:
         """Read what a model wrote. Raises RunFolderError when it cannot be understood."""
@@ -86,21 +90,22 @@ class ImageModality:
         if detector == models.GOOD_IMAGES:
             from faultwise.images.inspector import Inspector
 
-            return models.GoodImagesModel(settings, Inspector.load(folder, manifest, settings, progress), kept)
+            inspector = Inspector.load(folder, manifest, settings, progress)
+            return models.GoodImagesModel(settings, inspector, kept, *models.fitted_on(manifest))
         if detector == models.PAIRS:
             from faultwise.images.pair_inspector import PairInspector
 
             count = manifest.get("pairs")
-            inspector = PairInspector.load(folder, manifest, progress)
-            return models.PairsModel(settings, inspector, count if isinstance(count, int) else 0, kept)
+            pairs = PairInspector.load(folder, manifest, progress)
+            return models.PairsModel(settings, pairs, count if isinstance(count, int) else 0, kept)
         if detector == models.TEXTS:
             return _texts(settings, progress)
         raise RunFolderError(f"`{folder}` has the detector `{detector}`, which is not known here: fit again.")
 
 
-def _fit_texts(settings: ImageSettings, category: str | None, progress: bool) -> Model:
+def _fit_texts(settings: ImageSettings, reading: ImageReading, progress: bool) -> Model:
     """Return a model that compares with texts: no image of the source is learnt from."""
-    changed = [*_changed(settings, _OF_TEXTS), *(["category"] if category is not None else [])]
+    changed = [*_changed(settings, _OF_TEXTS), *_changed(reading, ())]
     if changed:
         raise UserError(f"{_flags(changed)} changes nothing without good images (--zero-shot): leave it out.")
     return _texts(settings, progress)
@@ -136,9 +141,9 @@ def _fit_pairs(images: ImageSet, settings: ImageSettings, progress: bool) -> Mod
     return PairsModel(settings, inspector, len(images.test), (*images.notes, note))
 
 
-def _changed(settings: ImageSettings, kept: tuple[str, ...]) -> list[str]:
+def _changed(settings: ImageSettings | ImageReading, kept: tuple[str, ...]) -> list[str]:
     """Return the names of settings that are not their defaults, without those that may be changed."""
-    defaults = flattened(ImageSettings())
+    defaults = flattened(type(settings)())
     return [name for name, value in flattened(settings).items() if name not in kept and value != defaults[name]]
 
 

@@ -11,9 +11,11 @@ from pathlib import Path
 
 from faultwise.contracts.diagnosis import Diagnosis, Evaluation
 from faultwise.contracts.errors import DataError, UserError
+from faultwise.contracts.settings import built
 from faultwise.images.cases import diagnosis_of, write_lines
 from faultwise.images.conversation import ImageConversation
-from faultwise.images.data.image_folders import ImageSet, read_image_set
+from faultwise.images.data.image_folders import read_image_set
+from faultwise.images.data.image_sets import FolderReading, ImageSet
 from faultwise.images.data.images import Pixels
 from faultwise.images.data.sources import ToInspect, labelled_images, name_of, to_inspect
 from faultwise.images.evaluation import evaluated, evaluated_pairs
@@ -22,7 +24,7 @@ from faultwise.images.pair_inspector import PairInspector
 from faultwise.images.settings import ImageReading, ImageSettings
 from faultwise.images.text_inspector import TextInspector
 
-__all__ = ["GOOD_IMAGES", "PAIRS", "TEXTS", "GoodImagesModel", "PairsModel", "TextsModel"]
+__all__ = ["GOOD_IMAGES", "PAIRS", "TEXTS", "GoodImagesModel", "PairsModel", "TextsModel", "fitted_on"]
 
 GOOD_IMAGES, PAIRS, TEXTS = "good-images", "pairs", "texts"
 
@@ -30,10 +32,18 @@ GOOD_IMAGES, PAIRS, TEXTS = "good-images", "pairs", "texts"
 class GoodImagesModel:
     """Learnt from good images; it also converses, and can be exported."""
 
-    def __init__(self, settings: ImageSettings, inspector: Inspector, notes: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        settings: ImageSettings,
+        inspector: Inspector,
+        notes: Sequence[str] = (),
+        reading: ImageReading | None = None,
+        learnt: frozenset[str] = frozenset(),
+    ) -> None:
         self.settings: object = settings
         self.inspector = inspector
         self._settings, self._notes = settings, tuple(notes)
+        self._reading, self._learnt = reading or ImageReading(), learnt
 
     @property
     def notes(self) -> list[str]:
@@ -55,11 +65,13 @@ class GoodImagesModel:
 
     def write(self, folder: Path) -> Mapping[str, object]:
         """Write what was learnt; see `Inspector.write`."""
-        return {"detector": GOOD_IMAGES, **self.inspector.write(folder), "source_notes": list(self._notes)}
+        made = {"detector": GOOD_IMAGES, **self.inspector.write(folder), "source_notes": list(self._notes)}
+        how = {"normal": self._reading.normal, "layout": self._reading.layout}
+        return {**made, "reading": how, "learnt_files": sorted(self._learnt)}
 
     def evaluate(self, source: object, reading: object, query: object = None) -> Evaluation:
         """Return figures on labelled images. Raises DataError where there are no labels."""
-        images = labelled_images(source, _category(reading), self.inspector.progress)
+        images = labelled_images(source, self._how(reading), self.inspector.progress)
         return evaluated(self.inspector, images, self.inspector.types.names)
 
     def diagnose(self, source: object, reading: object, query: object = None) -> Diagnosis:
@@ -92,7 +104,13 @@ class GoodImagesModel:
         return export(self.inspector, out)
 
     def _to_inspect(self, source: object, reading: object) -> ToInspect:
-        return to_inspect(source, _category(reading), self.inspector.progress)
+        return to_inspect(source, self._how(reading), self.inspector.progress)
+
+    def _how(self, reading: object) -> FolderReading:
+        """Return how a later source is read: what the fit was told holds where nothing else is."""
+        given = reading if isinstance(reading, ImageReading) else ImageReading()
+        normal = given.normal if given.normal is not None else self._reading.normal
+        return FolderReading(given.category, given.layout, normal, self._reading.layout, self._learnt)
 
 
 class PairsModel:
@@ -163,11 +181,11 @@ class TextsModel:
 
     def evaluate(self, source: object, reading: object, query: object = None) -> Evaluation:
         """Return figures on labelled images. Raises DataError where there are no labels."""
-        return evaluated(self.inspector, labelled_images(source, _category(reading), self.inspector.progress))
+        return evaluated(self.inspector, labelled_images(source, _how(reading), self.inspector.progress))
 
     def diagnose(self, source: object, reading: object, query: object = None) -> Diagnosis:
         """Return a verdict for each image of a source."""
-        images = to_inspect(source, _category(reading), self.inspector.progress)
+        images = to_inspect(source, _how(reading), self.inspector.progress)
         more = {"detector": TEXTS, "backbone": self._settings.backbone}
         made = self.inspector.inspect_all(images.images)
         return diagnosis_of(made, self.inspector, self._settings, name_of(source), images.notes, more)
@@ -176,17 +194,25 @@ class TextsModel:
         self, source: object, out: Path, reading: object, query: object, every: bool = True, progress: bool = False
     ) -> Mapping[str, object]:
         """Write a line per image; there are no probabilities to leave out."""
-        images = to_inspect(source, _category(reading), self.inspector.progress)
+        images = to_inspect(source, _how(reading), self.inspector.progress)
         return write_lines(self.inspector.inspect_all(images.images), out, images.notes)
 
 
-def _category(reading: object) -> str | None:
-    return reading.category if isinstance(reading, ImageReading) else None
+def fitted_on(manifest: Mapping[str, object]) -> tuple[ImageReading, frozenset[str]]:
+    """Return from a manifest how the fit read its source, and the fingerprints of the files that were drawn for it."""
+    how, learnt = manifest.get("reading"), manifest.get("learnt_files")
+    known = how if isinstance(how, Mapping) else {}
+    reading = built(ImageReading, {name: known.get(name) for name in ("normal", "layout")}, "manifest")
+    return reading, frozenset(map(str, learnt)) if isinstance(learnt, list) else frozenset()
+
+
+def _how(reading: object) -> FolderReading:
+    return reading.for_folder() if isinstance(reading, ImageReading) else FolderReading()
 
 
 def _pairs_in(source: object, reading: object) -> ImageSet:
     """Return the pairs of a folder. Raises DataError for a source without templates."""
-    images = read_image_set(source, _category(reading)) if isinstance(source, str | Path) else None
+    images = read_image_set(source, _how(reading)) if isinstance(source, str | Path) else None
     if images is None or images.layout != "pairs":
         raise DataError(
             f"The run compares images with templates, and `{name_of(source)}` holds no templates: expected a folder "

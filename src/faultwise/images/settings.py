@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from faultwise.contracts.language import DEVICES
 from faultwise.contracts.settings import nested, option, refuse_problems
 
+if TYPE_CHECKING:
+    from faultwise.images.data.image_sets import FolderReading
+
 __all__ = ["ImageQuery", "ImageReading", "ImageSettings", "TalkSettings"]
+
+
+LAYOUTS = ("mvtec", "pairs", "coco", "labelme", "yolo", "list", "folders", "plain")
+_LATER = ("evaluate", "diagnose")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +81,30 @@ class ImageSettings:
 
 @dataclass(frozen=True, slots=True)
 class ImageReading:
-    """Which images of a folder are meant."""
+    """Which images of a folder are meant, and how their labels are found."""
 
     category: str | None = option(
-        None, "which of several categories in the MVTec layout", "NAME", flags=("fit", "evaluate", "diagnose")
+        None, "which of several categories of a folder", "NAME", flags=("fit", "evaluate", "diagnose")
     )
+    normal: str | None = option(
+        None, "the label that means normal (default: found by its name)", "LABEL", flags=("fit",), quiet=_LATER
+    )
+    layout: str | None = option(
+        None,
+        "how a folder of images is read, where it fits several layouts",
+        "NAME",
+        choices=LAYOUTS,
+        quiet=("fit", *_LATER),
+    )
+
+    def __post_init__(self) -> None:
+        refuse_problems(self)
+
+    def for_folder(self) -> FolderReading:
+        """Return the same for the reading of folders."""
+        from faultwise.images.data.image_sets import FolderReading
+
+        return FolderReading(self.category, self.layout, self.normal)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,9 @@ import numpy as np
 
 from faultwise.contracts.errors import DataError, listing
 from faultwise.contracts.progress import ProgressBar
-from faultwise.images.data.image_folders import GOOD, ImageItem, ImageSet
-from faultwise.images.data.images import Image, read_image, read_mask
+from faultwise.images.data.image_sets import GOOD, ImageItem, ImageSet
+from faultwise.images.data.images import Image, read_image
+from faultwise.images.data.layouts.shapes import Shapes, mask_of
 
 __all__ = ["ImageReport", "checked"]
 
@@ -79,7 +80,7 @@ def checked(
     notes = [*files.notes(), *_duplicate_notes(duplicates), *more]
     if images.defects:
         defects = defects if len({item.label for item in defects}) > 1 else []
-        notes.append(_defects_note(images.defects, len(defects)))
+        notes.append(_defects_note(images.defects, len(defects), images.drawn))
     pairs = tuple((str(one.train), str(one.test)) for one in duplicates)
     report = ImageReport(dict(files.sizes.most_common()), white, tuple(files.broken), pairs)
     return replace(images.with_items(kept, test, notes), defects=tuple(defects)), report
@@ -115,8 +116,10 @@ def _duplicate_notes(duplicates: Sequence[_Duplicate]) -> Iterator[str]:
         )
 
 
-def _defects_note(items: Sequence[ImageItem], learnt: int) -> str:
+def _defects_note(items: Sequence[ImageItem], learnt: int, drawn: bool) -> str:
     types = listing(dict.fromkeys(item.label for item in items), _SHOWN)
+    if learnt and drawn:
+        return f"Types of defects are learnt from {learnt} images of {types}, drawn at random."
     if learnt:
         return f"`train` holds {learnt} images of {types} beside `good`: types of defects are learnt from them."
     return f"`train` holds {types} beside `good`: no types are learnt, which takes images of two types at least."
@@ -171,14 +174,17 @@ class _Files:
         if item.mask is None:
             return item
         try:
-            mask = read_mask(item.mask, self.shapes[item.path])
+            mask = mask_of(item.mask, self.shapes[item.path])
         except DataError as error:
             self.masks.append(str(error))
             return replace(item, mask=None)
         if item.label != GOOD and not mask.any():
-            self.masks.append(f"`{item.mask}` marks nothing, though its image is `{item.label}`.")
+            file = f"{item.mask.origin}` (`{item.path.name}" if isinstance(item.mask, Shapes) else str(item.mask)
+            closing = "`)" if isinstance(item.mask, Shapes) else "`"
+            self.masks.append(f"`{file}{closing} marks nothing, though its image is `{item.label}`.")
             return replace(item, mask=None)
-        return item
+        shapes = item.mask.sized(self.shapes[item.path]) if isinstance(item.mask, Shapes) else item.mask
+        return replace(item, mask=shapes)
 
     def duplicates(self, train: Sequence[Path], test: Sequence[Path]) -> list[_Duplicate]:
         """Return training images that are the same as a test image, or the same but for noise."""

@@ -18,7 +18,7 @@ import numpy as np
 
 from faultwise.contracts.errors import DataError, listing
 from faultwise.contracts.progress import ProgressBar
-from faultwise.images.data.image_folders import GOOD
+from faultwise.images.data.image_sets import GOOD
 from faultwise.images.data.images import is_image_name, read_image, read_mask
 
 __all__ = ["PCB_DEFECTS", "SETS", "boxes_beside", "convert", "read_boxes", "recognised"]

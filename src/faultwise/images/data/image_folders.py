@@ -1,126 +1,159 @@
-"""Folders of images: the MVTec layout, a plain folder of good images, or queries with their templates.
+"""Folders of images: the MVTec layout, a plain folder of good images, queries with their templates, labelled layouts.
 
 MVTec: `train/good`, `test/good`, `test/TYPE`, `ground_truth/TYPE/NAME_mask.png`, and `train/TYPE`, examples of a type
 of defect to learn; a folder of such folders has several categories, of which one is taken. Pairs: files `NAME_test`
-beside `NAME_temp`, or folders `query` and `template` that hold the same names. Nothing is read here but names;
-`image_checks` reads the files.
+beside `NAME_temp`, or folders `query` and `template` that hold the same names. Other layouts with labels are known in
+`layouts`. Nothing is read here but names; `image_checks` reads the files.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
-from typing import Literal
 
 from faultwise.contracts.errors import DataError, closest, listing
 from faultwise.contracts.paths import natural, tables_among
+from faultwise.images.data.image_sets import GOOD, FolderReading, ImageItem, ImageSet
 from faultwise.images.data.images import is_image_name
+from faultwise.images.data.layouts.class_names import is_good
+from faultwise.images.data.layouts.recognising import (
+    LABELLED,
+    layouts_of,
+    read_file,
+    read_layout,
+    unnamed_classes,
+    why_file,
+    within,
+)
 
-__all__ = ["GOOD", "ImageItem", "ImageSet", "categories", "read_image_set", "why_images"]
+__all__ = ["LAYOUTS", "categories", "read_image_set", "why_images"]
 
-GOOD = "good"
-Layout = Literal["mvtec", "plain", "pairs"]
+LAYOUTS = ("mvtec", "pairs", *LABELLED, "plain")
 _MASK_ENDS = ("_mask", "")
 _PAIR = re.compile(r"(.+)_(test|temp)", re.IGNORECASE)
 _FOLDERS_OF_PAIRS = ("query", "template")
 
 
-@dataclass(frozen=True, slots=True)
-class ImageItem:
-    """One image file: `label` is "good" or the type of defect; `mask` marks its defects, `template` is the ideal."""
-
-    path: Path
-    label: str = GOOD
-    mask: Path | None = None
-    template: Path | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ImageSet:
-    """The images of one category: `train` are to be learnt from (good ones), `test` to be inspected, `defects` show
-    defects whose type (their label) is to be learnt.
-    """
-
-    source: str
-    category: str
-    layout: Layout
-    train: tuple[ImageItem, ...]
-    test: tuple[ImageItem, ...] = ()
-    notes: tuple[str, ...] = ()
-    defects: tuple[ImageItem, ...] = ()
-
-    def with_items(self, train: Sequence[ImageItem], test: Sequence[ImageItem], notes: Sequence[str]) -> ImageSet:
-        """Return the set with other images, and these notes after its own."""
-        return replace(self, train=tuple(train), test=tuple(test), notes=(*self.notes, *notes))
-
-
-def why_images(source: str | Path) -> str | None:
-    """Return in words why a source is one of images: an image, or a folder of them in one of the layouts.
+def why_images(source: str | Path, how: FolderReading | None = None) -> str | None:
+    """Return in words why a source is one of images: an image, a list of them, or a folder in one of the layouts.
 
     None for others: a folder of tables stays one with some plots in it.
     """
-    path = Path(source)
+    path, how = Path(source), how or FolderReading()
     try:
         if path.is_file():
-            return "it is an image file" if is_image_name(path.name) else None
+            return "it is an image file" if is_image_name(path.name) else why_file(path)
         if not path.is_dir():
             return None
-        if categories(path):
-            return "it has the MVTec layout (`train/good` or `test`)"
-        if _has_folders_of_pairs(path):
-            return "it has the folders `query` and `template`"
-        images = _images(path)
-        # What is named as an image, NAME.txt beside NAME_test.png, are its boxes.
-        named = {image.stem for image in images} | {_plain(image) for image in images}
-        others = [child.name for child in path.iterdir() if not (child.suffix == ".txt" and child.stem in named)]
-        if not images or tables_among(path, others):
-            return None
-        return f"it holds {len(images)} image files and no tables"
+        found = _layouts(path, how)
+        if found:
+            return next(iter(found.values()))
+        if inner := within(path, how):
+            return f"it holds folders of labelled images ({listing(inner, 4)})"
+        return unnamed_classes(path)
     except OSError:  # reading it gives the error
         return None
+
+
+def _layouts(folder: Path, how: FolderReading) -> dict[str, str]:
+    """Return the layouts that a folder has, with why: first the one that is read where none is chosen."""
+    found = dict[str, str]()
+    if categories(folder):
+        found["mvtec"] = "it has the MVTec layout (`train/good` or `test`)"
+    if _has_folders_of_pairs(folder):
+        found["pairs"] = "it has the folders `query` and `template`"
+    images = _images(folder)
+    if all(_sides(images).values()):
+        found["pairs"] = f"it holds {len(images)} image files, NAME_test beside NAME_temp"
+    others = layouts_of(folder, how)
+    if "pairs" in found or ("mvtec" in found and not _has_own_layout(folder)):
+        others = {}  # what their folders hold has a meaning already
+    found |= {name: why for name, why in others.items() if name != "folders" or "mvtec" not in found}
+    # What is named as an image, NAME.txt beside NAME_test.png, are its boxes.
+    named = {image.stem for image in images} | {_plain(image) for image in images}
+    beside = [child.name for child in folder.iterdir() if not (child.suffix == ".txt" and child.stem in named)]
+    if images and not others and not tables_among(folder, beside):
+        found.setdefault("plain", f"it holds {len(images)} image files and no tables")
+    return found
 
 
 def categories(folder: str | Path) -> list[str]:
     """Return the names of the categories in a folder that has the MVTec layout below it, in order; [] for others."""
     folder = Path(folder)
-    if _is_category(folder) or _is_test_alone(folder):
+    if _has_own_layout(folder):
         return [folder.resolve().name]
     return sorted(child.name for child in folder.iterdir() if child.is_dir() and _is_category(child))
 
 
-def read_image_set(source: str | Path, category: str | None = None) -> ImageSet:
-    """Return the images of a folder; `category` chooses among several.
+def read_image_set(source: str | Path, how: FolderReading | None = None) -> ImageSet:
+    """Return the images of a folder, or of a list of images.
 
     Raises DataError for a folder that is missing, holds no images, or several categories with none chosen.
     """
-    folder = Path(source)
+    folder, how = Path(source), how or FolderReading()
+    if folder.is_file() and why_file(folder):
+        return read_file(folder, how)
     if not folder.is_dir():
         what = f"`{source}` is a file and no folder" if folder.exists() else f"There is no folder `{source}`"
         raise DataError(f"{what}: give a folder of images.")
+    found = _layouts(folder, how)
+    chosen = how.layout or (how.usual_layout if how.usual_layout in found else None)
+    if chosen is None and "mvtec" not in found and (how.category is not None or not found):
+        inner = within(folder, how)
+        if inner:
+            return read_image_set(inner[_chosen(folder, list(inner), how.category)], replace(how, category=None))
+    if how.category is not None and categories(folder) and not how.layout:
+        chosen = "mvtec"
+    name = chosen or next(iter(found), "folders" if unnamed_classes(folder) else "plain")
+    if name in LABELLED:
+        return read_layout(folder, name, how, [] if chosen else [other for other in found if other != name])
+    made = _READ[name](folder, how)
+    others = [other for other in found if other != name] if not chosen else []
+    words = f"`{folder.name}` fits several layouts: read as {name}; choose another with --layout {' or '.join(others)}."
+    return made.with_items(made.train, made.test, [words]) if others else made
+
+
+def _read_mvtec(folder: Path, how: FolderReading) -> ImageSet:
     found = categories(folder)
-    if found:
-        itself = _is_category(folder) or _is_test_alone(folder)
-        return _mvtec(folder if itself else folder / _chosen(folder, found, category))
-    images = _images(folder)
+    if not found:
+        raise DataError(f"`{folder}` does not have the MVTec layout: expected `train/good` or `test` in it.")
+    return _mvtec(folder if _has_own_layout(folder) else folder / _chosen(folder, found, how.category))
+
+
+def _read_pairs(folder: Path, how: FolderReading) -> ImageSet:
     if _has_folders_of_pairs(folder):
         return _pairs(folder, *(_images(folder / name) for name in _FOLDERS_OF_PAIRS))
+    sides = _sides(_images(folder))
+    return _pairs(folder, sides["test"], sides["temp"])
+
+
+def _read_plain(folder: Path, how: FolderReading) -> ImageSet:
+    images = _images(folder)
     if not images:
         raise DataError(
-            f"`{source}` holds no images: expected image files, `train/good` (the MVTec layout), `query` with "
-            "`template`, or files NAME_test beside NAME_temp."
+            f"`{folder}` holds no images: expected image files, folders by class (`good`, `bad`), `train/good` (the "
+            "MVTec layout), `query` with `template`, or files NAME_test beside NAME_temp."
         )
-    named = [_PAIR.fullmatch(image.stem) for image in images]
-    if all(named):
-        sides = {
-            side: [image for image, pair in zip(images, named, strict=True) if pair and pair[2].lower() == side]
-            for side in ("test", "temp")
-        }
-        if all(sides.values()):
-            return _pairs(folder, sides["test"], sides["temp"])
     notes = (f"A plain folder: all {len(images)} images are taken to be good.",)
-    return ImageSet(str(source), folder.resolve().name, "plain", tuple(map(ImageItem, images)), notes=notes)
+    return ImageSet(str(folder), folder.resolve().name, "plain", tuple(map(ImageItem, images)), notes=notes)
+
+
+_READ: dict[str, Callable[[Path, FolderReading], ImageSet]] = {
+    "mvtec": _read_mvtec,
+    "pairs": _read_pairs,
+    "plain": _read_plain,
+}
+
+
+def _sides(images: list[Path]) -> dict[str, list[Path]]:
+    """Return images NAME_test and NAME_temp; none where there are others among them."""
+    named = [(image, _PAIR.fullmatch(image.stem)) for image in images]
+    pairs = [(image, pair[2].lower()) for image, pair in named if pair]
+    if len(pairs) < len(images):
+        pairs = []
+    return {side: [image for image, its in pairs if its == side] for side in ("test", "temp")}
 
 
 def _mvtec(folder: Path) -> ImageSet:
@@ -201,7 +234,15 @@ def _is_category(folder: Path) -> bool:
 def _is_test_alone(folder: Path) -> bool:
     """Whether there are images to inspect and none to learn from; plots in a folder of tables are not such images."""
     beside = [child.name for child in folder.iterdir()]
-    return not _images(folder) and not tables_among(folder, beside) and any(map(_images, _folders_in(folder / "test")))
+    inside = _folders_in(folder / "test")
+    if any(is_good(one.name) and one.name.lower() != GOOD for one in inside):
+        return False  # folders by class, with another name for the good ones
+    return not _images(folder) and not tables_among(folder, beside) and any(map(_images, inside))
+
+
+def _has_own_layout(folder: Path) -> bool:
+    """Whether a folder is one category itself, and not a folder of several."""
+    return _is_category(folder) or _is_test_alone(folder)
 
 
 def _folders_in(folder: Path) -> list[Path]:

@@ -10,11 +10,15 @@ import numpy as np
 
 from faultwise.contracts.errors import DataError
 from faultwise.images.data.image_checks import checked
-from faultwise.images.data.image_folders import GOOD, ImageItem, ImageSet, read_image_set, why_images
+from faultwise.images.data.image_folders import read_image_set, why_images
+from faultwise.images.data.image_sets import GOOD, FolderReading, ImageItem, ImageSet
 from faultwise.images.data.images import Pixels, is_image_name
+from faultwise.images.data.layouts.labelled import fingerprint, without_learnt
+from faultwise.images.data.layouts.recognising import why_file
 
 __all__ = [
     "ToInspect",
+    "fingerprints",
     "holds_arrays",
     "in_memory",
     "labelled_images",
@@ -75,14 +79,18 @@ def name_of(source: object) -> str:
     return f"{len(in_memory(source) or ())} images in memory"
 
 
-def read_checked(source: object, category: str | None, progress: bool) -> tuple[ImageSet, int | None]:
+def read_checked(source: object, how: FolderReading, progress: bool, fit: bool = True) -> tuple[ImageSet, int | None]:
     """Return the images of a folder, or of a sequence of files, without what is damaged, and the value of white.
+
+    Where images are drawn for a fit, all but those that a model was fitted on are there to be judged without `fit`.
 
     Raises DataError for a source without images that can be read.
     """
     files = in_memory(source)
     if files is None:
-        images = read_image_set(_path(source), category)
+        images = read_image_set(_path(source), how)
+        if images.drawn and not fit:
+            images = without_learnt(images, how.learnt)
     else:
         items = tuple(ImageItem(Path(str(one))) for one in files)
         notes = (f"All {len(items)} images of the sequence are taken to be good.",)
@@ -91,7 +99,12 @@ def read_checked(source: object, category: str | None, progress: bool) -> tuple[
     return images, report.white
 
 
-def to_inspect(source: object, category: str | None, progress: bool) -> ToInspect:
+def fingerprints(images: ImageSet) -> frozenset[str]:
+    """Return what tells the files that a fit learns from, where they were drawn; where parts are named, none."""
+    return frozenset(fingerprint(item.path) for item in (*images.train, *images.defects) if images.drawn)
+
+
+def to_inspect(source: object, how: FolderReading, progress: bool) -> ToInspect:
     """Return one image, those of a sequence, the test part of a folder, or all of a plain folder.
 
     Raises DataError for a source without images that can be read.
@@ -99,22 +112,26 @@ def to_inspect(source: object, category: str | None, progress: bool) -> ToInspec
     images = in_memory(source)
     if images is not None and holds_arrays(source):
         return ToInspect(images)
-    if images is None and _path(source).is_file():
+    if images is None and _path(source).is_file() and not why_file(_path(source)):
         return ToInspect([_path(source)])
-    found, _ = read_checked(source, category, progress)
+    found, _ = read_checked(source, how, progress, fit=False)
     # That images of a plain folder are good is for a fit to assume.
     notes = found.notes[1:] if found.layout == "plain" else found.notes
     return ToInspect([item.path for item in found.test or found.train], notes)
 
 
-def labelled_images(source: object, category: str | None, progress: bool) -> ImageSet:
+def labelled_images(source: object, how: FolderReading, progress: bool) -> ImageSet:
     """Return a folder's images with labels, to be judged. Raises DataError where no image is labelled as defective."""
     found = None
-    if in_memory(source) is None and not _path(source).is_file():
-        found, _ = read_checked(source, category, progress)
-    if found is None or found.layout != "mvtec" or all(item.label == GOOD for item in found.test):
+    if in_memory(source) is None and (not _path(source).is_file() or why_file(_path(source))):
+        found, _ = read_checked(source, how, progress, fit=False)
+    if found is not None and found.unclear:
+        raise DataError(found.unclear)
+    labelled = found is not None and found.layout in ("mvtec", "labelled")
+    if found is None or not labelled or all(item.label == GOOD for item in found.test):
         raise DataError(
-            f"`{name_of(source)}` holds no images with a label: expected `test/good` and `test/TYPE` in it."
+            f"`{name_of(source)}` holds no images with a label of a defect: expected `test/good` and `test/TYPE` in it, "
+            "folders by class (`good`, `bad`), a list of files with labels, or COCO, YOLO or LabelMe files."
         )
     return found
 

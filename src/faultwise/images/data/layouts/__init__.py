@@ -1,0 +1,1 @@
+"""Layouts of labelled images other than MVTec's: folders by class, lists, COCO, YOLO, LabelMe."""
