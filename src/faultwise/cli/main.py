@@ -15,6 +15,7 @@ from importlib import import_module
 from faultwise import __version__
 from faultwise.cli.out import note
 from faultwise.contracts.errors import UserError
+from faultwise.contracts.threads import set_threads
 
 __all__ = ["COMMANDS", "build_parser", "main"]
 
@@ -58,9 +59,11 @@ def build_parser(only: str | None = None) -> argparse.ArgumentParser:
             continue
         room = "faultwise.cli.tables" if name in _OF_TABLES else "faultwise.cli"
         import_module(f"{room}.{name}").add(commands)
-        complete = commands.choices[name].get_default("complete")
+        its = commands.choices[name]
+        complete = its.get_default("complete")
         if complete is not None:
-            complete(commands.choices[name])
+            complete(its)
+        its.add_argument("--threads", type=int, metavar="N", help=argparse.SUPPRESS)
     return parser
 
 
@@ -74,6 +77,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         args, unknown = parser.parse_known_args(given)
         if unknown:
             parser.error(f"`{args.command}` does not know `{' '.join(unknown)}`: see `faultwise {args.command} --help`")
+        set_threads(args.threads)  # before a command loads the numerical libraries
         return int(args.run(args) or 0)
     except UserError as error:
         if traceback:

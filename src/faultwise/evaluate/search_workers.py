@@ -18,20 +18,21 @@ from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 
 from faultwise.contracts.errors import UserError
+from faultwise.contracts.threads import NUMBERS, chosen_threads, cores
 from faultwise.evaluate.search import Job, Search, Trial, end_with_parent, opened_trials, resume_state, search
 
 __all__ = ["search_with"]
 
 _LOOK = 0.5  # seconds between looks at the trials of the workers
 _PATIENCE = 10.0  # seconds that a worker may take to end and release its locks
-_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 def search_with(workers: int, job: Job, report: Callable[[list[Trial]], object] | None = None) -> Search:
     """Do what `search` does with this many processes, `job.build` being something that can be sent to them.
 
-    The cores are shared out among them unless OMP_NUM_THREADS and the like are set. Raises UserError as `search` does,
-    and RuntimeError with a worker's traceback, or where it was killed; finished trials are kept.
+    The cores (or the threads of --threads) are shared out among them, unless OMP_NUM_THREADS and the like are set.
+    Raises UserError as `search` does, and RuntimeError with a worker's traceback, or where it was killed; finished
+    trials are kept.
     """
     if workers < 1:
         raise UserError(f"workers is {workers}: choose 1 or more.")
@@ -104,11 +105,15 @@ def _raise_failures(started: Sequence[tuple[SpawnProcess, Connection]]) -> None:
 @contextlib.contextmanager
 def _shared_cores(workers: int) -> Iterator[None]:
     """Processes started meanwhile use their share of the cores: more threads than cores only wait for each other."""
-    share = str(max(1, (os.cpu_count() or 1) // workers))
-    mine = [name for name in _THREADS if name not in os.environ]
-    os.environ.update(dict.fromkeys(mine, share))
+    chosen = chosen_threads()
+    share = str(max(1, (chosen or cores()) // workers))
+    before = {name: os.environ.get(name) for name in NUMBERS if chosen is not None or name not in os.environ}
+    os.environ.update(dict.fromkeys(before, share))
     try:
         yield
     finally:
-        for name in mine:
-            os.environ.pop(name, None)
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value

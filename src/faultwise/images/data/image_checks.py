@@ -179,12 +179,13 @@ class _Files:
             self.masks.append(str(error))
             return replace(item, mask=None)
         if item.label != GOOD and not mask.any():
-            file = f"{item.mask.origin}` (`{item.path.name}" if isinstance(item.mask, Shapes) else str(item.mask)
-            closing = "`)" if isinstance(item.mask, Shapes) else "`"
-            self.masks.append(f"`{file}{closing} marks nothing, though its image is `{item.label}`.")
+            shapes = item.mask if isinstance(item.mask, Shapes) else None
+            file, image = (shapes.origin, f"`{item.path.name}`") if shapes else (item.mask, "its image")
+            self.masks.append(f"`{file}` marks nothing, though {image} is `{item.label}`.")
             return replace(item, mask=None)
-        shapes = item.mask.sized(self.shapes[item.path]) if isinstance(item.mask, Shapes) else item.mask
-        return replace(item, mask=shapes)
+        if isinstance(item.mask, Shapes):
+            return replace(item, mask=item.mask.sized(self.shapes[item.path]))
+        return item
 
     def duplicates(self, train: Sequence[Path], test: Sequence[Path]) -> list[_Duplicate]:
         """Return training images that are the same as a test image, or the same but for noise."""

@@ -130,8 +130,8 @@ def labelled_images(source: object, how: FolderReading, progress: bool) -> Image
     labelled = found is not None and found.layout in ("mvtec", "labelled")
     if found is None or not labelled or all(item.label == GOOD for item in found.test):
         raise DataError(
-            f"`{name_of(source)}` holds no images with a label of a defect: expected `test/good` and `test/TYPE` in it, "
-            "folders by class (`good`, `bad`), a list of files with labels, or COCO, YOLO or LabelMe files."
+            f"`{name_of(source)}` holds no images with a label of a defect: expected `test/good` and `test/TYPE` in "
+            "it, folders by class (`good`, `bad`), a list of files with labels, or COCO, YOLO or LabelMe files."
         )
     return found
 
