@@ -107,7 +107,8 @@ def _add_flag(group: argparse._ActionsContainer, option: Option, default: object
     words = words.replace("%", "%%")
     if option.type.startswith("bool"):
         if option.default is None:
-            group.add_argument("--no-" + flag[2:], dest=dest, action="store_false", help=argparse.SUPPRESS)
+            off = "--no-" + flag[2:]
+            group.add_argument(off, dest=dest, action="store_false", default=None, help=argparse.SUPPRESS)
             return group.add_argument(flag, dest=dest, action="store_true", default=None, help=words)
         if option.default is False:
             return group.add_argument(flag, dest=dest, action="store_true", default=None, help=words)
