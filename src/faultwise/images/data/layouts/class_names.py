@@ -32,7 +32,7 @@ def is_good(name: str) -> bool:
     >>> [is_good(name) for name in ("OK", "ok_front", "Non-defective", "MT_Free", "without crack")]
     [True, True, True, True, True]
     >>> [is_good(name) for name in ("NG", "not ok", "abnormal", "crack", "negative", "")]
-    [False, False, False, False, False]
+    [False, False, False, False, False, False]
     """
     words = _words(name)
     joined = "".join(words)
