@@ -78,7 +78,7 @@ def _read(source: str | Path, settings: TableSettings, reading: TableReading, pr
         "keep": settings.keep,
         "how": reading,
     }
-    if reading.query or not is_large(source):
+    if reading.query is not None or not is_large(source):
         return read_source(source, **given)  # type: ignore[arg-type]
     # A run's highest score is that of all its rows.
     whole = settings.window != 1 or settings.false_alarm_per == "run"

@@ -83,7 +83,7 @@ def open_batches(
     several = path.is_dir() or is_pattern(path)
     files = _tables(path, part) if several else [path]
     sheet = None if how is None else how.sheet
-    if not files or (how is not None and how.query) or not is_large(path):
+    if not files or (how is not None and how.query is not None) or not is_large(path):
         table = read_source(path, part=part, as_text=as_text, how=how)
         frame = table.frame
 

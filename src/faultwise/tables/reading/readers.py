@@ -69,7 +69,7 @@ def read_source(
     labels = [*(name for name in (target, group) if name is not None), *as_text]
     chosen = None if faults is None else list(faults)
     how = how or TableReading()
-    if how.query:
+    if how.query is not None:
         table = queried(path, how, labels, lambda: _recognised(path, labels, group, part, chosen, how.sheet)[0])
         file = path.name
     else:

@@ -6,6 +6,7 @@ other file is read, no extension is loaded, and no variable of the program is se
 
 from __future__ import annotations
 
+import json
 import re
 import tempfile
 from collections.abc import Callable, Iterator
@@ -98,17 +99,36 @@ def _names(database: duckdb.DuckDBPyConnection, query: str) -> list[str]:
         if not one_select or not first.startswith(("SELECT", "WITH")):
             kinds = ", ".join(str(one.type).rpartition(".")[2] for one in found) or "nothing"
             raise UserError(
-                f"--query holds {len(found)} SQL statements ({kinds}); expected exactly one that reads: SELECT ... "
-                "FROM source."
+                f"--query runs {kinds}; expected exactly one statement, and one that reads: SELECT ... FROM source."
             )
-        return sorted(database.get_table_names(query))
+        parsed = database.execute("SELECT json_serialize_sql(?)", [query]).fetchall()
     except duckdb.Error as error:
         raise _wrong(error) from None
+    tables: set[str] = set()
+    own: set[str] = set()
+    _collect(json.loads(parsed[0][0]), tables, own)
+    return sorted(name for name in tables if name.lower() not in own)
+
+
+def _collect(node: object, tables: set[str], own: set[str]) -> None:
+    """Add the tables that a parsed query names, and the names (in lower case) that it gives itself in WITH."""
+    if isinstance(node, list):
+        for one in node:
+            _collect(one, tables, own)
+    elif isinstance(node, dict):
+        if node.get("type") == "BASE_TABLE":
+            tables.add(str(node["table_name"]))
+        if isinstance(map_ := node.get("cte_map"), dict):
+            own.update(str(one["key"]).lower() for one in map_.get("map", ()))
+        for one in node.values():
+            _collect(one, tables, own)
 
 
 def _wrong(error: Exception) -> UserError:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return UserError(f"--query could not be run: {' '.join(lines)[:300]} The source is the table `{_SOURCE}`.")
+    if type(error).__name__ == "PermissionException":
+        return UserError(f"--query may read nothing but the source: no file, no address; select from `{_SOURCE}`.")
+    lines = [line.strip(" ^") for line in str(error).splitlines() if line.strip(" ^")]
+    return UserError(f"--query could not be run ({'; '.join(lines)[:300]}): the source is the table `{_SOURCE}`.")
 
 
 def _offer(

@@ -76,20 +76,10 @@ def _reader(path: Path, table: str):  # type: ignore[no-untyped-def]
 @contextmanager
 def _opened(path: Path) -> Iterator[sqlite3.Connection]:
     address = f"file:{quote(str(path.absolute()))}?mode=ro"
+    if _without_its_log(path):
+        address += "&immutable=1"
     try:
         with _connected(address) as database:
-            try:
-                database.execute("SELECT count(*) FROM sqlite_master").fetchone()
-                readable = True
-            except sqlite3.OperationalError as error:
-                # A log beside it that nobody may open here: the file itself is whole.
-                readable = "unable to open" not in str(error) and "readonly" not in str(error)
-                if readable:
-                    raise
-            if readable:
-                yield database
-                return
-        with _connected(f"{address}&immutable=1") as database:
             yield database
     except sqlite3.Error as error:
         if "locked" in str(error) or "busy" in str(error):
@@ -97,6 +87,14 @@ def _opened(path: Path) -> Iterator[sqlite3.Connection]:
                 f"`{path}` is locked by another program that writes to it: wait until it has finished, or read a copy."
             ) from None
         raise
+
+
+def _without_its_log(path: Path) -> bool:
+    """Return whether a database keeps a log beside it and has none now: opened as usual, it would get one."""
+    log = path.with_name(path.name + "-wal")
+    with path.open("rb") as file:
+        versions = file.read(20)[18:]
+    return versions == b"\2\2" and not (log.exists() and log.stat().st_size)
 
 
 @contextmanager

@@ -24,7 +24,7 @@ _MAGIC = (
     *((b"\x1f\x8b", "gzip"), (b"BZh", "bzip2"), (b"\xfd7zXZ\0", "xz"), (b"\x28\xb5\x2f\xfd", "Zstandard")),
     *((b"PK\x03\x04", "zip"), (b"PK\x05\x06", "zip")),
 )
-_MOST_RATIO = 1000
+_MOST_RATIO = 300
 _SMALL = 1 << 28
 
 
@@ -80,6 +80,8 @@ def zip_member(path: Path) -> str:
     try:
         with zipfile.ZipFile(path) as archive:
             return _only_member(archive, path).filename
+    except DataError:
+        raise
     except (*BROKEN, OSError, ValueError):
         raise DataError(f"`{path}` is a damaged or cut-off zip file: pack or fetch it again.") from None
 
