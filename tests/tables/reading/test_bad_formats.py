@@ -209,7 +209,7 @@ def test_a_database_that_is_locked(refused: Callable[..., str], tmp_path: Path) 
         ("SELECT y FROM source", '"y" not found'),
         ("SELEC x", "syntax error"),
         ("SELECT * FROM source WHERE x > 9", "selects 0 rows"),
-        ("", "expected exactly one statement"),
+        ("-- nothing", "expected exactly one statement"),
     ],
 )
 def test_queries_that_are_refused(refused: Callable[..., str], tmp_path: Path, query: str, words: str) -> None:
