@@ -15,7 +15,7 @@ import pandas as pd
 
 from faultwise.contracts.errors import DataError, UserError, closest, listing
 
-__all__ = ["Contents", "Part", "allowed_size", "needed", "parsing", "refuse_bomb"]
+__all__ = ["MOST_BYTES", "Contents", "Part", "allowed_size", "needed", "parsing", "refuse_bomb"]
 
 MOST_BYTES = 2 << 30
 _MOST_RATIO = 400

@@ -1,4 +1,4 @@
-"""Read MATLAB files: version 5 to 7.2 with SciPy, version 7.3 (which is HDF5) with h5py.
+"""Read MATLAB files: version 5 to 7.2, and version 7.3, which is HDF5.
 
 Variables with as many rows are columns of one table; a matrix gives several columns. Numbers, text and cells of text
 are read. Structures, objects and functions are not: no class of MATLAB is made from a file.
@@ -9,11 +9,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from faultwise.contracts.errors import DataError, listing
 from faultwise.tables.reading.formats.columns import Column, side_by_side
-from faultwise.tables.reading.formats.contents import Contents, allowed_size, parsing
+from faultwise.tables.reading.formats.contents import Contents, parsing
+from faultwise.tables.reading.formats.matlab5 import variables
 
 __all__ = ["open_matlab", "oriented"]
 
@@ -33,7 +33,7 @@ def open_matlab(path: Path) -> Contents:
 
             arrays, refused = matlab_variables(path)
         else:
-            arrays, refused = _variables(path)
+            arrays, refused = variables(path)
     if not arrays:
         found = listing(refused, 6) or "nothing"
         raise DataError(
@@ -63,84 +63,3 @@ def _lies(one: Column, vectors: set[int]) -> bool:
 
 def _turned(one: Column) -> Column:
     return Column(one.shape[::-1], lambda: np.asarray(one.read()).T)
-
-
-def _variables(path: Path) -> tuple[dict[str, Column], list[str]]:
-    """Return the arrays of a file of version 5 to 7.2, and the names of what is none."""
-    from scipy.io import loadmat, whosmat
-
-    arrays: dict[str, Column] = {}
-    refused: list[str] = []
-    known = whosmat(str(path))
-    wanted = []
-    total = 0
-    for name, shape, kind in known:
-        count = int(np.prod([int(size) for size in shape], dtype=object))
-        if kind in ("struct", "object", "function", "opaque", "unknown") or len(shape) != 2 or not count:
-            refused.append(f"{name} ({kind}{' '.join(['', *map(str, shape)]) if len(shape) != 2 else ''})")
-        else:
-            wanted.append(name)
-            total += 8 * count
-    if not wanted:
-        return arrays, refused
-    allowed_size(total, "its variables", path)
-    _check_unpacked(path)
-    for name, value in loadmat(str(path), variable_names=wanted, struct_as_record=True).items():
-        column = _column(value) if name in wanted else None
-        if column is not None:
-            arrays[name] = column
-        elif name in wanted:
-            refused.append(
-                f"{name} ({'cell' if isinstance(value, np.ndarray) and value.dtype.kind == 'O' else 'other'})"
-            )
-    return arrays, refused
-
-
-def _check_unpacked(path: Path) -> None:
-    """Refuse a file whose compressed variables would unpack to more than memory holds."""
-    import zlib
-
-    with path.open("rb") as file:
-        start = file.read(128)
-        order = "little" if start[126:128] == b"IM" else "big"
-        total = 0
-        while len(tag := file.read(8)) == 8:
-            kind, size = (int.from_bytes(tag[at : at + 4], order) for at in (0, 4))  # type: ignore[arg-type]
-            if kind != 15:
-                file.seek(size, 1)
-                continue
-            unpacker = zlib.decompressobj()
-            left = size
-            while left > 0 and (piece := file.read(min(left, 1 << 20))):
-                left -= len(piece)
-                while piece and not unpacker.eof:
-                    total += len(unpacker.decompress(piece, 1 << 22))
-                    piece = unpacker.unconsumed_tail
-                    allowed_size(total, "what is packed in it", path)
-
-
-def _column(value: object) -> Column | None:
-    """Return a variable as a column, None for what is no array of numbers or text."""
-    if not isinstance(value, np.ndarray) or value.ndim > 2:
-        return None
-    if value.dtype.kind == "U":  # rows of letters come as one text each
-        texts = pd.Series([str(one).rstrip() for one in value.ravel()], dtype="str")
-        return Column((len(texts),), lambda: texts)
-    if value.dtype == object:
-        cells = [_text(cell) for cell in value.ravel()]
-        if 1 not in value.shape or any(cell is None for cell in cells):
-            return None
-        words = pd.Series(cells, dtype="str")
-        return Column((len(words),), lambda: words)
-    if value.dtype.kind not in "biuf":
-        return None
-    return Column(value.shape, lambda: value)
-
-
-def _text(cell: object) -> str | None:
-    """Return the text of a cell, None for a cell of anything else; an empty cell is an empty text."""
-    if isinstance(cell, np.ndarray) and cell.size == 0:
-        return ""
-    if isinstance(cell, np.ndarray) and cell.dtype.kind == "U" and cell.size == 1:
-        return str(cell.ravel()[0])
-    return None
