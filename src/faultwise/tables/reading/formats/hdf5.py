@@ -25,6 +25,8 @@ _KIND = "an HDF5 file"
 _MOST_OBJECTS = 100_000
 _DEEPEST = 20
 _TEXT_BYTES = 64
+_SMALL = 1 << 26
+_MOST_RATIO = 1000
 
 
 def open_hdf5(path: Path) -> Contents:
@@ -131,12 +133,23 @@ def _is_text(one: h5py.Dataset) -> bool:
 
 
 def _values(path: Path, one: h5py.Dataset) -> np.ndarray | pd.Series:
-    allowed_size(one.size * (one.dtype.itemsize if one.dtype.kind != "O" else _TEXT_BYTES), f"`{one.name}`", path)
+    _affordable(path, one)
     values = one[()]
     if values.dtype.kind not in "SO":
         return np.asarray(values)
     texts = [_decoded(cell) for cell in values.ravel()]
     return pd.Series(texts, dtype="str") if values.ndim == 1 else np.array(texts, object).reshape(values.shape)
+
+
+def _affordable(path: Path, one: h5py.Dataset) -> None:
+    """Refuse a dataset that would take gigabytes, or very much more memory than it takes in the file."""
+    size = int(one.size) * (one.dtype.itemsize if one.dtype.kind != "O" else _TEXT_BYTES)
+    allowed_size(size, f"`{one.name}`", path)
+    if size > max(_SMALL, _MOST_RATIO * int(one.id.get_storage_size())):
+        raise DataError(
+            f"`{path}`: `{one.name}` states {one.shape} values, which is far more than the file holds: it is damaged, "
+            "or was never filled; write it again."
+        )
 
 
 def _decoded(cell: object) -> str:
@@ -149,7 +162,7 @@ def _compound(path: Path, name: str):  # type: ignore[no-untyped-def]
 
         with parsing(path, _KIND), h5py.File(path, "r") as file:
             one = file[name]
-            allowed_size(one.size * one.dtype.itemsize, f"`{name}`", path)
+            _affordable(path, one)
             values = one[()]
         fields = {field: values[field] for field in values.dtype.names or ()}
         kept: dict[str, np.ndarray | pd.Series] = {
@@ -193,7 +206,7 @@ def _matlab_column(path: Path, one: h5py.Dataset, kind: str) -> Column | None:
         return None if texts is None else Column((len(texts),), lambda: texts)
     if one.dtype.kind not in "biuf":
         return None
-    allowed_size(one.size * 8, f"`{one.name}`", path)
+    _affordable(path, one)
     values = one[()].T
     values = values.astype(bool) if kind == "logical" else values
     return Column(shape, lambda: values)
@@ -202,7 +215,7 @@ def _matlab_column(path: Path, one: h5py.Dataset, kind: str) -> Column | None:
 def _letters(path: Path, one: h5py.Dataset) -> pd.Series | None:
     if one.dtype.kind not in "iu" or len(one.shape) != 2:
         return None
-    allowed_size(one.size * 8, f"`{one.name}`", path)
+    _affordable(path, one)
     return pd.Series(["".join(map(chr, row)).rstrip() for row in one[()].T.astype(np.uint16)], dtype="str")
 
 
@@ -211,7 +224,7 @@ def _cells(path: Path, one: h5py.Dataset) -> pd.Series | None:
 
     if h5py.check_ref_dtype(one.dtype) is None or 1 not in one.shape:
         return None
-    allowed_size(one.size * _TEXT_BYTES, f"`{one.name}`", path)
+    _affordable(path, one)
     texts: list[str] = []
     for reference in one[()].ravel():
         inner = one.file[reference]
