@@ -5,17 +5,22 @@ files) and read in a worker process with ten seconds and two gigabytes each. Any
 is a failure. Every case follows from the seed and its number, so that `--from 1234 --count 1 --show` repeats it.
 
     python bench/mutations.py [--from 0] [--count 10000] [--seed 0] [--show]
+    python bench/mutations.py --reader workbook --count 10000
+
+With `--reader` all cases go to one reader (comma: to several), and the result is results/mutations-READER.json.
 """
 
 from __future__ import annotations
 
 import argparse
+import bz2
 import csv
 import gzip
 import hashlib
 import importlib.util
 import io
 import json
+import lzma
 import multiprocessing
 import os
 import random
@@ -24,6 +29,8 @@ import sys
 import tempfile
 import time
 import traceback
+import zipfile
+import zlib
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -46,6 +53,7 @@ from faultwise.contracts.errors import UserError
 from faultwise.tables.reading.readers import read_source
 from faultwise.tables.reading.text.delimited import read_delimited
 from faultwise.tables.reading.text.delimited_batches import read_delimited_batches
+from mutation_files import files
 
 SECONDS = 10
 BYTES = 2 << 30
@@ -85,6 +93,20 @@ def _parquet(frame: pd.DataFrame, **options: Any) -> bytes:
     buffer = io.BytesIO()
     frame.to_parquet(buffer, **options)
     return buffer.getvalue()
+
+
+def _zstandard(raw: bytes) -> bytes:
+    import pyarrow as pa
+
+    return bytes(pa.compress(raw, codec="zstd", asbytes=True))
+
+
+def _zipped(members: dict[str, bytes]) -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, raw in members.items():
+            archive.writestr(zipfile.ZipInfo(name), raw, zipfile.ZIP_DEFLATED)
+    return out.getvalue()
 
 
 ABOUT = """asset: Pump 7
@@ -135,6 +157,10 @@ def bases() -> tuple[Base, ...]:
         Base("thousands.csv", thousands.encode(), "table"),
         Base("spaces.txt", numbers.to_string(index=False).encode(), "table"),
         Base("packed.csv.gz", packed, "table"),
+        Base("packed.csv.bz2", bz2.compress(text.encode()), "packed"),
+        Base("packed.csv.xz", lzma.compress(text.encode()), "packed"),
+        Base("packed.csv.zst", _zstandard(text.encode()), "packed"),
+        Base("packed.csv.zip", _zipped({"rows.csv": text.encode()}), "packed"),
         Base("comma.csv", text.encode(), "delimited"),
         Base("semicolon.csv", german.encode(), "delimited"),
         Base("comma.csv", text.encode(), "batches"),
@@ -159,6 +185,7 @@ def bases() -> tuple[Base, ...]:
             found.append(Base("packed.RData", path.read_bytes(), "rdata"))
             rdata.write_rda(path, whole, compression=None)
             found.append(Base("plain.RData", path.read_bytes(), "rdata"))
+    found += [Base(*one) for one in files(frame)]
     return tuple(found)
 
 
@@ -260,6 +287,10 @@ def _glued(rng: random.Random, raw: bytes, other: bytes) -> bytes:
 
 def _swept(rng: random.Random, raw: bytes, _: bytes) -> bytes:
     """Damage the bytes of a packed file, then pack them again, so that the damage gets through."""
+    if raw[:4] == b"PK\x03\x04":
+        return _swept_member(rng, raw)
+    if raw[:6] == b"MATLAB" and raw[128:132] == b"\x0f\0\0\0":
+        return _swept_variable(rng, raw)
     if raw[:2] != b"\x1f\x8b":
         return gzip.compress(raw, mtime=0)
     try:
@@ -270,16 +301,49 @@ def _swept(rng: random.Random, raw: bytes, _: bytes) -> bytes:
         return raw if type(error).__name__ == "error" else raw[:0]
 
 
+def _swept_member(rng: random.Random, raw: bytes) -> bytes:
+    """Damage one file of a zip archive, such as the XML of a sheet, so that its checksum holds."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(raw)) as archive:
+            members = {name: archive.read(name) for name in archive.namelist()}
+    except Exception:  # the archive is damaged already
+        return raw
+    if members:
+        name = rng.choice(list(members))
+        members[name] = rng.choice((_flip, _put, _cut, _drop, _repeat, _number, _digits))(rng, members[name], b"")
+    return _zipped(members)
+
+
+def _swept_variable(rng: random.Random, raw: bytes) -> bytes:
+    """Damage the first packed variable of a MATLAB file before it is packed."""
+    size = int.from_bytes(raw[132:136], "little")
+    try:
+        inner = zlib.compress(rng.choice((_flip, _put, _drop))(rng, zlib.decompress(raw[136 : 136 + size]), b""))
+    except zlib.error:
+        return raw
+    return raw[:132] + len(inner).to_bytes(4, "little") + inner + raw[136 + size :]
+
+
+def _digits(rng: random.Random, raw: bytes, _: bytes) -> bytes:
+    """Make a number in a text large: counts, addresses of cells, sizes."""
+    places = [at for at, byte in enumerate(raw) if 48 <= byte < 58]
+    if not places:
+        return raw
+    at = rng.choice(places)
+    return raw[:at] + rng.choice((b"9", b"99999", b"1048576", b"-1", b"4294967296")) + raw[at + 1 :]
+
+
 _DAMAGES: tuple[Callable[[random.Random, bytes, bytes], bytes], ...] = (
     _flip, _cut, _put, _drop, _repeat, _lines, _delimiters, _encoded, _number, _quotes, _unicode, _glued, _swept,
+    _digits,
 )  # fmt: skip
 
 
-def case(seed: int, number: int) -> tuple[Base, bytes, list[str]]:
-    """Return the valid file, its damaged bytes and the kinds of damage of one case."""
+def case(seed: int, number: int, only: str = "") -> tuple[Base, bytes, list[str]]:
+    """Return the valid file, its damaged bytes and the kinds of damage of one case; `only` names readers, by commas."""
     rng = random.Random(f"{seed}:{number}")
     # Each reader gets the same share, whatever the number of its files.
-    readers = sorted({base.reader for base in bases()})
+    readers = only.split(",") if only else sorted({base.reader for base in bases()})
     reader = readers[number % len(readers)]
     base = rng.choice([base for base in bases() if base.reader == reader])
     raw, damage = base.raw, []
@@ -318,9 +382,9 @@ def _too_long(_: int, __: FrameType | None) -> None:
     raise _TooLongError
 
 
-def attempt(seed: int, number: int, folder: Path) -> dict[str, Any]:
+def attempt(seed: int, number: int, folder: Path, only: str = "") -> dict[str, Any]:
     """Run one case in this process; return its reader, outcome, seconds and, for failures, what happened."""
-    base, raw, damage = case(seed, number)
+    base, raw, damage = case(seed, number, only)
     path = folder / base.name
     path.write_bytes(raw)
     started = time.perf_counter()
@@ -350,7 +414,7 @@ def attempt(seed: int, number: int, folder: Path) -> dict[str, Any]:
 # --- running them ----------------------------------------------------------------------------------------------
 
 
-def _work(pipe: Connection, seed: int, numbers: range) -> None:
+def _work(pipe: Connection, seed: int, numbers: range, only: str) -> None:
     import resource
     import warnings
 
@@ -361,17 +425,17 @@ def _work(pipe: Connection, seed: int, numbers: range) -> None:
     with tempfile.TemporaryDirectory() as folder:
         for number in numbers:
             pipe.send(number)
-            pipe.send(attempt(seed, number, Path(folder)))
+            pipe.send(attempt(seed, number, Path(folder), only))
     pipe.send(None)
 
 
-def run(seed: int, numbers: range, note: Callable[[dict[str, Any]], None]) -> None:
+def run(seed: int, numbers: range, note: Callable[[dict[str, Any]], None], only: str = "") -> None:
     """Run cases in a worker process; a worker that dies or hangs is replaced, and the case noted."""
     context = multiprocessing.get_context("spawn")
     left = numbers
     while left:
         pipe, inner = context.Pipe(duplex=False)
-        worker = context.Process(target=_work, args=(inner, seed, left), daemon=True)
+        worker = context.Process(target=_work, args=(inner, seed, left, only), daemon=True)
         worker.start()
         inner.close()
         at, outcome, patience = left[0], "", 120  # the first message waits for imports
@@ -391,7 +455,7 @@ def run(seed: int, numbers: range, note: Callable[[dict[str, Any]], None]) -> No
         worker.kill()
         worker.join()
         if outcome != "done":
-            base, _, damage = case(seed, at)
+            base, _, damage = case(seed, at, only)
             note({"case": at, "reader": base.reader, "file": base.name, "damage": damage, "outcome": outcome,
                   "detail": f"the worker ended with code {worker.exitcode}", "seconds": 0.0})  # fmt: skip
             left = left[1:]
@@ -415,6 +479,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--from", dest="start", type=int, default=0, metavar="CASE")
     parser.add_argument("--count", type=int, default=10_000)
+    parser.add_argument("--reader", default="", help="all cases for this reader (or these, by commas)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
         "--show", action="store_true", help="print the damaged bytes and the traceback; write no result"
@@ -423,15 +488,19 @@ def main() -> None:
     numbers = range(args.start, args.start + args.count)
     if args.show:
         for number in numbers:
-            base, raw, damage = case(args.seed, number)
+            base, raw, damage = case(args.seed, number, args.reader)
             print(number, base.reader, base.name, damage, raw[:2000])
             with tempfile.TemporaryDirectory() as folder:
                 (Path(folder) / base.name).write_bytes(raw)
                 read(base, Path(folder) / base.name, random.Random(number))
         return
+    known = sorted({base.reader for base in bases()})
+    if wrong := set(filter(None, args.reader.split(","))) - set(known):
+        parser.error(f"no reader {', '.join(sorted(wrong))}; there are {', '.join(known)}")
+    name = "mutations" + (f"-{args.reader.replace(',', '-')}" if args.reader else "")
     code, config = _code(), {"seed": args.seed, "seconds": SECONDS, "gigabytes": BYTES >> 30}
     data = hashlib.sha256(b"".join(base.raw for base in bases())).hexdigest()
-    path = RESULTS / "mutations.json"
+    path = RESULTS / f"{name}.json"
     old = json.loads(path.read_text()) if path.exists() else {}
     same = (old.get("code"), old.get("config"), old.get("data_hash")) == (code, config, data)
     if old and not same:
@@ -451,7 +520,7 @@ def main() -> None:
                 bar.write(json.dumps(done))
             bar.update()
 
-        run(args.seed, numbers, note)
+        run(args.seed, numbers, note, args.reader)
     readers = {reader: {key: found[key] for key in OUTCOMES} for reader, found in counts.items()}
     pieces[args.start] = {
         "from": args.start, "count": args.count, "slowest_s": slowest, "readers": readers, "failures": failures,
@@ -466,7 +535,7 @@ def main() -> None:
         "readers": total,
         "pieces": whole,
     }
-    print(json.dumps({**figures, "pieces": len(whole)}, indent=1), write_result("mutations", config, data, figures))
+    print(json.dumps({**figures, "pieces": len(whole)}, indent=1), write_result(name, config, data, figures))
 
 
 if __name__ == "__main__":

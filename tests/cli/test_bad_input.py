@@ -102,9 +102,9 @@ def test_no_such_file_suggests_the_nearest(refused: Any, tmp_path: Path, write: 
 
 
 def test_unknown_kind_of_file(refused: Any, tmp_path: Path) -> None:
-    (tmp_path / "rows.xlsx").write_bytes(b"PK\x03\x04")
-    argv = ("fit", tmp_path / "rows.xlsx", "--out", tmp_path / "run", *ROLES, *FAST)
-    refused(*argv, words=(".xlsx", "export it as CSV"))
+    (tmp_path / "rows.docx").write_bytes(b"PK\x03\x04")
+    argv = ("fit", tmp_path / "rows.docx", "--out", tmp_path / "run", *ROLES, *FAST)
+    refused(*argv, words=(".docx", "export it as CSV"))
 
 
 # --- roles and classes ---------------------------------------------------------------------------------------

@@ -30,6 +30,7 @@ from faultwise.contracts.progress import ProgressBar
 from faultwise.runs.tables import csv_text
 from faultwise.tables.fit.stream import RowStream, Streams
 from faultwise.tables.reading.batches import Batches, fingerprint, open_batches
+from faultwise.tables.reading.options import TableReading
 
 __all__ = ["SUFFIXES", "diagnose_file"]
 
@@ -48,6 +49,7 @@ def diagnose_file(
     every: bool = True,
     part: str = "test",
     progress: bool = False,
+    how: TableReading | None = None,
 ) -> dict[str, Any]:
     """Write a line per judged row to `out` (.parquet or .csv) and return counts and seconds.
 
@@ -58,11 +60,12 @@ def diagnose_file(
     out = _checked(Path(out), Path(source))
     started = time.monotonic()
     rows = int(np.clip(_MOST_CELLS // len(model.fitted.encoder.names), 1000, _MOST_ROWS))
-    batches = open_batches(source, rows, part=part, as_text=model.texts, group=model.roles.group)
+    batches = open_batches(source, rows, part=part, as_text=model.texts, group=model.roles.group, how=how)
     roles = replace(model.roles_in(batches.columns, batches.roles), target=None)
     stream = model.stream(roles, every, run=Path(source).stem, most_runs=_MOST_RUNS)
     # Named after the work: another command for the same output has parts of its own.
-    key = _key(model, source, rows, every, part, out.suffix)
+    which = () if how is None else (how.sheet, how.query)
+    key = _key(model, source, rows, every, part, out.suffix, *which)
     parts = out.absolute().parent / f".{out.name}.{key[:16]}.parts"
     try:
         parts.mkdir(exist_ok=True)

@@ -115,7 +115,7 @@ class TableModel:
         """Return verdicts with findings and narrative for a table, a frame, or a file. Raises DataError."""
         assert isinstance(query, TableQuery)
         model = self if query.expert is None else self.only(query.expert)
-        table = model._table(source, query.row)
+        table = model._table(source, query.row, reading)
         score_rows = self._score_rows(query)
         return diagnose_table(model.fitted, table, model.about, query, score_rows, model.provenance())
 
@@ -150,7 +150,7 @@ class TableModel:
         if not isinstance(source, str | Path):
             raise UserError("Rows are written, and followed, from a file: give its path.")
         model = self if query.expert is None else self.only(query.expert)
-        return diagnose_file(model, source, out, every=every, progress=progress)
+        return diagnose_file(model, source, out, every=every, progress=progress, how=_how(reading))
 
     def follow(
         self, source: object, query: object, state: Path | None, out: Path | None, poll: float, idle: float | None
@@ -207,12 +207,21 @@ class TableModel:
         made.fitted = replace(self.fitted, ensemble=self.fitted.ensemble.only(expert), calibration=None)
         return made
 
-    def read(self, source: str | Path, part: str = "test", labelled: bool = False, target: str | None = None) -> Table:
-        """Read a file with the columns' roles as they were in training; `target` names the label's column anew.
+    def read(
+        self,
+        source: str | Path,
+        part: str = "test",
+        labelled: bool = False,
+        target: str | None = None,
+        how: TableReading | None = None,
+    ) -> Table:
+        """Read a file with the columns' roles as they were in training; `target` names the label's column anew, `how`
+        the sheet or the query.
 
         Raises DataError, also where labels are asked for (`labelled`) and there are none.
         """
-        how = self.reading
+        given = how or TableReading()  # a sheet or a query is of one source
+        how = replace(self.reading, sheet=given.sheet, query=given.query)
         table = read_source(source, part=part, target=target, as_text=self.texts, how=how, assemble=False)
         roles = self.roles_in(table.frame.columns, table.roles)
         roles = replace(roles, target=target or roles.target)
@@ -244,7 +253,7 @@ class TableModel:
         if isinstance(source, Table):
             return source
         if isinstance(source, str | Path):
-            return self.read(source, labelled=True, target=reading.target)
+            return self.read(source, labelled=True, target=reading.target, how=reading)
         table = table_in_memory(source, reading)
         target = reading.target or table.roles.target
         roles = replace(self.roles_in(table.frame.columns, table.roles), target=target or self.roles.target)
@@ -252,7 +261,7 @@ class TableModel:
             raise DataError("The rows have no labels: pass them as y, or name their column as target.")
         return assembled(replace(table, roles=roles, about=self.about), self.reading)
 
-    def _table(self, source: object, row: int | None) -> Table:
+    def _table(self, source: object, row: int | None, reading: object = None) -> Table:
         """Return the rows to diagnose: of a large table only those near the requested row."""
         while isinstance(source, Items):
             source = source.X
@@ -260,11 +269,12 @@ class TableModel:
         if isinstance(source, Table):
             table = source
         elif isinstance(source, str | Path):
+            how = _how(reading)
             if row is not None and row > 0 and is_large(source):
-                table = rows_up_to(source, row, most, self.roles, part="test", as_text=self.texts)
+                table = rows_up_to(source, row, most, self.roles, part="test", as_text=self.texts, how=how)
                 table = replace(table, about=self.about)
             else:
-                table = self.read(source)
+                table = self.read(source, how=how)
         else:
             frame = as_frame(source).reset_index(drop=True)  # type: ignore[arg-type]
             table = Table(frame, self.roles_in(frame.columns), "frame", about=self.about)
@@ -272,6 +282,10 @@ class TableModel:
         if row is not None and table.numbers is None and most < row <= len(table.frame):
             return table.up_to(row, most)
         return table
+
+
+def _how(reading: object) -> TableReading | None:
+    return reading if isinstance(reading, TableReading) else None
 
 
 def table_model(model: object) -> TableModel:

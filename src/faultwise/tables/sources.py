@@ -33,8 +33,11 @@ def recognised_table(source: object) -> str | None:
 
 
 def _recognised_path(path: Path) -> str:
-    from faultwise.contracts.paths import TABLES, ending, tables_among
+    from faultwise.contracts.paths import TABLES, ending, is_pattern, tables_among
+    from faultwise.tables.reading.folders import files_of
 
+    if is_pattern(path):
+        return f"it is a pattern that matches {len(files_of(path)[1])} tables"
     if end := ending(path.name, (*TABLES, ".dat")):
         return f"its name ends in {end}"
     if path.is_dir():
@@ -73,9 +76,10 @@ def _read(source: str | Path, settings: TableSettings, reading: TableReading, pr
         "about": reading.about,
         "part": "train",
         "keep": settings.keep,
+        "how": reading,
     }
-    if not is_large(source):
-        return read_source(source, how=reading, **given)  # type: ignore[arg-type]
+    if reading.query is not None or not is_large(source):
+        return read_source(source, **given)  # type: ignore[arg-type]
     # A run's highest score is that of all its rows.
     whole = settings.window != 1 or settings.false_alarm_per == "run"
     return read_sample(

@@ -337,7 +337,7 @@ def test_bad_sources(write, tmp_path: Path) -> None:  # type: ignore[no-untyped-
     with pytest.raises(DataError, match="companion"):
         read_source(path, about=tmp_path / "none.yaml")
     with pytest.raises(DataError, match="export it as CSV"):
-        read_source(write("", "a.xlsx"))
+        read_source(write("", "a.docx"))
     with pytest.raises(DataError, match=r"`.pkl`\) that is not read"):
         read_source(write("", "a.pkl"))
 

@@ -62,6 +62,7 @@ def run_check(args: argparse.Namespace) -> int:
         ignore=reading.ignore,
         about=reading.about,
         part="train",
+        how=reading,
     )
     against = None if args.against is None else _other(args.against, table)
     report = find_leaks(table, against, _normal(table))

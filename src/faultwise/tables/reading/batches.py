@@ -1,4 +1,4 @@
-"""A source read piece by piece, so that its size does not matter: Parquet, text, or a folder of either.
+"""A source read piece by piece, so that its size does not matter: Parquet, text, Arrow, JSON, SQLite, or a folder.
 
 What comes out are frames with the columns and the run column that `read_source` gives. Small sources are read whole and
 handed out in pieces; larger ones are never held in memory.
@@ -16,10 +16,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from faultwise.contracts.errors import DataError
-from faultwise.contracts.paths import PARQUET, TEXT, ending, tables_among
+from faultwise.contracts.paths import PACKED, PARQUET, TEXT, ZIPPED, ending, is_pattern, tables_among
 from faultwise.tables.reading.benchmarks.benchmarks import Layout, recognise
 from faultwise.tables.reading.benchmarks.rieth import rieth_files
-from faultwise.tables.reading.folders import free_name, run_names, same_columns
+from faultwise.tables.reading.folders import files_of, free_name, run_names, same_columns
+from faultwise.tables.reading.formats.formats import read_file
+from faultwise.tables.reading.formats.pieces import about_cells, read_pieces
+from faultwise.tables.reading.options import TableReading
 from faultwise.tables.reading.parquet import column_notes, read_parquet_batches
 from faultwise.tables.reading.readers import read_source
 from faultwise.tables.reading.table import Roles, Table, run_text
@@ -57,22 +60,31 @@ class Batches:
 def is_large(source: str | Path) -> bool:
     """Return whether reading a source at once would take more than a few hundred megabytes of memory."""
     path = Path(source)
-    if path.is_dir():
+    if path.is_dir() or is_pattern(path):
         return sum(map(_cells, _tables(path))) > _LARGE_CELLS
     return path.is_file() and _cells(path) > _LARGE_CELLS
 
 
 def open_batches(
-    source: str | Path, rows: int, *, part: str = "", as_text: Collection[str] = (), group: str | None = None
+    source: str | Path,
+    rows: int,
+    *,
+    part: str = "",
+    as_text: Collection[str] = (),
+    group: str | None = None,
+    how: TableReading | None = None,
 ) -> Batches:
     """Open a source for reading in pieces of about `rows` rows. Raises DataError as `read_source` does.
 
     Columns in `as_text` are not turned into numbers. In a folder each file is a run, unless `group` names the runs.
+    Of `how` the `sheet` and the `query` are used.
     """
     path = Path(source)
-    files = _tables(path, part) if path.is_dir() else [path]
-    if not files or not is_large(path):
-        table = read_source(path, part=part, as_text=as_text)
+    several = path.is_dir() or is_pattern(path)
+    files = _tables(path, part) if several else [path]
+    sheet = None if how is None else how.sheet
+    if not files or (how is not None and how.query is not None) or not is_large(path):
+        table = read_source(path, part=part, as_text=as_text, how=how)
         frame = table.frame
 
         def cut() -> Iterator[tuple[float, pd.DataFrame]]:
@@ -80,20 +92,20 @@ def open_batches(
                 yield min(1.0, (start + rows) / len(frame)), frame.iloc[start : start + rows].reset_index(drop=True)
 
         return Batches(table.roles, list(frame.columns), table.notes, _pieces=cut)
-    names = _names(files[0])
+    names = _names(files[0], sheet)
     layouts = [recognise(names, one.name) for one in files]
     known = layouts[0]
     named = Roles() if known is None else known.roles
-    columns = list(known.apply(_first(files[0], as_text)).columns) if known is not None else names
-    by_file = free_name(columns) if path.is_dir() and named.group is None and group not in columns else None
+    columns = list(known.apply(_first(files[0], as_text, sheet)).columns) if known is not None else names
+    by_file = free_name(columns) if several and named.group is None and group not in columns else None
     runs = run_names([one.name for one in files])
     remarks = [note for one in files if ending(one.name, PARQUET) for note in column_notes(one)]
 
     def read() -> Iterator[tuple[float, pd.DataFrame]]:
         for number, (one, layout) in enumerate(zip(files, layouts, strict=True)):
             if number:
-                same_columns(path, files[0].name, names, one.name, _names(one))
-            for share, frame in _of_file(one, rows, as_text, layout):
+                same_columns(path, files[0].name, names, one.name, _names(one, sheet))
+            for share, frame in _of_file(one, rows, as_text, layout, sheet):
                 if by_file is not None:
                     frame.insert(0, by_file, runs[number])
                 yield (number + share) / len(files), frame
@@ -110,18 +122,28 @@ def open_batches(
 def fingerprint(source: str | Path) -> list[list[str | int]]:
     """Return name, size and time of change of every file of a source: what a resumed command must find unchanged."""
     path = Path(source)
-    files = sorted(path.iterdir()) if path.is_dir() else [path]
+    if is_pattern(path):
+        files = _tables(path)
+    else:
+        files = sorted(path.iterdir()) if path.is_dir() else [path]
     return [[one.name, one.stat().st_size, one.stat().st_mtime_ns] for one in files if one.is_file()]
 
 
 def rows_up_to(
-    source: str | Path, row: int, most: int, roles: Roles, *, part: str = "", as_text: Collection[str] = ()
+    source: str | Path,
+    row: int,
+    most: int,
+    roles: Roles,
+    *,
+    part: str = "",
+    as_text: Collection[str] = (),
+    how: TableReading | None = None,
 ) -> Table:
     """Return the last `most` rows of one run up to and with `row` (from 1), with their numbers in the source.
 
     `roles` are those wanted; what the source does not have is left out. Raises DataError when there is no such row.
     """
-    batches = open_batches(source, max(most, 10_000), part=part, as_text=as_text, group=roles.group)
+    batches = open_batches(source, max(most, 10_000), part=part, as_text=as_text, group=roles.group, how=how)
     here = set(batches.columns)
     group = roles.group if roles.group in here else batches.roles.group
     roles = Roles(None, group, roles.time if roles.time in here else None, tuple(n for n in roles.ignored if n in here))
@@ -152,7 +174,10 @@ def rows_up_to(
 
 
 def _tables(folder: Path, part: str = "") -> list[Path]:
-    """Return the tables of a folder; of a known benchmark those of one part only."""
+    """Return the tables of a folder or a pattern; of a known benchmark those of one part only."""
+    if is_pattern(folder):
+        base, found = files_of(folder)
+        return [base / name for name in found]
     names = sorted(entry.name for entry in folder.iterdir())
     readable = [name for end in (PARQUET, TEXT) for name in names if ending(name, end)]
     return [folder / name for name in rieth_files(readable, part, None) or tables_among(folder, names)]
@@ -167,25 +192,34 @@ def _cells(path: Path) -> int:
             return 0  # reading it will raise the error
         return int(found.num_rows * found.num_columns)
     if not ending(path.name, TEXT):
-        return 0  # RData and others are read whole
-    most = _LARGE_TEXT["gz" if path.suffix.lower() == ".gz" else "plain"]
+        return about_cells(path)
+    most = _LARGE_TEXT["gz" if ending(path.name, (*PACKED, *ZIPPED)) else "plain"]
     return int(path.stat().st_size / most * _LARGE_CELLS)
 
 
-def _first(path: Path, as_text: Collection[str]) -> pd.DataFrame:
-    return next(frame for _, frame in _of_file(path, 100, as_text, None))
+def _first(path: Path, as_text: Collection[str], sheet: str | None) -> pd.DataFrame:
+    return next(frame for _, frame in _of_file(path, 100, as_text, None, sheet))
 
 
-def _names(path: Path) -> list[str]:
-    return [str(name) for name in _first(path, ()).columns]
+def _names(path: Path, sheet: str | None) -> list[str]:
+    return [str(name) for name in _first(path, (), sheet).columns]
 
 
 def _of_file(
-    path: Path, rows: int, as_text: Collection[str], layout: Layout | None
+    path: Path, rows: int, as_text: Collection[str], layout: Layout | None, sheet: str | None
 ) -> Iterator[tuple[float, pd.DataFrame]]:
-    pieces = _parquet(path, rows, as_text) if ending(path.name, PARQUET) else _text(path, rows, as_text)
+    if ending(path.name, PARQUET):
+        pieces = _parquet(path, rows, as_text)
+    elif ending(path.name, TEXT):
+        pieces = _text(path, rows, as_text)
+    else:
+        pieces = read_pieces(path, rows, as_text, sheet) if about_cells(path) else _whole(path, as_text, sheet)
     for share, frame in pieces:
         yield share, frame if layout is None else layout.apply(frame)
+
+
+def _whole(path: Path, as_text: Collection[str], sheet: str | None) -> Iterator[tuple[float, pd.DataFrame]]:
+    yield 1.0, read_file(path, as_text, sheet).frame
 
 
 def _text(path: Path, rows: int, as_text: Collection[str]) -> Iterator[tuple[float, pd.DataFrame]]:

@@ -1,14 +1,30 @@
-"""Tables of a folder: their runs by name, a name for the column of runs, and the check that columns agree."""
+"""Tables of a folder or a pattern: their runs by name, a name for the column of runs, the check that columns agree."""
 
 from __future__ import annotations
 
+import glob
 from collections.abc import Iterable
 from pathlib import Path
 
 from faultwise.contracts.errors import DataError, listing
-from faultwise.contracts.paths import TABLES, ending
+from faultwise.contracts.paths import TABLES, ending, natural
 
-__all__ = ["free_name", "run_names", "same_columns"]
+__all__ = ["files_of", "free_name", "run_names", "same_columns"]
+
+
+def files_of(pattern: Path) -> tuple[Path, list[str]]:
+    """Return the folder that a pattern such as `runs/*/data.csv` starts from, and the tables that match, by their names
+    in it and in natural order. Raises DataError where there are none.
+    """
+    parts = pattern.parts
+    first = next(at for at, part in enumerate(parts) if glob.has_magic(part))
+    base = Path(*parts[:first])
+    found = [name for name in glob.glob(str(Path(*parts[first:])), root_dir=base) if (base / name).is_file()]
+    tables = sorted((name for name in found if ending(name, TABLES)), key=natural)
+    if not tables:
+        what = f"{len(found)} files ({listing(sorted(found), 3)}), none of them a table" if found else "no file"
+        raise DataError(f"The pattern `{pattern}` matches {what}: check it, and put it in quotes.")
+    return base, tables
 
 
 def run_names(tables: list[str]) -> list[str]:

@@ -37,7 +37,11 @@ class TableReading:
         None, "oldest value that a joined slow measurement may have (such as 8h)", "SPAN", quiet=("fit",)
     )
     query: str | None = option(
-        None, "SQL that reads the rows from the source (which is called `source` in it)", "SQL", flags=("fit",)
+        None,
+        "SQL that reads the rows from the source (which is called `source` in it)",
+        "SQL",
+        flags=("fit",),
+        quiet=("evaluate", "diagnose", "calibrate"),
     )
     sheet: str | None = option(
         None, "sheet of a workbook, or table, group or variable of a file that holds several", "NAME", quiet=_ALL

@@ -9,7 +9,7 @@ a row in the file.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from faultwise.contracts.errors import DataError, listing
 from faultwise.tables.reading.cleaning import clean, unique_names
 
-__all__ = ["column_notes", "opened", "read_parquet", "read_parquet_batches"]
+__all__ = ["column_notes", "kept_columns", "opened", "read_parquet", "read_parquet_batches", "refuse_nested"]
 
 _BUFFER = 1 << 18
 # What pandas calls an index without a name in a file, level by level.
@@ -66,14 +66,20 @@ def column_notes(path: str | Path) -> list[str]:
 
 def _columns(file: pq.ParquetFile, path: Path) -> tuple[list[str], list[str], list[str]]:
     """Return unique names of all columns, those of them that are read, and sentences about both."""
-    names, _, notes = unique_names(file.schema_arrow.names)
-    index = [name for name in names if _INDEX.fullmatch(name)]
-    kept = [name for name in names if name not in index]
+    names, kept, notes = kept_columns(file.schema_arrow.names)
     if not file.metadata.num_rows or not kept:
         raise DataError(
             f"`{path}` has {file.metadata.num_rows} rows and {len(kept)} columns; expected at least one of "
             "each: check how it was written."
         )
+    return names, kept, notes
+
+
+def kept_columns(stored: Iterable[str]) -> tuple[list[str], list[str], list[str]]:
+    """Return unique names of all columns of a file, those of them that are read, and sentences about both."""
+    names, _, notes = unique_names(stored)
+    index = [name for name in names if _INDEX.fullmatch(name)]
+    kept = [name for name in names if name not in index]
     if index:
         notes.append(
             f"The index without a name that pandas stored ({listing(index)}) was left out: if it holds information, "
@@ -105,7 +111,7 @@ def opened(path: Path, buffer_size: int = 0) -> Iterator[pq.ParquetFile]:
     try:
         # A ParquetFile takes no folders apart: a folder named `fault=4` on the way does not become a column.
         with pq.ParquetFile(path, buffer_size=buffer_size) as file:
-            _refuse_nested(file.schema_arrow, path)
+            refuse_nested(file.schema_arrow, path)
             yield file
     except DataError:
         raise
@@ -119,7 +125,9 @@ def opened(path: Path, buffer_size: int = 0) -> Iterator[pq.ParquetFile]:
         ) from None
 
 
-def _refuse_nested(schema: pa.Schema, path: Path) -> None:
+def refuse_nested(schema: pa.Schema, path: Path) -> None:
+    """Raise DataError that names columns of lists, structures or bytes."""
+
     def kind(field: pa.Field) -> bool:
         inner = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
         return bool(

@@ -15,23 +15,25 @@ import pandas as pd
 
 from faultwise.contracts.about import About, Variable, read_about, units_from_headers
 from faultwise.contracts.errors import DataError, closest, listing
-from faultwise.contracts.paths import PARQUET, R_DATA, TABLES, TEXT, ending, tables_among
+from faultwise.contracts.paths import PARQUET, R_DATA, TABLES, TEXT, ending, is_pattern, tables_among
 from faultwise.tables.reading.assembling import assembled
 from faultwise.tables.reading.benchmarks.benchmarks import arrange, recognise
 from faultwise.tables.reading.benchmarks.braatz import braatz_fault, read_braatz, read_braatz_file
 from faultwise.tables.reading.benchmarks.rieth import rieth_files
 from faultwise.tables.reading.cleaning import clean
-from faultwise.tables.reading.folders import free_name, run_names, same_columns
+from faultwise.tables.reading.folders import files_of, free_name, run_names, same_columns
+from faultwise.tables.reading.formats.formats import read_file
+from faultwise.tables.reading.formats.query import queried
 from faultwise.tables.reading.options import TableReading
-from faultwise.tables.reading.parquet import read_parquet
-from faultwise.tables.reading.r_data import read_r_data
 from faultwise.tables.reading.table import Roles, Table, label_text, require_columns
-from faultwise.tables.reading.text.delimited import read_delimited
 
 __all__ = ["in_roles", "read_source"]
 
 _IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
-_READ = "CSV, TSV, text, gzipped text, Parquet, RData, the .dat files of Braatz, or a folder of these"
+_READ = (
+    "CSV, TSV, text (also compressed), Excel and OpenDocument workbooks, Parquet, Feather, JSON lines, SQLite, HDF5, "
+    "MATLAB, TDMS, LabVIEW, ARFF or RData, the .dat files of Braatz, or a folder of these"
+)
 
 
 def read_source(
@@ -55,8 +57,8 @@ def read_source(
     a companion (or its path), which wins over what headers state. `part` ("train", "test") and `faults` choose among
     the Tennessee Eastman files of Braatz and Rieth. Known data sets (`benchmarks`) have roles of their own; the roles
     named here take precedence, and columns in `keep` are not ignored; those in `as_text` are not turned into numbers.
-    In a folder of tables each file is a run. `how` says what else is to be done with the rows (see `assembling`),
-    unless the caller does it (`assemble`).
+    In a folder of tables each file is a run, and so in a pattern such as `data/*.csv`. `how` names the sheet or the
+    query, and what else is to be done with the rows (see `assembling`), unless the caller does it (`assemble`).
     Raises DataError when nothing is there, the format is unknown, the content is broken, or a named column does not
     exist.
     """
@@ -66,13 +68,18 @@ def read_source(
     companion = read_about(about) if isinstance(about, str | Path) else about
     labels = [*(name for name in (target, group) if name is not None), *as_text]
     chosen = None if faults is None else list(faults)
-    table, file = _recognised(path, labels, group, part, chosen)
+    how = how or TableReading()
+    if how.query is not None:
+        table = queried(path, how, labels, lambda: _recognised(path, labels, group, part, chosen, how.sheet)[0])
+        file = path.name
+    else:
+        table, file = _recognised(path, labels, group, part, chosen, how.sheet)
     if table.roles.target is None:  # the files of Braatz come with their roles
         requested = Roles(target, group, time, tuple(ignore))
         table, requested, keep = arrange(table, file, requested, keep, part, chosen)
         target, group, time, ignore = requested.target, requested.group, requested.time, requested.ignored
     table = in_roles(table, Roles(target, group, time, tuple(ignore)), keep, companion)
-    return assembled(table, how or TableReading()) if assemble else table
+    return assembled(table, how) if assemble else table
 
 
 def in_roles(table: Table, requested: Roles, keep: Sequence[str] = (), companion: About | None = None) -> Table:
@@ -127,10 +134,13 @@ def _without(roles: Roles, ignore: Collection[str]) -> Roles:
 
 
 def _recognised(
-    path: Path, labels: list[str], group: str | None, part: str, faults: list[int] | None
+    path: Path, labels: list[str], group: str | None, part: str, faults: list[int] | None, sheet: str | None
 ) -> tuple[Table, str]:
     """Return the table and the name of the file that identifies it."""
     names: list[str] = []
+    if is_pattern(path):
+        base, names = files_of(path)
+        return _stacked(base, names, [], labels, group, sheet), path.name
     folder = _is_dir(path)
     if folder:
         names = sorted(entry.name for entry in path.iterdir() if not entry.name.startswith("."))
@@ -144,7 +154,7 @@ def _recognised(
             return whole, files[0]
     elif braatz_fault(path.name):
         return _with_part(read_braatz_file(path), path, part), path.name
-    return _folder(path, names, labels, group) if folder else _file(path, labels), path.name
+    return _folder(path, names, labels, group, sheet) if folder else _file(path, labels, sheet), path.name
 
 
 def _is_dir(path: Path) -> bool:
@@ -172,54 +182,55 @@ def _with_part(table: Table, path: Path, part: str) -> Table:
     return table
 
 
-def _read(path: Path, labels: Collection[str]) -> tuple[pd.DataFrame, list[str]]:
-    if ending(path.name, PARQUET):
-        return read_parquet(path, as_text=labels)
-    if ending(path.name, R_DATA):
-        return read_r_data(path, as_text=labels)
-    return read_delimited(path, as_text=labels)
-
-
-def _file(path: Path, labels: list[str]) -> Table:
+def _file(path: Path, labels: list[str], sheet: str | None) -> Table:
     if not ending(path.name, (*TABLES, ".dat")):
-        hint = "export it as CSV" if path.suffix.lower().startswith(".xls") else "convert it, or rename it"
         raise DataError(
-            f"`{path}` is of a kind (`{path.suffix or 'no ending'}`) that is not read; expected {_READ}: {hint}."
+            f"`{path}` is of a kind (`{path.suffix or 'no ending'}`) that is not read; expected {_READ}: export it as "
+            "CSV, or rename it to what it is."
         )
-    frame, notes = _read(path, labels)
-    return Table(frame=frame, source=str(path), notes=tuple(notes))
+    read = read_file(path, labels, sheet)
+    return Table(frame=read.frame, roles=read.roles, source=str(path), notes=tuple(read.notes))
 
 
-def _folder(path: Path, names: list[str], labels: list[str], group: str | None) -> Table:
+def _folder(path: Path, names: list[str], labels: list[str], group: str | None, sheet: str | None) -> Table:
     """Read every table of the folder, each as a run, in natural order (run2 before run10)."""
     tables = tables_among(path, names)
     if not tables:
         images = any(ending(name, _IMAGES) for name in names)
         what = "holds no tables but " + ("images" if images else listing(names, 5)) if names else "is empty"
         raise DataError(f"The folder `{path}` {what}; expected {_READ}: check the path.")
+    skipped = [name for name in names if name not in tables]
+    return _stacked(path, tables, skipped, labels, group, sheet)
+
+
+def _stacked(
+    path: Path, tables: list[str], skipped: list[str], labels: list[str], group: str | None, sheet: str | None
+) -> Table:
+    """Read tables with the same columns, and put them one below the other."""
+    times: list[str | None] = []
     frames: list[pd.DataFrame] = []
     noted: dict[str, list[str]] = {}
     for name in tables:
-        frame, notes = _read(path / name, labels)
+        read = read_file(path / name, labels, sheet)
         if frames:
-            same_columns(path, tables[0], frames[0].columns, name, frame.columns)
-        frames.append(frame)
-        for note in notes:
+            same_columns(path, tables[0], frames[0].columns, name, read.frame.columns)
+        frames.append(read.frame)
+        times.append(read.roles.time)
+        for note in read.notes:
             noted.setdefault(note, []).append(name)
     runs = run_names(tables)
     whole, mixed = clean(pd.concat(frames, ignore_index=True), as_text=labels)
-    skipped = [name for name in names if name not in tables]
     notes = [f"A folder of {len(tables)} tables with the same columns."]
     notes += [text if len(of) == len(tables) else f"{text} (in {listing(of, 3)})" for text, of in noted.items()]
     notes += mixed + ([f"Not read: {listing(skipped, 5)}."] if skipped else [])
     known = recognise(whole.columns)
     if group is not None or (known is not None and known.roles.group is not None):
-        return Table(frame=whole, source=str(path), notes=tuple(notes))
+        return Table(frame=whole, roles=Roles(time=times[0]), source=str(path), notes=tuple(notes))
     free = free_name(whole.columns)
     names_of_rows = np.repeat(np.array(runs, dtype=object), [len(frame) for frame in frames])
     whole.insert(0, free, pd.Series(names_of_rows, dtype="str"))
     notes.append(f"Each file is a run: its name is in the new column `{free}`.")
-    return Table(frame=whole, roles=Roles(group=free), source=str(path), notes=tuple(notes))
+    return Table(frame=whole, roles=Roles(group=free, time=times[0]), source=str(path), notes=tuple(notes))
 
 
 def _put_together(path: Path, files: list[str], labels: list[str]) -> Table | None:
@@ -227,7 +238,8 @@ def _put_together(path: Path, files: list[str], labels: list[str]) -> Table | No
     frames: list[pd.DataFrame] = []
     notes = [f"Put together: {listing(files)}."]
     for name in files:
-        frame, remarks = _read(path / name, labels)
+        read = read_file(path / name, labels)
+        frame, remarks = read.frame, read.notes
         layout = recognise(frame.columns, name)
         if layout is None and not frames:
             return None

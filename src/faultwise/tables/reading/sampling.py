@@ -17,6 +17,7 @@ from faultwise.contracts.about import About, read_about
 from faultwise.contracts.errors import DataError
 from faultwise.contracts.progress import ProgressBar
 from faultwise.tables.reading.batches import Batches, open_batches
+from faultwise.tables.reading.options import TableReading
 from faultwise.tables.reading.readers import in_roles
 from faultwise.tables.reading.table import Roles, Table, label_text
 
@@ -40,6 +41,7 @@ def read_sample(
     part: str = "",
     even: bool = True,
     progress: bool = False,
+    how: TableReading | None = None,
 ) -> Table:
     """Return about `most` rows of a large source, with its roles as `read_source` gives them, and a note.
 
@@ -49,7 +51,7 @@ def read_sample(
     """
     companion = read_about(about) if isinstance(about, str | Path) else about
     labels = [name for name in (target, group) if name is not None]
-    batches = open_batches(source, _PIECE, part=part, as_text=labels, group=group)
+    batches = open_batches(source, _PIECE, part=part, as_text=labels, group=group, how=how)
     own = batches.roles
     new = {} if batches.layout is None else batches.layout.renamed
     target, group, time = (name and new.get(name, name) for name in (target, group, time))
@@ -64,13 +66,13 @@ def read_sample(
         if group is None:
             raise DataError(f"`{source}` is too large to be read at once, and whole runs are needed: pass --group COL.")
         wanted = _runs_drawn(y, runs, most, rng)
-        what = f"{len(np.unique(runs[wanted])):,} whole runs,"
+        drawn = f"{len(np.unique(runs[wanted])):,} whole runs,"
     else:
         wanted = _rows_drawn(y, most, rng)
-        what = "rows"
+        drawn = "rows"
     frame = _collected(batches, wanted, progress)
-    how = "evenly over the classes" if even else "at random"
-    note = f"The source is large: of its {len(y):,} rows {int(wanted.sum()):,} were drawn, {what} {how}."
+    drawn += " evenly over the classes" if even else " at random"
+    note = f"The source is large: of its {len(y):,} rows {int(wanted.sum()):,} were drawn, {drawn}."
     layout = batches.layout
     table = Table(frame, own, str(source), (*batches.notes, note))
     if layout is not None:

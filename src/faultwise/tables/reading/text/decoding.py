@@ -1,4 +1,4 @@
-"""From the bytes of a text file to its text: gzip, byte order marks, encodings, stray control characters.
+"""From the bytes of a text file to its text: compression, byte order marks, encodings, stray control characters.
 
 It knows nothing about tables, and it guesses only among UTF-8, Windows-1252 and Latin-1 (line by line where a
 file mixes them): any other encoding must be declared or marked.
@@ -7,15 +7,14 @@ file mixes them): any other encoding must be declared or marked.
 from __future__ import annotations
 
 import codecs
-import gzip
 import io
 import re
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from faultwise.contracts.errors import DataError
+from faultwise.tables.reading.text.unpacking import BROKEN, bounded, packing_of, unpacked
 
 __all__ = ["LineDecoder", "MarkedDecoder", "decoder_for", "read_text", "readable", "without_controls"]
 
@@ -26,18 +25,16 @@ _MOST_BYTES = 1 << 33
 
 
 def read_text(path: Path, encoding: str | None = None) -> tuple[str, str, list[str]]:
-    """Read a text file (also gzipped); return the text, the encoding in words, and notes.
+    """Read a text file (also compressed); return the text, the encoding in words, and notes.
 
     `encoding` overrules the recognised one. Raises DataError when the file is absent, a folder, may not be
     read, is binary or is not in that encoding.
     """
     with readable(path):
         raw = path.read_bytes()
-        if raw[:2] == b"\x1f\x8b":
-            with gzip.GzipFile(fileobj=io.BytesIO(raw)) as packed:
-                raw = packed.read(_MOST_BYTES + 1)
-            if len(raw) > _MOST_BYTES:
-                raise DataError(f"`{path}` unpacks to more than {_MOST_BYTES >> 30} GiB: split it.")
+        if packing_of(raw[:6]):
+            with unpacked(io.BytesIO(raw), path) as packed:
+                raw = bounded(packed, len(raw), path, _MOST_BYTES)
     decoder = decoder_for(raw[:4], path, encoding)
     text = decoder.decode(raw, final=True).rstrip("\x1a")
     del raw
@@ -60,10 +57,15 @@ def readable(path: Path) -> Iterator[None]:
         yield
     except PermissionError:
         raise DataError(f"`{path}` may not be read (no permission): change its rights or copy it.") from None
-    except (EOFError, gzip.BadGzipFile, zlib.error):
-        raise DataError(f"`{path}` is a damaged or cut-off gzip file: pack or fetch it again.") from None
+    except BROKEN:
+        raise DataError(f"`{path}` is a damaged or cut-off {_packing(path)} file: pack or fetch it again.") from None
     except OSError as error:
         raise DataError(f"`{path}` cannot be read ({error.strerror or error}): check the disk.") from None
+
+
+def _packing(path: Path) -> str:
+    with path.open("rb") as file:
+        return packing_of(file.read(6)) or "compressed"
 
 
 def decoder_for(start: bytes, path: Path, declared: str | None) -> LineDecoder | MarkedDecoder:

@@ -21,13 +21,13 @@ from faultwise.tables.reading.text.blocks import Feed, checked, in_blocks
 from faultwise.tables.reading.text.decoding import read_text
 from faultwise.tables.reading.text.dialect import NEVER, Dialect, recognise
 
-__all__ = ["parser_options", "read_delimited", "refusing"]
+__all__ = ["frame_of_text", "parser_options", "read_delimited", "refusing"]
 
 
 def read_delimited(
     path: str | Path, *, encoding: str | None = None, as_text: Collection[str] = ()
 ) -> tuple[pd.DataFrame, list[str]]:
-    """Read a delimited text file (also gzipped); return the frame and sentences about what was noticed.
+    """Read a delimited text file (also compressed); return the frame and sentences about what was noticed.
 
     `encoding` overrules the recognised one. Columns in `as_text` (labels, runs) are not turned into numbers.
     Title lines above the header, a line of units below it, and empty rows and nameless empty columns of a
@@ -38,10 +38,19 @@ def read_delimited(
     path = Path(path)
     with refusing(path):
         text, encoding_words, notes = read_text(path, encoding)
+    frame, dialect, found = frame_of_text(text, path, as_text)
+    return frame, [dialect.words(encoding_words), *notes, *found]
+
+
+def frame_of_text(text: str, path: Path, as_text: Collection[str] = ()) -> tuple[pd.DataFrame, Dialect, list[str]]:
+    """Return the table that a text holds, its dialect, and sentences about what was noticed. `path` names the source in
+    messages. Raises DataError as `read_delimited` does.
+    """
+    with refusing(path):
         if "\r" in text:
             text = text.replace("\r\n", "\n").replace("\r", "\n")
         dialect = recognise(text, path, as_text)
-        notes += dialect.notes
+        notes = list(dialect.notes)
         names, nameless, renamed = unique_names(dialect.names)
         feed = Feed(checked(in_blocks(text, dialect.start), dialect, path, notes))
         del text
@@ -53,7 +62,7 @@ def read_delimited(
         frame, dropped = without_counters(frame, nameless)
     if frame.columns.empty:
         raise DataError(f"`{path}` has no column with values: check how it was exported.")
-    return frame, [dialect.words(encoding_words), *notes, *renamed, *cleaned, *dropped]
+    return frame, dialect, [*notes, *renamed, *cleaned, *dropped]
 
 
 @contextmanager

@@ -6,13 +6,11 @@ is, is decided by the first batch and never changes. Only the first batch is rea
 
 from __future__ import annotations
 
-import gzip
 import io
 from collections.abc import Collection, Iterator
 from itertools import chain
 from pathlib import Path
 from types import TracebackType
-from typing import IO
 
 import pandas as pd
 
@@ -22,8 +20,9 @@ from faultwise.tables.reading.text.blocks import Feed, checked, in_blocks
 from faultwise.tables.reading.text.decoding import decoder_for, readable, without_controls
 from faultwise.tables.reading.text.delimited import parser_options, refusing
 from faultwise.tables.reading.text.dialect import Dialect, recognise
+from faultwise.tables.reading.text.unpacking import unpacked
 
-__all__ = ["DelimitedBatches", "read_delimited_batches"]
+__all__ = ["DelimitedBatches", "TextSource", "read_delimited_batches"]
 
 _HEAD = 1 << 20
 _PIECE = 1 << 20
@@ -33,12 +32,12 @@ _LONGEST_LINE = 1 << 26
 def read_delimited_batches(
     path: str | Path, rows: int, *, encoding: str | None = None, as_text: Collection[str] = ()
 ) -> DelimitedBatches:
-    """Open a delimited text file (also gzipped) and return an iterator of frames of at most `rows` rows.
+    """Open a delimited text file (also compressed) and return an iterator of frames of at most `rows` rows.
 
     Joined together, the frames are what `read_delimited` returns, but every column of numbers is float64. The
     first batch decides what a column is: text that turns up later in a column of numbers is missing, and a
     column that is empty there is taken as numbers. Raises DataError at once for a file that cannot be opened or
-    has no header and rows, and while iterating for a line with too many fields, a cut-off gzip file, or bytes
+    has no header and rows, and while iterating for a line with too many fields, a cut-off compressed file, or bytes
     that are no text.
     """
     if rows < 1:
@@ -55,7 +54,7 @@ class DelimitedBatches(Iterator[pd.DataFrame]):
         self._noted: set[str] = set()
         self._batch = 0
         self._ended = False
-        self._source = _Source(path, encoding)
+        self._source = TextSource(path, encoding)
         try:
             with refusing(path):
                 self._start(rows)
@@ -78,7 +77,7 @@ class DelimitedBatches(Iterator[pd.DataFrame]):
             raise DataError(f"`{self._path}` has no column with values: check how it was exported.")
         self._columns = list(kept.columns)
         self._source.close()
-        self._source = _Source(self._path, self._encoding)
+        self._source = TextSource(self._path, self._encoding)
         dialect, self._feed = self._opened(self.notes)
         texts = [*self._as_text, *self._cleaner.texts()]
         options = parser_options(dialect, names, texts)
@@ -99,7 +98,7 @@ class DelimitedBatches(Iterator[pd.DataFrame]):
 
     @property
     def done(self) -> float:
-        """The share of the file that has been read, from 0 to 1 (of the packed bytes, for gzip)."""
+        """The share of the file that has been read, from 0 to 1 (of the packed bytes, for a compressed one)."""
         return self._source.done
 
     def __next__(self) -> pd.DataFrame:
@@ -144,7 +143,7 @@ class DelimitedBatches(Iterator[pd.DataFrame]):
         self.close()
 
 
-class _Source:
+class TextSource:
     """The text of a file in blocks of whole lines, and how far it has been read."""
 
     def __init__(self, path: Path, encoding: str | None) -> None:
@@ -152,30 +151,30 @@ class _Source:
         with readable(path):
             self._size = path.stat().st_size
             self._raw = path.open("rb")
-            start = self._raw.read(2)
-            self._raw.seek(0)
-            self._bytes: IO[bytes] = self._raw
-            if start == b"\x1f\x8b":
-                self._bytes = gzip.GzipFile(fileobj=self._raw)  # type: ignore[assignment]
+            self._bytes = unpacked(self._raw, path)
             self._held = self._bytes.read(_PIECE)
         self._decoder = decoder_for(self._held[:4], path, encoding)
         self._controls = 0
 
     @property
     def words(self) -> str:
+        """The encoding in words."""
         return self._decoder.words
 
     @property
     def done(self) -> float:
+        """The share of the file that has been read, from 0 to 1."""
         if self._raw.closed or not self._size:
             return 1.0
         return min(1.0, self._raw.tell() / self._size)
 
     def notes(self) -> list[str]:
+        """Return sentences about what was noticed."""
         taken = [f"{self._controls} control characters were taken out of the text."] if self._controls else []
         return [*self._decoder.notes(), *taken]
 
     def close(self) -> None:
+        """Close the file."""
         self._raw.close()
 
     def blocks(self) -> Iterator[str]:

@@ -1,0 +1,1 @@
+"""File formats beside text and Parquet, a module each; `formats.py` finds them by ending."""
