@@ -20,8 +20,10 @@ from faultwise.contracts.paths import PARQUET, TEXT, ending, tables_among
 from faultwise.tables.reading.benchmarks.benchmarks import Layout, recognise
 from faultwise.tables.reading.benchmarks.rieth import rieth_files
 from faultwise.tables.reading.folders import free_name, run_names, same_columns
+from faultwise.tables.reading.options import TableReading
 from faultwise.tables.reading.parquet import column_notes, read_parquet_batches
 from faultwise.tables.reading.readers import read_source
+from faultwise.tables.reading.shapes.reshaping import Known
 from faultwise.tables.reading.table import Roles, Table, run_text
 from faultwise.tables.reading.text.delimited_batches import read_delimited_batches
 
@@ -63,16 +65,24 @@ def is_large(source: str | Path) -> bool:
 
 
 def open_batches(
-    source: str | Path, rows: int, *, part: str = "", as_text: Collection[str] = (), group: str | None = None
+    source: str | Path,
+    rows: int,
+    *,
+    part: str = "",
+    as_text: Collection[str] = (),
+    group: str | None = None,
+    how: TableReading | None = None,
+    known: Known | None = None,
 ) -> Batches:
     """Open a source for reading in pieces of about `rows` rows. Raises DataError as `read_source` does.
 
     Columns in `as_text` are not turned into numbers. In a folder each file is a run, unless `group` names the runs.
+    `how` and `known` are those of `read_source`.
     """
     path = Path(source)
     files = _tables(path, part) if path.is_dir() else [path]
     if not files or not is_large(path):
-        table = read_source(path, part=part, as_text=as_text)
+        table = read_source(path, part=part, as_text=as_text, how=how, known=known)
         frame = table.frame
 
         def cut() -> Iterator[tuple[float, pd.DataFrame]]:
@@ -80,11 +90,16 @@ def open_batches(
                 yield min(1.0, (start + rows) / len(frame)), frame.iloc[start : start + rows].reset_index(drop=True)
 
         return Batches(table.roles, list(frame.columns), table.notes, _pieces=cut)
+    if (how is not None and how.join) or set(known or ()) & {"long", "joined"}:
+        raise DataError(
+            f"`{source}` is too large to be read at once, and its rows have to be put together from several lines or "
+            "tables: give a file of fewer rows."
+        )
     names = _names(files[0])
     layouts = [recognise(names, one.name) for one in files]
-    known = layouts[0]
-    named = Roles() if known is None else known.roles
-    columns = list(known.apply(_first(files[0], as_text)).columns) if known is not None else names
+    arranged = layouts[0]
+    named = Roles() if arranged is None else arranged.roles
+    columns = list(arranged.apply(_first(files[0], as_text)).columns) if arranged is not None else names
     by_file = free_name(columns) if path.is_dir() and named.group is None and group not in columns else None
     runs = run_names([one.name for one in files])
     remarks = [note for one in files if ending(one.name, PARQUET) for note in column_notes(one)]
@@ -101,8 +116,8 @@ def open_batches(
     return Batches(
         named if by_file is None else replace(named, group=by_file),
         columns if by_file is None else [by_file, *columns],
-        (*dict.fromkeys(remarks), *(() if known is None else known.notes)),
-        known,
+        (*dict.fromkeys(remarks), *(() if arranged is None else arranged.notes)),
+        arranged,
         _pieces=read,
     )
 

@@ -10,7 +10,6 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from faultwise.contracts.about import About, Variable, read_about, units_from_headers
@@ -20,15 +19,16 @@ from faultwise.tables.reading.assembling import assembled
 from faultwise.tables.reading.benchmarks.benchmarks import arrange, recognise
 from faultwise.tables.reading.benchmarks.braatz import braatz_fault, read_braatz, read_braatz_file
 from faultwise.tables.reading.benchmarks.rieth import rieth_files
-from faultwise.tables.reading.cleaning import clean
-from faultwise.tables.reading.folders import free_name, run_names, same_columns
+from faultwise.tables.reading.folders import same_columns
 from faultwise.tables.reading.options import TableReading
 from faultwise.tables.reading.parquet import read_parquet
 from faultwise.tables.reading.r_data import read_r_data
+from faultwise.tables.reading.shapes.beside import together
+from faultwise.tables.reading.shapes.reshaping import Known, reshaped
 from faultwise.tables.reading.table import Roles, Table, label_text, require_columns
 from faultwise.tables.reading.text.delimited import read_delimited
 
-__all__ = ["in_roles", "read_source"]
+__all__ = ["in_roles", "read_source", "with_others"]
 
 _IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 _READ = "CSV, TSV, text, gzipped text, Parquet, RData, the .dat files of Braatz, or a folder of these"
@@ -48,6 +48,7 @@ def read_source(
     as_text: Collection[str] = (),
     how: TableReading | None = None,
     assemble: bool = True,
+    known: Known | None = None,
 ) -> Table:
     """Read a table from a file or folder, with its roles; its format is recognised and noted.
 
@@ -56,9 +57,9 @@ def read_source(
     the Tennessee Eastman files of Braatz and Rieth. Known data sets (`benchmarks`) have roles of their own; the roles
     named here take precedence, and columns in `keep` are not ignored; those in `as_text` are not turned into numbers.
     In a folder of tables each file is a run. `how` says what else is to be done with the rows (see `assembling`),
-    unless the caller does it (`assemble`).
-    Raises DataError when nothing is there, the format is unknown, the content is broken, or a named column does not
-    exist.
+    unless the caller does it (`assemble`); `known` is what was recognised of the fit's source, for later files to be
+    read the same way. Raises DataError when nothing is there, the format is unknown, the content is broken, or a named
+    column does not exist.
     """
     path = Path(source)
     if part not in ("", "train", "test"):
@@ -67,12 +68,37 @@ def read_source(
     labels = [*(name for name in (target, group) if name is not None), *as_text]
     chosen = None if faults is None else list(faults)
     table, file = _recognised(path, labels, group, part, chosen)
+    how = how or TableReading()
+    if table.roles.target is None and recognise(table.frame.columns, file, target=target) is None:
+        named = Roles(target, group, time, tuple(ignore))
+
+        def again(names: Collection[str]) -> pd.DataFrame:
+            return _recognised(path, [*labels, *names], group, part, chosen)[0].frame
+
+        table, gone = reshaped(table, how, named, again, known)
+        ignore = [name for name in ignore if name not in gone]
     if table.roles.target is None:  # the files of Braatz come with their roles
         requested = Roles(target, group, time, tuple(ignore))
         table, requested, keep = arrange(table, file, requested, keep, part, chosen)
         target, group, time, ignore = requested.target, requested.group, requested.time, requested.ignored
     table = in_roles(table, Roles(target, group, time, tuple(ignore)), keep, companion)
-    return assembled(table, how or TableReading()) if assemble else table
+    return assembled(with_others(table, how), how, known) if assemble else table
+
+
+def with_others(table: Table, how: TableReading) -> Table:
+    """Return a table with the files of --join beside it. Raises DataError, also for the file that gives the labels."""
+    beside = dict(table.beside)
+    for file in how.join:
+        path = Path(file)
+        if how.events is not None and path.resolve() == Path(how.events).resolve():
+            raise DataError(
+                f"`{path.name}` is named by --events and by --join: what gives the labels must not be among the "
+                "measurements, too. Name it by --events alone."
+            )
+        if path.name in beside:
+            raise DataError(f"--join names two tables `{path.name}`; expected different names: rename one of them.")
+        beside[path.name] = read_source(path).frame
+    return replace(table, beside=beside) if how.join else table
 
 
 def in_roles(table: Table, requested: Roles, keep: Sequence[str] = (), companion: About | None = None) -> Table:
@@ -191,35 +217,21 @@ def _file(path: Path, labels: list[str]) -> Table:
 
 
 def _folder(path: Path, names: list[str], labels: list[str], group: str | None) -> Table:
-    """Read every table of the folder, each as a run, in natural order (run2 before run10)."""
+    """Read every table of the folder, each as a run, in natural order (run2 before run10); others lie beside."""
     tables = tables_among(path, names)
     if not tables:
         images = any(ending(name, _IMAGES) for name in names)
         what = "holds no tables but " + ("images" if images else listing(names, 5)) if names else "is empty"
         raise DataError(f"The folder `{path}` {what}; expected {_READ}: check the path.")
-    frames: list[pd.DataFrame] = []
+    read: dict[str, pd.DataFrame] = {}
     noted: dict[str, list[str]] = {}
     for name in tables:
-        frame, notes = _read(path / name, labels)
-        if frames:
-            same_columns(path, tables[0], frames[0].columns, name, frame.columns)
-        frames.append(frame)
-        for note in notes:
+        read[name], remarks = _read(path / name, labels)
+        for note in remarks:
             noted.setdefault(note, []).append(name)
-    runs = run_names(tables)
-    whole, mixed = clean(pd.concat(frames, ignore_index=True), as_text=labels)
     skipped = [name for name in names if name not in tables]
-    notes = [f"A folder of {len(tables)} tables with the same columns."]
-    notes += [text if len(of) == len(tables) else f"{text} (in {listing(of, 3)})" for text, of in noted.items()]
-    notes += mixed + ([f"Not read: {listing(skipped, 5)}."] if skipped else [])
-    known = recognise(whole.columns)
-    if group is not None or (known is not None and known.roles.group is not None):
-        return Table(frame=whole, source=str(path), notes=tuple(notes))
-    free = free_name(whole.columns)
-    names_of_rows = np.repeat(np.array(runs, dtype=object), [len(frame) for frame in frames])
-    whole.insert(0, free, pd.Series(names_of_rows, dtype="str"))
-    notes.append(f"Each file is a run: its name is in the new column `{free}`.")
-    return Table(frame=whole, roles=Roles(group=free), source=str(path), notes=tuple(notes))
+    table = together(read, noted, str(path), labels, group)
+    return replace(table, notes=(*table.notes, *([f"Not read: {listing(skipped, 5)}."] if skipped else ())))
 
 
 def _put_together(path: Path, files: list[str], labels: list[str]) -> Table | None:
