@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from faultwise.contracts.diagnosis import Case, Diagnosis
 from faultwise.report import values, words
@@ -59,7 +60,8 @@ def report_of(diagnosis: Diagnosis, limits: Limits) -> Report:
         cases = _cases(diagnosis, limits)
     tuning, provenance = _tuning(diagnosis.provenance)
     notes = Bullets(tuple(Text(clean(note)) for note in diagnosis.notes))
-    figures = Figures((("source", clean(diagnosis.source)), *values.flatten(provenance)))
+    source = clean(Path(diagnosis.source).name or diagnosis.source)
+    figures = Figures((("source", source), *values.flatten(provenance)))
     blocks = (
         *cases,
         *_runs(diagnosis, limits.runs),
@@ -69,7 +71,7 @@ def report_of(diagnosis: Diagnosis, limits: Limits) -> Report:
         Details("Provenance", "versions, hashes, seeds", (figures,)),
     )
     headed = len(diagnosis.cases) != 1 and not (items and limits.narratives)
-    return Report(words.summary(diagnosis), clean(diagnosis.source), headed, blocks)
+    return Report(words.summary(diagnosis), source, headed, blocks)
 
 
 def _cases(diagnosis: Diagnosis, limits: Limits) -> list[Block]:

@@ -31,6 +31,7 @@ from faultwise.runs.tables import csv_text
 from faultwise.tables.fit.stream import RowStream, Streams
 from faultwise.tables.reading.batches import Batches, fingerprint, open_batches
 from faultwise.tables.reading.options import TableReading
+from faultwise.tables.reading.shapes.reshaping import Known
 
 __all__ = ["SUFFIXES", "diagnose_file"]
 
@@ -50,22 +51,23 @@ def diagnose_file(
     part: str = "test",
     progress: bool = False,
     how: TableReading | None = None,
+    known: Known | None = None,
 ) -> dict[str, Any]:
     """Write a line per judged row to `out` (.parquet or .csv) and return counts and seconds.
 
     Lines are those of `stream.RowStream`, with the probabilities of all labels if `every`. The language model takes no
-    part. Raises UserError for an unknown ending, a missing folder or a full disk, DataError for a broken source; the
-    parts that are done stay, and the next call with the same source and run goes on after them.
+    part. `how` and `known` say how the source is read, as in `read_source`. Raises UserError for an unknown ending, a
+    missing folder or a full disk, DataError for a broken source; the parts that are done stay, and the next call with
+    the same source and run goes on after them.
     """
     out = _checked(Path(out), Path(source))
     started = time.monotonic()
     rows = int(np.clip(_MOST_CELLS // len(model.fitted.encoder.names), 1000, _MOST_ROWS))
-    batches = open_batches(source, rows, part=part, as_text=model.texts, group=model.roles.group, how=how)
+    batches = open_batches(source, rows, part=part, as_text=model.texts, group=model.roles.group, how=how, known=known)
     roles = replace(model.roles_in(batches.columns, batches.roles), target=None)
     stream = model.stream(roles, every, run=Path(source).stem, most_runs=_MOST_RUNS)
     # Named after the work: another command for the same output has parts of its own.
-    which = () if how is None else (how.sheet, how.query)
-    key = _key(model, source, rows, every, part, out.suffix, *which)
+    key = _key(model, source, rows, every, part, out.suffix, None if how is None else str(how))
     parts = out.absolute().parent / f".{out.name}.{key[:16]}.parts"
     try:
         parts.mkdir(exist_ok=True)

@@ -35,6 +35,7 @@ class Tables:
         """Fit on a file, a folder, a frame or a table. Raises DataError or UserError before any expensive work."""
         from dataclasses import replace
 
+        from faultwise.tables.checks.leaks.joined import without_leaks_of_joined
         from faultwise.tables.checks.leaks.target_leakage import without_leaking_columns
         from faultwise.tables.checks.rules import Rules
         from faultwise.tables.fit.monitoring import fit_normal
@@ -50,14 +51,18 @@ class Tables:
         rules = rules_of(reading)
         labels = set() if table.roles.target is None else set(table.y)
         known = normal_label(labels, replace(settings, normal=None), None)[0]
-        table = without_leaking_columns(table, settings.keep, settings.normal or table.about.normal or known)
+        normal = settings.normal or table.about.normal or known
+        table = without_leaks_of_joined(table, settings.keep, normal, reading.before is not None)
+        table = without_leaking_columns(table, settings.keep, normal)
         if settings.normal_only:
             fitted = fit_normal(table, settings, rules, progress)
         else:
             if rules is not None:
                 rules.check(table.frame.columns)
             fitted = replace(fit_table(table, settings, progress), rules=rules or Rules())
-        return TableModel(settings, fitted, table.about, table.roles, progress=progress, reading=reading)
+        return TableModel(
+            settings, fitted, table.about, table.roles, None, progress, reading, recognised=table.recognised
+        )
 
     def load(self, folder: Path, manifest: Mapping[str, object], progress: bool = False) -> TableModel:
         """Read what `TableModel.write` wrote. Raises RunFolderError when it cannot be understood."""
@@ -77,9 +82,10 @@ class Tables:
         device = "cpu" if settings.language.device == "cpu" else "auto"
         context = ExpertContext(settings.seed, progress, replace(settings.language, device=device))
         fitted, about, roles = read_fitted(folder, dict(manifest), context)
-        how = manifest.get("reading")
+        how, recognised = manifest.get("reading"), manifest.get("recognised")
         reading = built(TableReading, how if isinstance(how, Mapping) else {}, str(folder))
-        return TableModel(settings, fitted, about, roles, manifest, progress, reading)
+        shape = recognised if isinstance(recognised, Mapping) else {}
+        return TableModel(settings, fitted, about, roles, manifest, progress, reading, recognised=shape)
 
 
 tables = Tables()

@@ -32,8 +32,8 @@ from faultwise.tables.fit.stream import RowStream
 from faultwise.tables.reading.assembling import assembled
 from faultwise.tables.reading.batches import is_large, rows_up_to
 from faultwise.tables.reading.frames import as_frame
-from faultwise.tables.reading.options import TableReading, kept
-from faultwise.tables.reading.readers import read_source
+from faultwise.tables.reading.options import TableReading, kept, later
+from faultwise.tables.reading.readers import read_source, with_others
 from faultwise.tables.reading.table import Roles, Table, label_text
 from faultwise.tables.sources import table_in_memory
 
@@ -48,7 +48,8 @@ _NEAR = 5000  # rows up to the requested one that are classified at most: what i
 class TableModel:
     """What was fitted on a table, with the roles of its columns and what is known about them.
 
-    `manifest` is that of the run folder it was read from, empty for one that was never written.
+    `manifest` is that of the run folder it was read from, empty for one that was never written. `recognised` is what
+    the fit's source was recognised as, so that later files are read the same way (see `Table`).
     """
 
     changeable = ("false_alarm_rate", "coverage", "coverage_per", "novel_rate")
@@ -62,9 +63,11 @@ class TableModel:
         manifest: Mapping[str, object] | None = None,
         progress: bool = False,
         reading: TableReading | None = None,
+        *,
+        recognised: Mapping[str, object] | None = None,
     ) -> None:
         self.settings, self.fitted, self.about, self.roles = settings, fitted, about, roles
-        self.reading = reading or TableReading()
+        self.reading, self.recognised = reading or TableReading(), recognised or {}
         self.manifest, self.progress = manifest or {}, progress
 
     @property
@@ -98,7 +101,12 @@ class TableModel:
     def write(self, folder: Path) -> Mapping[str, object]:
         """Write experts, rows and state into an empty folder; return entries of the manifest."""
         write_fitted(folder, self.fitted, self.about, self.roles)
-        return {"experts": list(self.fitted.ensemble.experts), "reading": kept(self.reading), **self.fitted.record}
+        return {
+            "experts": list(self.fitted.ensemble.experts),
+            "reading": kept(self.reading),
+            "recognised": dict(self.recognised),
+            **self.fitted.record,
+        }
 
     def evaluate(self, source: object, reading: object, query: object) -> Evaluation:
         """Judge every expert and the fused verdict on labelled rows. Raises DataError without labels."""
@@ -115,7 +123,7 @@ class TableModel:
         """Return verdicts with findings and narrative for a table, a frame, or a file. Raises DataError."""
         assert isinstance(query, TableQuery)
         model = self if query.expert is None else self.only(query.expert)
-        table = model._table(source, query.row, reading)
+        table = model._table(source, query.row, reading if isinstance(reading, TableReading) else TableReading())
         score_rows = self._score_rows(query)
         return diagnose_table(model.fitted, table, model.about, query, score_rows, model.provenance())
 
@@ -150,7 +158,8 @@ class TableModel:
         if not isinstance(source, str | Path):
             raise UserError("Rows are written, and followed, from a file: give its path.")
         model = self if query.expert is None else self.only(query.expert)
-        return diagnose_file(model, source, out, every=every, progress=progress, how=_how(reading))
+        how = later(self.reading, reading if isinstance(reading, TableReading) else None)
+        return diagnose_file(model, source, out, every=every, progress=progress, how=how, known=self.known)
 
     def follow(
         self, source: object, query: object, state: Path | None, out: Path | None, poll: float, idle: float | None
@@ -161,6 +170,11 @@ class TableModel:
         assert isinstance(query, TableQuery)
         if not isinstance(source, str | Path):
             raise UserError("Rows are written, and followed, from a file: give its path.")
+        if self.recognised:
+            raise UserError(
+                "This run puts its rows together from several lines or tables, which a growing file of lines cannot "
+                "give: write whole rows, with all columns of the fit, to a file and fit a run on such rows."
+            )
         model = self if query.expert is None else self.only(query.expert)
         return Lines(Follower(model, source, state=state, out=out, poll=poll, idle=idle))
 
@@ -207,22 +221,28 @@ class TableModel:
         made.fitted = replace(self.fitted, ensemble=self.fitted.ensemble.only(expert), calibration=None)
         return made
 
+    @property
+    def known(self) -> Mapping[str, object]:
+        """What was recognised of the fit's source, and the variables of the fit."""
+        return {**self.recognised, "columns": list(self.fitted.encoder.learnt.used)}
+
     def read(
         self,
         source: str | Path,
         part: str = "test",
         labelled: bool = False,
         target: str | None = None,
-        how: TableReading | None = None,
+        reading: TableReading | None = None,
     ) -> Table:
-        """Read a file with the columns' roles as they were in training; `target` names the label's column anew, `how`
-        the sheet or the query.
+        """Read a file with the columns' roles as they were in training; `target` names the label's column anew, and
+        `reading` holds what else is asked for now.
 
         Raises DataError, also where labels are asked for (`labelled`) and there are none.
         """
-        given = how or TableReading()  # a sheet or a query is of one source
-        how = replace(self.reading, sheet=given.sheet, query=given.query)
-        table = read_source(source, part=part, target=target, as_text=self.texts, how=how, assemble=False)
+        how = later(self.reading, reading)
+        table = read_source(
+            source, part=part, target=target, as_text=self.texts, how=how, known=self.known, assemble=False
+        )
         roles = self.roles_in(table.frame.columns, table.roles)
         roles = replace(roles, target=target or roles.target)
         if labelled and roles.target is None:
@@ -231,7 +251,8 @@ class TableModel:
         if roles.target is not None:
             frame = table.frame.assign(**{roles.target: label_text(table.frame[roles.target])})
             table = replace(table, frame=frame)
-        return assembled(replace(table, roles=roles, about=self.about), how)
+        table = replace(table, roles=roles, about=self.about)
+        return assembled(with_others(table, how), how, self.known)
 
     def roles_in(self, columns: Collection[str] | pd.Index, own: Roles | None = None) -> Roles:
         """Return the roles of the fit that these columns can play; where there is none, the source's `own`."""
@@ -253,15 +274,16 @@ class TableModel:
         if isinstance(source, Table):
             return source
         if isinstance(source, str | Path):
-            return self.read(source, labelled=True, target=reading.target, how=reading)
-        table = table_in_memory(source, reading)
+            return self.read(source, labelled=True, target=reading.target, reading=reading)
+        table = table_in_memory(source, reading, assemble=False)
         target = reading.target or table.roles.target
         roles = replace(self.roles_in(table.frame.columns, table.roles), target=target or self.roles.target)
         if roles.target not in table.frame.columns:
             raise DataError("The rows have no labels: pass them as y, or name their column as target.")
-        return assembled(replace(table, roles=roles, about=self.about), self.reading)
+        how, table = later(self.reading, reading), replace(table, roles=roles, about=self.about)
+        return assembled(with_others(table, how), how, self.known)
 
-    def _table(self, source: object, row: int | None, reading: object = None) -> Table:
+    def _table(self, source: object, row: int | None, reading: TableReading) -> Table:
         """Return the rows to diagnose: of a large table only those near the requested row."""
         while isinstance(source, Items):
             source = source.X
@@ -269,23 +291,19 @@ class TableModel:
         if isinstance(source, Table):
             table = source
         elif isinstance(source, str | Path):
-            how = _how(reading)
             if row is not None and row > 0 and is_large(source):
-                table = rows_up_to(source, row, most, self.roles, part="test", as_text=self.texts, how=how)
+                table = rows_up_to(source, row, most, self.roles, part="test", as_text=self.texts, how=reading)
                 table = replace(table, about=self.about)
             else:
-                table = self.read(source, how=how)
+                table = self.read(source, reading=reading)
         else:
             frame = as_frame(source).reset_index(drop=True)  # type: ignore[arg-type]
             table = Table(frame, self.roles_in(frame.columns), "frame", about=self.about)
-            table = assembled(table, self.reading)
+            how = later(self.reading, reading)
+            table = assembled(with_others(table, how), how, self.known)
         if row is not None and table.numbers is None and most < row <= len(table.frame):
             return table.up_to(row, most)
         return table
-
-
-def _how(reading: object) -> TableReading | None:
-    return reading if isinstance(reading, TableReading) else None
 
 
 def table_model(model: object) -> TableModel:

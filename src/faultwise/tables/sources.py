@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -80,6 +81,11 @@ def _read(source: str | Path, settings: TableSettings, reading: TableReading, pr
     }
     if reading.query is not None or not is_large(source):
         return read_source(source, **given)  # type: ignore[arg-type]
+    whole_only = [f"--{name}" for name in ("join", "long") if getattr(reading, name) and reading.long != ("none",)]
+    if whole_only:
+        raise DataError(
+            f"`{source}` is too large to be read at once, which {whole_only[0]} needs: give a file of fewer rows."
+        )
     # A run's highest score is that of all its rows.
     whole = settings.window != 1 or settings.false_alarm_per == "run"
     return read_sample(
@@ -93,13 +99,18 @@ def _read(source: str | Path, settings: TableSettings, reading: TableReading, pr
     )
 
 
-def table_in_memory(source: object, reading: TableReading) -> Table:
-    """Return X (rows, variables), with labels y (rows,) and runs groups (rows,) where `Items` hold them, as a table."""
+def table_in_memory(source: object, reading: TableReading, assemble: bool = True) -> Table:
+    """Return X (rows, variables), with labels y (rows,) and runs groups (rows,) where `Items` hold them, as a table.
+
+    The steps of `assembling` follow, unless the caller takes them (`assemble`).
+    """
     import numpy as np
 
     from faultwise.contracts.about import About, read_about
     from faultwise.tables.reading.assembling import assembled
     from faultwise.tables.reading.frames import as_frame, unused_name
+    from faultwise.tables.reading.readers import with_others
+    from faultwise.tables.reading.shapes.reshaping import reshaped
     from faultwise.tables.reading.table import Roles, Table
 
     items = source if isinstance(source, Items) else Items(source)
@@ -118,7 +129,12 @@ def table_in_memory(source: object, reading: TableReading) -> Table:
     here = set(frame.columns)
     time = reading.time if reading.time in here else None
     roles = Roles(target if target in here else None, group if group in here else None, time, reading.ignore)
-    return assembled(Table(frame, roles, "X", about=about), reading)
+    table = Table(frame, roles, "X", about=about)
+    if reading.long:
+        table, gone = reshaped(table, reading, replace(roles, group=roles.group or reading.group))
+        ignored = tuple(name for name in roles.ignored if name not in gone)
+        table = replace(table, roles=replace(table.roles, target=roles.target, ignored=ignored))
+    return assembled(with_others(table, reading), reading) if assemble else table
 
 
 def rules_of(reading: TableReading) -> Rules | None:

@@ -25,6 +25,7 @@ from faultwise.tables.reading.formats.pieces import about_cells, read_pieces
 from faultwise.tables.reading.options import TableReading
 from faultwise.tables.reading.parquet import column_notes, read_parquet_batches
 from faultwise.tables.reading.readers import read_source
+from faultwise.tables.reading.shapes.reshaping import Known
 from faultwise.tables.reading.table import Roles, Table, run_text
 from faultwise.tables.reading.text.delimited_batches import read_delimited_batches
 
@@ -73,18 +74,19 @@ def open_batches(
     as_text: Collection[str] = (),
     group: str | None = None,
     how: TableReading | None = None,
+    known: Known | None = None,
 ) -> Batches:
     """Open a source for reading in pieces of about `rows` rows. Raises DataError as `read_source` does.
 
     Columns in `as_text` are not turned into numbers. In a folder each file is a run, unless `group` names the runs.
-    Of `how` the `sheet` and the `query` are used.
+    `how` and `known` are those of `read_source`.
     """
     path = Path(source)
     several = path.is_dir() or is_pattern(path)
     files = _tables(path, part) if several else [path]
     sheet = None if how is None else how.sheet
     if not files or (how is not None and how.query is not None) or not is_large(path):
-        table = read_source(path, part=part, as_text=as_text, how=how)
+        table = read_source(path, part=part, as_text=as_text, how=how, known=known)
         frame = table.frame
 
         def cut() -> Iterator[tuple[float, pd.DataFrame]]:
@@ -92,11 +94,16 @@ def open_batches(
                 yield min(1.0, (start + rows) / len(frame)), frame.iloc[start : start + rows].reset_index(drop=True)
 
         return Batches(table.roles, list(frame.columns), table.notes, _pieces=cut)
+    if (how is not None and how.join) or set(known or ()) & {"long", "joined"}:
+        raise DataError(
+            f"`{source}` is too large to be read at once, and its rows have to be put together from several lines or "
+            "tables: give a file of fewer rows."
+        )
     names = _names(files[0], sheet)
     layouts = [recognise(names, one.name) for one in files]
-    known = layouts[0]
-    named = Roles() if known is None else known.roles
-    columns = list(known.apply(_first(files[0], as_text, sheet)).columns) if known is not None else names
+    arranged = layouts[0]
+    named = Roles() if arranged is None else arranged.roles
+    columns = list(arranged.apply(_first(files[0], as_text, sheet)).columns) if arranged is not None else names
     by_file = free_name(columns) if several and named.group is None and group not in columns else None
     runs = run_names([one.name for one in files])
     remarks = [note for one in files if ending(one.name, PARQUET) for note in column_notes(one)]
@@ -113,8 +120,8 @@ def open_batches(
     return Batches(
         named if by_file is None else replace(named, group=by_file),
         columns if by_file is None else [by_file, *columns],
-        (*dict.fromkeys(remarks), *(() if known is None else known.notes)),
-        known,
+        (*dict.fromkeys(remarks), *(() if arranged is None else arranged.notes)),
+        arranged,
         _pieces=read,
     )
 

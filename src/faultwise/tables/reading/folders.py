@@ -39,7 +39,7 @@ def free_name(columns: Iterable[object]) -> str:
     return next(name for name in ("run", "file", "source file", "run of file") if name not in taken)
 
 
-def same_columns(folder: Path, first: str, expected: Iterable[str], name: str, found: Iterable[str]) -> None:
+def same_columns(folder: Path | str, first: str, expected: Iterable[str], name: str, found: Iterable[str]) -> None:
     """Check that two files of a folder have the same columns, in any order. Raises DataError."""
     expected, found = list(expected), list(found)
     lacks = [column for column in expected if column not in found]
@@ -47,6 +47,6 @@ def same_columns(folder: Path, first: str, expected: Iterable[str], name: str, f
     if lacks or more:
         parts = [f"lacks {listing(lacks, 4)}"] * bool(lacks) + [f"has {listing(more, 4)} more"] * bool(more)
         raise DataError(
-            f"`{folder / name}` {' and '.join(parts)} beside `{first}`; expected the same columns in every file "
+            f"`{Path(folder) / name}` {' and '.join(parts)} beside `{first}`; expected the same columns in every file "
             "of the folder: read them one by one, or move the others out."
         )

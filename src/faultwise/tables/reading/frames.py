@@ -11,8 +11,13 @@ __all__ = ["as_frame", "unused_name"]
 
 
 def as_frame(X: pd.DataFrame | np.ndarray) -> pd.DataFrame:
-    """Return X (rows, variables) as a frame with names that are text. Raises DataError."""
+    """Return X (rows, variables) as a frame with names that are text. Raises DataError, also for
+    several levels of names."""
     if isinstance(X, pd.DataFrame):
+        if X.columns.nlevels > 1:
+            levels = f"{X.columns.nlevels} levels of column names, such as {X.columns[0]!r}"
+            join = 'X.columns = [" ".join(map(str, name)) for name in X.columns]'
+            raise DataError(f"X has {levels}; expected one name for each column: join them first with `{join}`.")
         frame = X.rename(columns=str)
         if not frame.columns.is_unique:
             twice = frame.columns[frame.columns.duplicated()].unique()

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields, replace
 
 from faultwise.contracts.settings import option, refuse_problems
 
-__all__ = ["TableReading", "kept"]
+__all__ = ["TableReading", "kept", "later"]
 
 _ALL = ("fit", "evaluate", "diagnose", "calibrate")
 
@@ -31,10 +31,13 @@ class TableReading:
         None, "rows this long before an event get its label (such as 24h): a forecast", "SPAN", flags=("fit",)
     )
     join: tuple[str, ...] = option(
-        (), "other tables: attributes of assets, maintenance, errors, slow measurements", "FILE,FILE", flags=("fit",)
+        (), "other tables: attributes of assets, maintenance, errors, slow measurements", "FILE,FILE", flags=_ALL
     )
     max_age: str | None = option(
-        None, "oldest value that a joined slow measurement may have (such as 8h)", "SPAN", quiet=("fit",)
+        None,
+        "oldest value that a slow measurement, or a tag between its lines, may have (such as 8h)",
+        "SPAN",
+        quiet=("fit",),
     )
     query: str | None = option(
         None,
@@ -48,9 +51,9 @@ class TableReading:
     )
     long: tuple[str, ...] = option(
         (),
-        "columns of tag and value of a table with a line per measurement (default: recognised)",
+        "columns of tag and value of a table with a line per measurement, or none (default: recognised)",
         "TAG,VALUE",
-        quiet=("fit",),
+        quiet=_ALL,
     )
     variants: str = option(
         "merge",
@@ -82,3 +85,18 @@ def kept(reading: TableReading) -> dict[str, object]:
         for name, value in given.items()
         if value != default[name]
     }
+
+
+def later(of_fit: TableReading, now: TableReading | None) -> TableReading:
+    """Return how a file after the fit is to be read: as the fit's, where nothing else is value for now.
+
+    >>> made = later(TableReading(time="t", join=("errors.csv",)), TableReading(long=("none",)))
+    >>> made.time, made.join, made.long
+    ('t', (), ('none',))
+    """
+    default, given = TableReading(), now or TableReading()
+    values = {name: tuple(value) if isinstance(value, list) else value for name, value in kept(of_fit).items()}
+    values |= {
+        one.name: value for one in fields(given) if (value := getattr(given, one.name)) != getattr(default, one.name)
+    }
+    return replace(default, **values)  # type: ignore[arg-type]

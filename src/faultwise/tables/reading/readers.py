@@ -10,24 +10,24 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from faultwise.contracts.about import About, Variable, read_about, units_from_headers
 from faultwise.contracts.errors import DataError, closest, listing
-from faultwise.contracts.paths import PARQUET, R_DATA, TABLES, TEXT, ending, is_pattern, tables_among
+from faultwise.contracts.paths import PARQUET, R_DATA, SQLITE, TABLES, TEXT, WORKBOOKS, ending, is_pattern, tables_among
 from faultwise.tables.reading.assembling import assembled
 from faultwise.tables.reading.benchmarks.benchmarks import arrange, recognise
 from faultwise.tables.reading.benchmarks.braatz import braatz_fault, read_braatz, read_braatz_file
 from faultwise.tables.reading.benchmarks.rieth import rieth_files
-from faultwise.tables.reading.cleaning import clean
-from faultwise.tables.reading.folders import files_of, free_name, run_names, same_columns
-from faultwise.tables.reading.formats.formats import read_file
+from faultwise.tables.reading.folders import files_of, same_columns
+from faultwise.tables.reading.formats.formats import read_all, read_file
 from faultwise.tables.reading.formats.query import queried
 from faultwise.tables.reading.options import TableReading
+from faultwise.tables.reading.shapes.beside import together
+from faultwise.tables.reading.shapes.reshaping import Known, reshaped
 from faultwise.tables.reading.table import Roles, Table, label_text, require_columns
 
-__all__ = ["in_roles", "read_source"]
+__all__ = ["in_roles", "read_source", "with_others"]
 
 _IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 _READ = (
@@ -50,6 +50,7 @@ def read_source(
     as_text: Collection[str] = (),
     how: TableReading | None = None,
     assemble: bool = True,
+    known: Known | None = None,
 ) -> Table:
     """Read a table from a file or folder, with its roles; its format is recognised and noted.
 
@@ -58,9 +59,9 @@ def read_source(
     the Tennessee Eastman files of Braatz and Rieth. Known data sets (`benchmarks`) have roles of their own; the roles
     named here take precedence, and columns in `keep` are not ignored; those in `as_text` are not turned into numbers.
     In a folder of tables each file is a run, and so in a pattern such as `data/*.csv`. `how` names the sheet or the
-    query, and what else is to be done with the rows (see `assembling`), unless the caller does it (`assemble`).
-    Raises DataError when nothing is there, the format is unknown, the content is broken, or a named column does not
-    exist.
+    query, and what else is to be done with the rows (see `assembling`), unless the caller does it (`assemble`); `known`
+    is what was recognised of the fit's source, for later files to be read the same way. Raises DataError when nothing
+    is there, the format is unknown, the content is broken, or a named column does not exist.
     """
     path = Path(source)
     if part not in ("", "train", "test"):
@@ -69,17 +70,40 @@ def read_source(
     labels = [*(name for name in (target, group) if name is not None), *as_text]
     chosen = None if faults is None else list(faults)
     how = how or TableReading()
-    if how.query is not None:
-        table = queried(path, how, labels, lambda: _recognised(path, labels, group, part, chosen, how.sheet)[0])
-        file = path.name
-    else:
-        table, file = _recognised(path, labels, group, part, chosen, how.sheet)
+
+    def raw(texts: list[str]) -> tuple[Table, str]:
+        if how.query is None:
+            return _recognised(path, texts, group, part, chosen, how.sheet)
+        source = lambda: _recognised(path, texts, group, part, chosen, how.sheet)[0]  # noqa: E731
+        return queried(path, how, texts, source), path.name
+
+    table, file = raw(labels)
+    if table.roles.target is None and recognise(table.frame.columns, file, target=target) is None:
+        named = Roles(target, group, time, tuple(ignore))
+        table, gone = reshaped(table, how, named, lambda names: raw([*labels, *names])[0].frame, known)
+        ignore = [name for name in ignore if name not in gone]
     if table.roles.target is None:  # the files of Braatz come with their roles
         requested = Roles(target, group, time, tuple(ignore))
         table, requested, keep = arrange(table, file, requested, keep, part, chosen)
         target, group, time, ignore = requested.target, requested.group, requested.time, requested.ignored
     table = in_roles(table, Roles(target, group, time, tuple(ignore)), keep, companion)
-    return assembled(table, how) if assemble else table
+    return assembled(with_others(table, how), how, known) if assemble else table
+
+
+def with_others(table: Table, how: TableReading) -> Table:
+    """Return a table with the files of --join beside it. Raises DataError, also for the file that gives the labels."""
+    beside = dict(table.beside)
+    for file in how.join:
+        path = Path(file)
+        if how.events is not None and path.resolve() == Path(how.events).resolve():
+            raise DataError(
+                f"`{path.name}` is named by --events and by --join: what gives the labels must not be among the "
+                "measurements, too. Name it by --events alone."
+            )
+        if path.name in beside:
+            raise DataError(f"--join names two tables `{path.name}`; expected different names: rename one of them.")
+        beside[path.name] = read_source(path).frame
+    return replace(table, beside=beside) if how.join else table
 
 
 def in_roles(table: Table, requested: Roles, keep: Sequence[str] = (), companion: About | None = None) -> Table:
@@ -154,7 +178,7 @@ def _recognised(
             return whole, files[0]
     elif braatz_fault(path.name):
         return _with_part(read_braatz_file(path), path, part), path.name
-    return _folder(path, names, labels, group, sheet) if folder else _file(path, labels, sheet), path.name
+    return _folder(path, names, labels, group, sheet) if folder else _file(path, labels, group, sheet), path.name
 
 
 def _is_dir(path: Path) -> bool:
@@ -182,18 +206,24 @@ def _with_part(table: Table, path: Path, part: str) -> Table:
     return table
 
 
-def _file(path: Path, labels: list[str], sheet: str | None) -> Table:
+def _file(path: Path, labels: list[str], group: str | None, sheet: str | None) -> Table:
     if not ending(path.name, (*TABLES, ".dat")):
         raise DataError(
             f"`{path}` is of a kind (`{path.suffix or 'no ending'}`) that is not read; expected {_READ}: export it as "
             "CSV, or rename it to what it is."
         )
+    if sheet is None and ending(path.name, (*WORKBOOKS, *SQLITE)):
+        frames, notes = read_all(path, as_text=labels)
+        if len(frames) > 1:
+            return together(
+                frames, {note: list(frames) for note in notes}, str(path), labels, group, "file of {} tables"
+            )
     read = read_file(path, labels, sheet)
     return Table(frame=read.frame, roles=read.roles, source=str(path), notes=tuple(read.notes))
 
 
 def _folder(path: Path, names: list[str], labels: list[str], group: str | None, sheet: str | None) -> Table:
-    """Read every table of the folder, each as a run, in natural order (run2 before run10)."""
+    """Read every table of the folder, each as a run, in natural order (run2 before run10); others lie beside."""
     tables = tables_among(path, names)
     if not tables:
         images = any(ending(name, _IMAGES) for name in names)
@@ -206,31 +236,20 @@ def _folder(path: Path, names: list[str], labels: list[str], group: str | None, 
 def _stacked(
     path: Path, tables: list[str], skipped: list[str], labels: list[str], group: str | None, sheet: str | None
 ) -> Table:
-    """Read tables with the same columns, and put them one below the other."""
+    """Read tables and put those with the same columns one below the other; others lie beside."""
+    read: dict[str, pd.DataFrame] = {}
     times: list[str | None] = []
-    frames: list[pd.DataFrame] = []
     noted: dict[str, list[str]] = {}
     for name in tables:
-        read = read_file(path / name, labels, sheet)
-        if frames:
-            same_columns(path, tables[0], frames[0].columns, name, read.frame.columns)
-        frames.append(read.frame)
-        times.append(read.roles.time)
-        for note in read.notes:
+        made = read_file(path / name, labels, sheet)
+        read[name] = made.frame
+        times.append(made.roles.time)
+        for note in made.notes:
             noted.setdefault(note, []).append(name)
-    runs = run_names(tables)
-    whole, mixed = clean(pd.concat(frames, ignore_index=True), as_text=labels)
-    notes = [f"A folder of {len(tables)} tables with the same columns."]
-    notes += [text if len(of) == len(tables) else f"{text} (in {listing(of, 3)})" for text, of in noted.items()]
-    notes += mixed + ([f"Not read: {listing(skipped, 5)}."] if skipped else [])
-    known = recognise(whole.columns)
-    if group is not None or (known is not None and known.roles.group is not None):
-        return Table(frame=whole, roles=Roles(time=times[0]), source=str(path), notes=tuple(notes))
-    free = free_name(whole.columns)
-    names_of_rows = np.repeat(np.array(runs, dtype=object), [len(frame) for frame in frames])
-    whole.insert(0, free, pd.Series(names_of_rows, dtype="str"))
-    notes.append(f"Each file is a run: its name is in the new column `{free}`.")
-    return Table(frame=whole, roles=Roles(group=free, time=times[0]), source=str(path), notes=tuple(notes))
+    table = together(read, noted, str(path), labels, group)
+    time = times[0] if times[0] in table.frame.columns else None
+    notes = (*table.notes, *([f"Not read: {listing(skipped, 5)}."] if skipped else ()))
+    return replace(table, roles=replace(table.roles, time=table.roles.time or time), notes=notes)
 
 
 def _put_together(path: Path, files: list[str], labels: list[str]) -> Table | None:

@@ -6,6 +6,7 @@ Values are never changed here: `readers` reads, and the encoders make numbers.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -19,6 +20,9 @@ from faultwise.contracts.errors import DataError, closest, listing
 from faultwise.contracts.labels import label_of
 
 __all__ = ["Roles", "Table", "label_text", "require_columns", "run_text", "time_text"]
+
+_FRACTION = re.compile(r"[+-]?\d+\.\d+")
+_NOISY = 14  # characters: a shorter number is as somebody wrote it
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +60,27 @@ def run_text(values: pd.Series) -> np.ndarray:
 def time_text(values: pd.Series) -> np.ndarray:
     """Return times as text, shape (rows,), each on its own, so that a piece of a column gives what the whole gives.
 
+    Numbers are written as people do, without what binary fractions add to them.
+
     >>> time_text(pd.Series(pd.to_datetime(["2026-11-21 00:00"]))).tolist(), time_text(pd.Series([3.0])).tolist()
     (['2026-11-21 00:00:00'], ['3'])
+    >>> time_text(pd.Series([7.050000190734863, 0.1 + 0.2])).tolist(), time_text(pd.Series(["7.0500001907"])).tolist()
+    (['7.05', '0.3'], ['7.0500001907'])
     """
     if pd.api.types.is_datetime64_any_dtype(values.dtype):
         return np.array([str(value) for value in values], dtype=object)
-    return label_text(values).fillna("").to_numpy(dtype=object)
+    codes, texts = pd.factorize(label_text(values).fillna("").to_numpy(dtype=object))
+    return np.array([_without_noise(str(text)) for text in texts], dtype=object)[codes]
+
+
+def _without_noise(text: str) -> str:
+    """Return a number without the digits that its storage added: in 32 bits 7.05 is 7.050000190734863."""
+    if len(text) < _NOISY or not _FRACTION.fullmatch(text):
+        return text
+    value, short = float(text), str(np.float32(text))
+    if len(short) < _NOISY and float(np.float32(text)) == value:
+        return short
+    return f"{value:.15g}" if len(f"{value:.15g}") < len(text) - 1 else text
 
 
 @dataclass(frozen=True)
@@ -70,6 +89,8 @@ class Table:
 
     `split` is the kind of split that the source itself needs ("" for none). A table cut out of a larger source holds
     the numbers of its rows there (`numbers`, ascending, from 1) and how many rows of each run came before (`before`).
+    `recognised` holds, as JSON, what later files must be read with to have the same columns (see `shapes`);
+    `beside` are tables of the source that are still to be joined to the rows.
     """
 
     frame: pd.DataFrame
@@ -80,6 +101,8 @@ class Table:
     split: str = ""
     numbers: np.ndarray | None = None
     before: Mapping[str, int] = field(default_factory=dict)
+    recognised: Mapping[str, object] = field(default_factory=dict)
+    beside: Mapping[str, pd.DataFrame] = field(default_factory=dict, compare=False)
 
     @property
     def features(self) -> list[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 
@@ -22,6 +24,7 @@ def shared(a: Table, b: Table) -> list[str]:
         return []
     rows_a, rows_b = row_hashes(a, common), row_hashes(b, common)
     sentences = []
+    name_a, name_b = Path(a.source).name, Path(b.source).name
     if a.groups is not None and b.groups is not None:
         runs_a, runs_b = _runs(rows_a, a.groups), _runs(rows_b, b.groups)
         both = [name for name in runs_a if name in runs_b]
@@ -29,8 +32,7 @@ def shared(a: Table, b: Table) -> list[str]:
         other = [name for name in both if name not in set(equal)]
         if equal:
             sentences.append(
-                f"Leak: {len(equal)} runs are in both `{a.source}` and `{b.source}` with equal rows "
-                f"({listing(equal, 4)})."
+                f"Leak: {len(equal)} runs are in both `{name_a}` and `{name_b}` with equal rows ({listing(equal, 4)})."
             )
         if other:
             sentences.append(
@@ -39,9 +41,7 @@ def shared(a: Table, b: Table) -> list[str]:
             )
     twice = int(np.isin(rows_b, rows_a).sum())
     if twice:
-        sentences.append(
-            f"Leak: {twice} of {len(rows_b)} rows of `{b.source}` are also in `{a.source}`, value for value."
-        )
+        sentences.append(f"Leak: {twice} of {len(rows_b)} rows of `{name_b}` are also in `{name_a}`, value for value.")
     return sentences
 
 
