@@ -135,8 +135,7 @@ def plan(table: Table, settings: TableSettings, repeats: int = 5) -> Plan:
         pairs, fold_notes = folds(y, table.groups, kind, FOLDS, seed, gap)
         for fold, pair in enumerate(pairs):
             train, test, pieces = split_sides(table, y, encoder, *pair)
-            for rows in (train, test):
-                every_class(y, rows, encoder.words())
+            every_class(y, train if len(test) else test, encoder.words())
             splits[seed, fold] = Split(seed, fold, train, test, pieces)
     return Plan(table, y, np.array(sorted(set(y))), normal, kind, settings, splits, (*notes, *fold_notes))
 
