@@ -181,9 +181,7 @@ def test_one_record_holds_later_events_out_whole_with_rows_dropped_between() -> 
     st.integers(0, 4),
     st.integers(0, 9),
 )
-def test_whatever_the_classes_each_is_learnt_from(
-    rows: list[tuple[str, str]], kind: str, gap: int, seed: int
-) -> None:
+def test_whatever_the_classes_each_is_learnt_from(rows: list[tuple[str, str]], kind: str, gap: int, seed: int) -> None:
     y, groups = (np.array(column, dtype=object) for column in zip(*rows, strict=True))
     try:
         made, _ = folds(y, groups, kind, 3, seed, gap)

@@ -45,19 +45,27 @@ def _recognised_path(path: Path) -> str:
 
 def read_for_fit(source: object, settings: TableSettings, reading: TableReading, progress: bool = False) -> Table:
     """Return a table with roles; a file too large for memory is sampled evenly. Raises DataError without labels."""
+    from faultwise.tables.reading.labels.labelling import with_labels
     from faultwise.tables.reading.table import Table
 
     if isinstance(source, Table):
-        return source
-    if not isinstance(source, str | Path):
-        return table_in_memory(source, reading)
-    table = _read(source, settings, reading, progress)
-    if table.roles.target is None and not settings.normal_only:
+        table = source
+    elif isinstance(source, str | Path):
+        table = _read(source, settings, reading, progress)
+        _target_named(table, settings, reading)
+    else:
+        table = table_in_memory(source, reading)
+    return with_labels(table, reading, settings.normal)
+
+
+def _target_named(table: Table, settings: TableSettings, reading: TableReading) -> None:
+    """Refuse a file without a column of labels, where neither events nor normal rows alone take its place."""
+    if table.roles.target is None and reading.events is None and not settings.normal_only:
         raise DataError(
-            f"`{source}`: which column holds the label? It has {listing(table.frame.columns, 60)}: pass "
-            "--target COL, or learn normal rows alone with `faultwise fit --normal-only`."
+            f"`{table.source}`: which column holds the label? It has {listing(table.frame.columns, 60)}: pass "
+            "--target COL, give a table of faults with --events FILE, or learn normal rows alone with `faultwise fit "
+            "--normal-only`."
         )
-    return table
 
 
 def _read(source: str | Path, settings: TableSettings, reading: TableReading, progress: bool) -> Table:
@@ -66,7 +74,7 @@ def _read(source: str | Path, settings: TableSettings, reading: TableReading, pr
     from faultwise.tables.reading.sampling import read_sample
 
     given: Mapping[str, object] = {
-        "target": reading.target,
+        "target": None if reading.events is not None else reading.target,  # there it names a column of the events
         "group": reading.group,
         "time": reading.time,
         "ignore": reading.ignore,
@@ -76,6 +84,11 @@ def _read(source: str | Path, settings: TableSettings, reading: TableReading, pr
     }
     if not is_large(source):
         return read_source(source, how=reading, **given)  # type: ignore[arg-type]
+    if reading.events is not None:
+        raise UserError(
+            f"`{source}` is too large to be read at once, and --events needs all its rows: give the rows around the "
+            "events alone, or write the labels into a column."
+        )
     # A run's highest score is that of all its rows.
     whole = settings.window != 1 or settings.false_alarm_per == "run"
     return read_sample(

@@ -124,7 +124,7 @@ def near(mask: np.ndarray, runs: np.ndarray, gap: int) -> np.ndarray:
 
 
 def _with_every_class(y: np.ndarray, runs: np.ndarray, held: np.ndarray, gap: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return training and held-out rows: a class that would be missing from training takes its rows, and a gap, back."""
+    """Return training and held-out rows: a class that would be missing from training takes its rows back."""
     while True:
         train = ~held & ~near(held, runs, gap)
         lacking = set(y) - set(y[train])

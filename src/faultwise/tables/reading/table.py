@@ -17,6 +17,7 @@ import pandas as pd
 from faultwise.contracts.about import About
 from faultwise.contracts.errors import DataError, closest, listing
 from faultwise.contracts.labels import label_of
+from faultwise.tables.reading.labels.failures import Failures
 
 __all__ = ["Roles", "Table", "label_text", "require_columns", "run_text", "time_text"]
 
@@ -70,6 +71,7 @@ class Table:
 
     `split` is the kind of split that the source itself needs ("" for none). A table cut out of a larger source holds
     the numbers of its rows there (`numbers`, ascending, from 1) and how many rows of each run came before (`before`).
+    `failures` are those that its labels announce; `also` (rows,) has the further faults of rows with several at once.
     """
 
     frame: pd.DataFrame
@@ -80,6 +82,8 @@ class Table:
     split: str = ""
     numbers: np.ndarray | None = None
     before: Mapping[str, int] = field(default_factory=dict)
+    failures: Failures | None = None
+    also: np.ndarray | None = None
 
     @property
     def features(self) -> list[str]:
@@ -129,8 +133,8 @@ class Table:
     def rows(self, where: np.ndarray) -> Table:
         """Return the rows where a boolean mask holds, or at the given positions."""
         index = np.flatnonzero(where) if where.dtype == bool else where
-        numbers = None if self.numbers is None else self.numbers[index]
-        return replace(self, frame=self.frame.iloc[index].reset_index(drop=True), numbers=numbers)
+        numbers, also = (None if one is None else one[index] for one in (self.numbers, self.also))
+        return replace(self, frame=self.frame.iloc[index].reset_index(drop=True), numbers=numbers, also=also)
 
     @property
     def row_numbers(self) -> np.ndarray:
