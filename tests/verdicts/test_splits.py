@@ -150,7 +150,7 @@ def test_a_class_of_one_run_is_learnt_from_and_never_held_out() -> None:
 
 
 def test_the_only_row_of_a_class_is_learnt_from() -> None:
-    y = np.array(list("00001111") + ["2"], dtype=object)
+    y = np.array(list("000011112"), dtype=object)
     made, notes = folds(y, None, "row", 3, 0)
     assert all(8 in train and 8 not in held for train, held in made)
     assert sorted(np.concatenate([held for _, held in made])) == list(range(8))

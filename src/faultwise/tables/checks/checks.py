@@ -170,8 +170,8 @@ def training_problems(table: Table, *, labelled: bool = True) -> list[str]:
         )
     if counts.max() == 1:
         raise DataError(
-            f"`{table.source}` has a single row of each of its {len(labels)} labels in `{table.roles.target}`; expected "
-            "several rows of a class: pass the column of the fault with --target, or merge classes."
+            f"`{table.source}` has a single row of each of its {len(labels)} labels in `{table.roles.target}`; "
+            "expected several rows of a class: pass the column of the fault with --target, or merge classes."
         )
     return notes
 

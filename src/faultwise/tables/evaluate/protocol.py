@@ -27,8 +27,8 @@ __all__ = ["TableEvaluation", "evaluate_table", "leaderboard", "normal_in", "see
 
 
 class TableEvaluation(TypedDict):
-    """What `evaluate_table` returns; `recall_by_class` has the verdict's recalls and those of the chosen expert, `horizon`
-    the figures of a forecast.
+    """What `evaluate_table` returns; `recall_by_class` has the verdict's recalls and those of the chosen expert,
+    `horizon` the figures of a forecast.
     """
 
     source: str
