@@ -146,8 +146,8 @@ EVENT = {"pump": ["P0"], "start": ["2026-01-01 10:00"], "end": ["2026-01-01 13:0
         ({"end": None}, {"before": "5"}, "--before 5 has no unit"),
     ],
     ids=[
-        "end-before-start", "outside", "unknown-asset", "no-time", "points", "other-times", "no-asset", "record-without-time",
-        "no-such-fault", "long-horizon", "no-span", "no-unit",
+        "end-before-start", "outside", "unknown-asset", "no-time", "points", "other-times", "no-asset",
+        "record-without-time", "no-such-fault", "long-horizon", "no-span", "no-unit",
     ],
 )  # fmt: skip
 def test_events_that_are_refused(

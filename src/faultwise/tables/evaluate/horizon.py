@@ -120,8 +120,11 @@ def _intervals(assets: list[_Asset], leads: np.ndarray, hours: float | None, see
             medians += [lead * hours] if lead is not None and hours is not None else []
     made: dict[str, Any] = {}
     for name, values in (("missed_share", missed), ("lead_time_h", medians), ("false_alarms_per_day", rates)):
-        low, high = np.quantile(values, [0.025, 0.975]).tolist() if values else (None, None)
-        if name == "missed_share" and values:  # where none was missed, drawing anew never misses one
+        made |= {f"{name}_low": None, f"{name}_high": None}
+        if not values:
+            continue
+        low, high = (float(np.quantile(values, share)) for share in (0.025, 0.975))
+        if name == "missed_share":  # where none was missed, drawing anew never misses one
             exact = binomtest(int(np.isnan(leads).sum()), len(leads)).proportion_ci(method="exact")
             low, high = min(low, float(exact.low)), max(high, float(exact.high))
         made |= {f"{name}_low": low, f"{name}_high": high}

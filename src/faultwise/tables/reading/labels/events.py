@@ -121,8 +121,8 @@ def _ends(frame: pd.DataFrame, columns: EventColumns, starts: np.ndarray, times:
         numbers = np.full(len(frame), np.nan) if found is None else found.values
         own = found.unit if found is not None else None
         if times.unit is None:
-            return starts + numbers
-        return starts + numbers * (own or 3600.0) / times.unit
+            return np.asarray(starts + numbers)
+        return np.asarray(starts + numbers * (own or 3600.0) / times.unit)
     return starts + np.array([_span(str(value), times, name) if pd.notna(value) else np.nan for value in values])
 
 

@@ -48,7 +48,7 @@ def announced(events: Events, runs: np.ndarray, normal: str, before: str) -> tup
             if not inside.any():
                 missed.append(number)
         down = np.zeros(len(rows), bool)
-        for number in mine:
+        for number in mine.tolist():
             start, end = events.starts[number], events.ends[number]
             if np.isnan(end):
                 guessed += 1

@@ -22,9 +22,9 @@ def filled_forward(y: pd.Series, runs: np.ndarray, order: np.ndarray) -> tuple[p
     """
     sorted_labels = y.iloc[order].reset_index(drop=True)
     filled = sorted_labels.groupby(pd.Series(runs[order]), sort=False).ffill()
-    made = pd.Series(np.empty(len(y), dtype=object), index=y.index)
-    made.iloc[order] = filled.to_numpy(dtype=object)
-    made = made.where(made.notna(), None)
+    values = np.empty(len(y), dtype=object)
+    values[order] = filled.where(filled.notna(), None).to_numpy(dtype=object)
+    made = pd.Series(values, index=y.index, dtype=object)
     count = int(made.notna().sum() - y.notna().sum())
     return made, [f"{count:,} rows without a label got the last label before them in their run."] if count else []
 
