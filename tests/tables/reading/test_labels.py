@@ -257,6 +257,17 @@ def test_times_of_unknown_unit_take_bare_numbers_only() -> None:
     assert clock(pd.Series(["a", "b", "2026-01-01"])) is None
 
 
+def test_a_column_of_times_may_be_text() -> None:
+    numbers = clock(pd.Series(["1", "2.5", None], name="hour"))
+    assert numbers is not None
+    assert not numbers.stamps
+    assert numbers.values[:2].tolist() == [1.0, 2.5]
+    stamps = clock(pd.Series(["13/01/2026 10:00", "01/02/2026 10:00", "never"]))
+    assert stamps is not None
+    assert stamps.values[1] - stamps.values[0] == 19 * 86400
+    assert np.isnan(stamps.values[2])
+
+
 # --- partial labels and spellings ------------------------------------------------------------------------------
 
 

@@ -114,7 +114,7 @@ def plan(table: Table, settings: TableSettings, repeats: int = 5) -> Plan:
     """Split a labelled table `repeats` times in two; the seeds are those from `settings.seed` on.
 
     Columns that give the label away are left out as in a fit. Raises DataError or UserError as a fit does: one class
-    only, a class in one run only, no run column (and no `split`), no full window of a class, and so on.
+    only, no two classes in several runs, rows in no order without a `split`, no full window of a class, and so on.
     """
     known = normal_label(set(table.y), TableSettings(), None)[0]
     table = without_leaking_columns(table, settings.keep, settings.normal or table.about.normal or known)

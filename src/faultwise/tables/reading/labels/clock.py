@@ -50,6 +50,9 @@ def clock(values: pd.Series, unit: str | None = None) -> Clock | None:
     [1704067200.0, 1704067260.0]
     """
     present = int(values.notna().sum())
+    if not pd.api.types.is_numeric_dtype(values.dtype) and not pd.api.types.is_datetime64_any_dtype(values.dtype):
+        numbers = pd.to_numeric(values, errors="coerce")  # numbers that were read as text
+        values = numbers if 2 * int(numbers.notna().sum()) > present else values
     if pd.api.types.is_numeric_dtype(values.dtype):
         words = re.findall(r"[a-z]+", str(values.name).lower())
         found = _UNITS.get((unit or "").strip().lower(), _UNITS.get(words[-1]) if words else None)
@@ -70,7 +73,7 @@ def _stamps(texts: pd.Series) -> pd.Series:
     dates = [match.groups() for text in texts if (match := _DAY_FIRST.match(text))]
     day_first = any(int(first) > 12 or mark == "." for first, mark, _ in dates)
     slow = pd.to_datetime(texts, errors="coerce", utc=True, format="mixed", dayfirst=day_first)
-    # `mixed` takes bare numbers for years; a stamp has a separator.
+    # `mixed` takes bare numbers for years and words such as "now" for times.
     return slow.where(texts.str.contains(r"\d[./:T-]\d|[A-Za-z]{3}", regex=True))
 
 

@@ -123,7 +123,8 @@ def _ends(frame: pd.DataFrame, columns: EventColumns, starts: np.ndarray, times:
         if times.unit is None:
             return np.asarray(starts + numbers)
         return np.asarray(starts + numbers * (own or 3600.0) / times.unit)
-    return starts + np.array([_span(str(value), times, name) if pd.notna(value) else np.nan for value in values])
+    spans = [_span(str(value), times, name) if pd.notna(value) else np.nan for value in values]
+    return np.asarray(starts + np.array(spans))
 
 
 def _span(text: str, times: Clock, name: str) -> float:

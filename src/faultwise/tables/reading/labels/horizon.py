@@ -85,6 +85,7 @@ def _resumed(times: np.ndarray, start: float, horizon: float) -> float:
 
 def _notes(made: Marked, before: str, counts: tuple[int, int, int, int], normal: str) -> list[str]:
     announced_failures, repaired, unknown, guessed = counts
+    before = before if before.strip()[-1:].isalpha() else f"{before} units of time"
     kept = ~made.out
     labelled = int((made.y[kept] != normal).sum())
     notes = [
