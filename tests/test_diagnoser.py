@@ -106,8 +106,9 @@ def test_shapes_that_do_not_fit(plant: Any) -> None:
         Diagnoser(experts=FAST).fit(X["flow"].to_numpy(), y, runs)
     with pytest.raises(DataError, match="several columns named `flow`"):
         Diagnoser(experts=FAST).fit(X[["flow", "flow", "temp"]], y, runs)
+    mixed = np.random.default_rng(0).permutation(len(X))
     with pytest.raises(DataError, match="--group COL"):
-        Diagnoser(experts=FAST).fit(X, y)
+        Diagnoser(experts=FAST).fit(X.iloc[mixed], y.iloc[mixed])
 
 
 def test_columns_may_be_called_like_ours(plant: Any) -> None:

@@ -119,9 +119,16 @@ def test_no_target(refused: Any, tmp_path: Path, plant_csv: Path) -> None:
     refused("fit", plant_csv, "--out", tmp_path / "run", *FAST, words=("which column holds the label", "--target"))
 
 
-def test_no_group_and_no_split(refused: Any, tmp_path: Path, plant_csv: Path) -> None:
-    argv = ("fit", plant_csv, "--out", tmp_path / "run", "--target", "fault", "--ignore", "run", *FAST)
-    refused(*argv, words=("--group COL", "--split row"))
+def test_no_group_and_no_split(refused: Any, tmp_path: Path, write: Any, plant: Any) -> None:
+    path = write(plant().sample(frac=1, random_state=0))
+    argv = ("fit", path, "--out", tmp_path / "run", "--target", "fault", "--ignore", "run", *FAST)
+    refused(*argv, words=("--group COL", "--time COL", "--split block", "--split row"))
+
+
+def test_several_rows_for_one_time_and_no_group(refused: Any, tmp_path: Path, write: Any, plant: Any) -> None:
+    path = write(plant().assign(hour=[*range(16)] * 9))
+    argv = ("fit", path, "--out", tmp_path / "run", "--target", "fault", "--ignore", "run", "--time", "hour", *FAST)
+    refused(*argv, words=("several rows for one time in `hour`", "--group COL"))
 
 
 def test_one_role_too_many(refused: Any, tmp_path: Path, plant_csv: Path) -> None:
@@ -134,22 +141,26 @@ def test_one_class_only(refused: Any, tmp_path: Path, write: Any, plant: Any) ->
     refused("fit", path, "--out", tmp_path / "run", *ROLES, *FAST, words=("only the class `0`", "two at least"))
 
 
-def test_class_with_a_single_row(refused: Any, tmp_path: Path, write: Any, plant: Any) -> None:
-    rows = plant()
-    path = write(pd.concat([rows, rows.tail(1).assign(fault="9")]))
-    refused("fit", path, "--out", tmp_path / "run", *ROLES, *FAST, words=("single row of `9`", "merge"))
-
-
-def test_class_in_one_run_only(refused: Any, tmp_path: Path, write: Any, plant: Any) -> None:
-    path = write(plant().query("run not in ['2b', '2c']"))
+def test_each_class_in_one_run_only(refused: Any, tmp_path: Path, write: Any, plant: Any) -> None:
+    path = write(plant(runs=1))
     refused("fit", path, "--out", tmp_path / "run", *ROLES, *FAST, words=("`2`", "one run only", "--split block"))
 
 
-def test_rows_without_label(refused: Any, tmp_path: Path, write: Any, plant: Any) -> None:
-    rows = plant()
-    rows.loc[[3, 4], "fault"] = None
-    path = write(rows)
-    refused("fit", path, "--out", tmp_path / "run", *ROLES, *FAST, words=("2 of 144 rows have no label", "`fault`"))
+def test_no_row_with_a_label(refused: Any, tmp_path: Path, write: Any, plant: Any) -> None:
+    path = write(plant().assign(fault=None))
+    refused("fit", path, "--out", tmp_path / "run", *ROLES, *FAST, words=("none of 144 rows has a label", "`fault`"))
+
+
+def test_events_before_their_start_and_empty_ones(refused: Any, tmp_path: Path, write: Any, plant: Any) -> None:
+    path = write(plant().assign(hour=[*range(16)] * 9))
+    roles = ("--group", "run", "--time", "hour", "--ignore", "fault")
+    events = write(pd.DataFrame({"run": ["0a"], "start": [5], "end": [4], "fault": ["leak"]}), "events.csv")
+    argv = ("fit", path, "--out", tmp_path / "run", "--events", events, *roles, *FAST)
+    refused(*argv, words=("event 1 (`leak`) ends at 4, before its start at 5",))
+    events.write_text("run,start,end,fault\n")
+    refused(*argv, words=("events.csv",))
+    refused(*argv[:4], "--events", tmp_path / "none.csv", *roles, *FAST, words=("There is no file", "none.csv"))
+    refused(*argv[:4], "--target", "fault", "--before", "3", *roles[:4], *FAST, words=("--events FILE",))
 
 
 def test_only_constant_columns(refused: Any, tmp_path: Path, write: Any, plant: Any) -> None:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from faultwise.contracts.errors import DataError
 from faultwise.tables.checks.leaks.overlap import shared
 from faultwise.tables.reading.table import Roles, Table
+from faultwise.verdicts.folds import folds
 from faultwise.verdicts.splits import split
 from faultwise.verdicts.stretches import stretches
 
@@ -56,13 +57,16 @@ def test_blocks_keep_the_gap(data: tuple[np.ndarray, np.ndarray], fraction: floa
     try:
         train, held, notes = split(y, groups if named else None, "block", fraction, 0, gap=gap)
     except DataError:
-        # Only tables with a class of short stretches may be refused.
+        # Only tables with classes of short stretches may be refused.
         ids = stretches(groups if named else np.zeros(len(y)), y)
         longest = [np.unique(ids[y == label], return_counts=True)[1].max() for label in set(y)]
         assert min(longest) < 2 * gap + 2
         return
     assert "optimistic" in notes[0]
-    assert set(y[train]) == set(y[held]) == set(y)
+    assert set(y[train]) == set(y)
+    missing = set(y) - set(y[held])
+    assert all(f"`{label}`" in notes[-1] for label in missing)
+    assert bool(missing) == notes[-1].startswith("Too few")
     runs = groups if named else np.zeros(len(y))
     ids = stretches(runs, y)
     place = np.empty(len(y), dtype=int)
@@ -72,8 +76,8 @@ def test_blocks_keep_the_gap(data: tuple[np.ndarray, np.ndarray], fraction: floa
     for i in held:
         same = train[runs[train] == runs[i]]
         assert (np.abs(place[same] - place[i]) > gap).all()
-        # Held-out rows are the end of their stretch.
-        assert (place[train[ids[train] == ids[i]]] < place[i]).all()
+        # Held-out rows are the end of their stretch, but where a class that is learnt from alone took rows back.
+        assert missing or (place[train[ids[train] == ids[i]]] < place[i]).all()
 
 
 @QUICK
@@ -114,8 +118,8 @@ G = np.array(["a", "a", "b", "b"], dtype=object)
         (Y, None, "group", 0.2, "--group COL.*--split row"),
         (Y, G, "group", 0.2, "`0`, `4` occurs in one run only.*--split block"),
         (Y, np.array(["a"] * 4, dtype=object), "group", 0.2, "one run"),
-        (np.array(list("ABBCCA"), dtype=object), np.array(list("112233"), dtype=object), "group", 0.3, "No way"),
-        (np.array(["0", "0", "1"], dtype=object), None, "row", 0.2, "`1` has a single row"),
+        (np.array(list("AABBAA"), dtype=object), np.array(list("112233"), dtype=object), "group", 0.3, "`B` occurs in"),
+        (np.array(["0", "1"], dtype=object), None, "row", 0.2, "`0`, `1` has a single row"),
         (np.array(["0", "1"], dtype=object), None, "block", 0.2, "too short"),
         (Y, G, "random", 0.2, "no kind of split"),
         (Y, G, "row", 1.0, "fraction"),
@@ -128,6 +132,66 @@ def test_splits_that_cannot_be(
 ) -> None:
     with pytest.raises(DataError, match=message):
         split(y, groups, kind, fraction, 0)
+
+
+def test_a_class_of_one_run_is_learnt_from_and_never_held_out() -> None:
+    y = np.array(list("001100110022"), dtype=object)
+    groups = np.array(list("aabbccddeeff"), dtype=object)
+    for made, notes in (
+        ([split(y, groups, "group", 0.3, 0)[:2]], split(y, groups, "group", 0.3, 0)[2]),
+        folds(y, groups, "group", 3, 0),
+    ):
+        for train, held in made:
+            assert set(y[train]) == set("012")
+            assert not set(groups[train]) & set(groups[held])
+            assert "f" not in groups[held]
+        assert "Too few runs: `2` is learnt from" in notes[-1]
+    assert sorted(np.concatenate([held for _, held in folds(y, groups, "group", 2, 0)[0]])) == list(range(10))
+
+
+def test_the_only_row_of_a_class_is_learnt_from() -> None:
+    y = np.array(list("000011112"), dtype=object)
+    made, notes = folds(y, None, "row", 3, 0)
+    assert all(8 in train and 8 not in held for train, held in made)
+    assert sorted(np.concatenate([held for _, held in made])) == list(range(8))
+    assert "Too few rows: `2`" in notes[-1]
+
+
+def test_a_class_of_short_stretches_is_learnt_from() -> None:
+    y = np.array(["0"] * 20 + ["1"] * 2 + ["2"] * 20, dtype=object)
+    train, held, notes = split(y, np.zeros(42), "block", 0.3, 0, gap=4)
+    assert set(y[train]) == set("012")
+    assert set(y[held]) == {"0", "2"}
+    assert "`1`" in notes[-1]
+
+
+def test_one_record_holds_later_events_out_whole_with_rows_dropped_between() -> None:
+    y = np.array((["0"] * 200 + ["1"] * 100) * 4, dtype=object)
+    train, held, notes = split(y, None, "block", 0.25, 0)
+    assert set(held) == set(range(900, 1200))
+    assert train.max() == 889
+    assert "2 later stretches of one label whole" in notes[0]
+    assert "10 rows between them" in notes[1]
+
+
+@QUICK
+@given(
+    st.lists(st.tuples(st.sampled_from("abcd"), st.sampled_from("12345")), min_size=2, max_size=30),
+    st.sampled_from(["group", "block", "row"]),
+    st.integers(0, 4),
+    st.integers(0, 9),
+)
+def test_whatever_the_classes_each_is_learnt_from(rows: list[tuple[str, str]], kind: str, gap: int, seed: int) -> None:
+    y, groups = (np.array(column, dtype=object) for column in zip(*rows, strict=True))
+    try:
+        made, _ = folds(y, groups, kind, 3, seed, gap)
+    except DataError:
+        return
+    for train, held in made:
+        assert set(y[train]) == set(y)
+        assert len(held)
+        assert not set(train) & set(held)
+        assert kind != "group" or not set(groups[train]) & set(groups[held])
 
 
 def test_negative_gap() -> None:

@@ -117,6 +117,12 @@ class TableModel:
         assert isinstance(query, TableQuery)
         table = self._labelled(source, reading)
         result = evaluate_table(self.fitted, table, self._score_rows(query), self.settings.seed)
+        if table.failures is not None and self.fitted.ensemble.detector.normal is not None:
+            from faultwise.tables.evaluate.horizon import horizon_figures
+
+            lines = self.label_rows(table, self._score_rows(query))
+            normal = str(self.fitted.ensemble.detector.normal)
+            result["horizon"] = horizon_figures(table, lines, normal, self.settings.seed)
         return evaluation_of(self.fitted, result)
 
     def diagnose(self, source: object, reading: object, query: object) -> Diagnosis:
@@ -237,22 +243,42 @@ class TableModel:
         """Read a file with the columns' roles as they were in training; `target` names the label's column anew, and
         `reading` holds what else is asked for now.
 
-        Raises DataError, also where labels are asked for (`labelled`) and there are none.
+        Where labels are asked for (`labelled`), they are read as the fit and `given` say, and rows without one are left
+        out. Raises DataError, also where there are no labels then.
         """
-        how = later(self.reading, reading)
+        how = self._how(reading)
+        events = labelled and how.events is not None
+        target = None if events else target
         table = read_source(
             source, part=part, target=target, as_text=self.texts, how=how, known=self.known, assemble=False
         )
         roles = self.roles_in(table.frame.columns, table.roles)
         roles = replace(roles, target=target or roles.target)
-        if labelled and roles.target is None:
+        if labelled and roles.target is None and not events:
+            more = ", or the failures with --events FILE" if self.reading.before is not None else ""
             lacks = f"no column `{self.roles.target}`" if self.roles.target else "no known label column"
-            raise DataError(f"`{source}` has {lacks}, so there are no labels to compare with: pass --target COL.")
+            raise DataError(f"`{source}` has {lacks}, so there are no labels to compare with: pass --target COL{more}.")
         if roles.target is not None:
             frame = table.frame.assign(**{roles.target: label_text(table.frame[roles.target])})
             table = replace(table, frame=frame)
         table = replace(table, roles=roles, about=self.about)
-        return assembled(with_others(table, how), how, self.known)
+        table = assembled(with_others(table, how), how, self.known)
+        return self._with_labels(table, how) if labelled else table
+
+    def _how(self, given: TableReading | None) -> TableReading:
+        """Return how a later file is read: as in the fit, but for what belongs to one source."""
+        how = later(self.reading, given)
+        target = None if given is None else given.target
+        return replace(how, target=target, before=None if how.events is None else how.before)
+
+    def _with_labels(self, table: Table, how: TableReading) -> Table:
+        """Return a table's rows that have a label, spelt as in the fit."""
+        from faultwise.tables.reading.labels.labelling import with_labels
+
+        if self.fitted.monitored:
+            normal = self.fitted.record.get("label_of_normal")
+            return with_labels(table, how, None if normal is None else str(normal))
+        return with_labels(table, how, self.fitted.ensemble.detector.normal, self.classes.tolist())
 
     def roles_in(self, columns: Collection[str] | pd.Index, own: Roles | None = None) -> Roles:
         """Return the roles of the fit that these columns can play; where there is none, the source's `own`."""
@@ -272,16 +298,18 @@ class TableModel:
     def _labelled(self, source: object, reading: TableReading) -> Table:
         """Return labelled rows of a file or in memory, with the roles of the fit. Raises DataError without labels."""
         if isinstance(source, Table):
-            return source
+            return self._with_labels(source, self._how(reading))
         if isinstance(source, str | Path):
             return self.read(source, labelled=True, target=reading.target, reading=reading)
         table = table_in_memory(source, reading, assemble=False)
         target = reading.target or table.roles.target
         roles = replace(self.roles_in(table.frame.columns, table.roles), target=target or self.roles.target)
         if roles.target not in table.frame.columns:
-            raise DataError("The rows have no labels: pass them as y, or name their column as target.")
-        how, table = later(self.reading, reading), replace(table, roles=roles, about=self.about)
-        return assembled(with_others(table, how), how, self.known)
+            if reading.events is None:
+                raise DataError("The rows have no labels: pass them as y, or name their column as target.")
+            roles = replace(roles, target=None)
+        how, table = self._how(reading), replace(table, roles=roles, about=self.about)
+        return self._with_labels(assembled(with_others(table, how), how, self.known), how)
 
     def _table(self, source: object, row: int | None, reading: TableReading) -> Table:
         """Return the rows to diagnose: of a large table only those near the requested row."""

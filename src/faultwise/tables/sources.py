@@ -49,19 +49,27 @@ def _recognised_path(path: Path) -> str:
 
 def read_for_fit(source: object, settings: TableSettings, reading: TableReading, progress: bool = False) -> Table:
     """Return a table with roles; a file too large for memory is sampled evenly. Raises DataError without labels."""
+    from faultwise.tables.reading.labels.labelling import with_labels
     from faultwise.tables.reading.table import Table
 
     if isinstance(source, Table):
-        return source
-    if not isinstance(source, str | Path):
-        return table_in_memory(source, reading)
-    table = _read(source, settings, reading, progress)
-    if table.roles.target is None and not settings.normal_only:
+        table = source
+    elif isinstance(source, str | Path):
+        table = _read(source, settings, reading, progress)
+        _target_named(table, settings, reading)
+    else:
+        table = table_in_memory(source, reading)
+    return with_labels(table, reading, settings.normal)
+
+
+def _target_named(table: Table, settings: TableSettings, reading: TableReading) -> None:
+    """Refuse a file without a column of labels, where neither events nor normal rows alone take its place."""
+    if table.roles.target is None and reading.events is None and not settings.normal_only:
         raise DataError(
-            f"`{source}`: which column holds the label? It has {listing(table.frame.columns, 60)}: pass "
-            "--target COL, or learn normal rows alone with `faultwise fit --normal-only`."
+            f"`{table.source}`: which column holds the label? It has {listing(table.frame.columns, 60)}: pass "
+            "--target COL, give a table of faults with --events FILE, or learn normal rows alone with `faultwise fit "
+            "--normal-only`."
         )
-    return table
 
 
 def _read(source: str | Path, settings: TableSettings, reading: TableReading, progress: bool) -> Table:
@@ -70,7 +78,7 @@ def _read(source: str | Path, settings: TableSettings, reading: TableReading, pr
     from faultwise.tables.reading.sampling import read_sample
 
     given: Mapping[str, object] = {
-        "target": reading.target,
+        "target": None if reading.events is not None else reading.target,  # there it names a column of the events
         "group": reading.group,
         "time": reading.time,
         "ignore": reading.ignore,
@@ -81,8 +89,8 @@ def _read(source: str | Path, settings: TableSettings, reading: TableReading, pr
     }
     if reading.query is not None or not is_large(source):
         return read_source(source, **given)  # type: ignore[arg-type]
-    whole_only = [f"--{name}" for name in ("join", "long") if getattr(reading, name) and reading.long != ("none",)]
-    if whole_only:
+    whole_only = [f"--{name}" for name in ("join", "long", "events") if getattr(reading, name)]
+    if whole_only and reading.long != ("none",):
         raise DataError(
             f"`{source}` is too large to be read at once, which {whole_only[0]} needs: give a file of fewer rows."
         )

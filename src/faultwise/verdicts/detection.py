@@ -33,8 +33,14 @@ class Detector:
     def fit(self, scores: np.ndarray) -> str:
         """Set the threshold from the fault scores (rows,) of validation rows that are normal.
 
-        Returns a note, empty when the rows are enough for the rate.
+        Returns a note, empty when the rows are enough for the rate. Without rows there is no threshold.
         """
+        if not len(scores):
+            self.threshold = None
+            return (
+                f"No row labelled `{self.normal}` could be held out, so there is no alarm threshold: each row gets its "
+                "likeliest label. Add normal runs, or pass --split block."
+            )
         self.threshold = float(np.quantile(scores, 1 - self.false_alarm_rate, method="higher"))
         if len(scores) * self.false_alarm_rate < 5:
             return (

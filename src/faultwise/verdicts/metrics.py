@@ -20,7 +20,8 @@ class Figures(TypedDict):
     """Figures of the predictions of one expert, or of the fused verdict, on labelled rows.
 
     Those that are not required are added where they are known: `mean_recall_low` and `_high` with runs, `fdr` and `far`
-    with a normal class, `aurc` in comparisons, `rows_per_s` and the last five (of calibrated verdicts) in evaluations.
+    with a normal class, `aurc` in comparisons, `rows_per_s` and the last six (of calibrated verdicts) in evaluations;
+    `set_f1` where rows have several faults at once.
     """
 
     rows: int
@@ -38,6 +39,7 @@ class Figures(TypedDict):
     rows_per_s: NotRequired[float]
     coverage: NotRequired[float]
     set_size: NotRequired[float]
+    set_f1: NotRequired[float]
     abstained: NotRequired[float]
     unknown: NotRequired[float]
     several: NotRequired[float]

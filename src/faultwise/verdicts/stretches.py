@@ -11,7 +11,9 @@ import pandas as pd
 
 from faultwise.contracts.errors import DataError
 
-__all__ = ["stretches"]
+__all__ = ["in_stretches", "stretches"]
+
+_CHANGES = 0.5  # of those that independent labels would have
 
 
 def stretches(groups: np.ndarray, labels: np.ndarray | None = None) -> np.ndarray:
@@ -42,3 +44,17 @@ def stretches(groups: np.ndarray, labels: np.ndarray | None = None) -> np.ndarra
     ids = np.empty(rows, dtype=np.int64)
     ids[order] = np.cumsum(starts) - 1
     return ids
+
+
+def in_stretches(labels: np.ndarray) -> bool:
+    """Whether labels (rows,) stay the same from row to row far more often than labels in random order would.
+
+    >>> in_stretches(np.array(list("aaaabbbbaaaa"))), in_stretches(np.array(list("abaababbabab")))
+    (True, False)
+    """
+    if len(labels) < 2:
+        return False
+    marks = pd.factorize(np.asarray(labels), use_na_sentinel=False)[0]
+    shares = np.bincount(marks) / len(marks)
+    expected = float((1 - (shares**2).sum()) * (len(marks) - 1))
+    return bool((np.diff(marks) != 0).sum() < _CHANGES * expected)

@@ -99,12 +99,12 @@ class DataReport:
             more = f"; ... ({len(counts) - 24} more)" if len(counts) > 24 else ""
             lines.append(f"{len(counts)} classes (rows) {'; '.join(counts[:24])}{more}.")
         if self.unlabelled:
-            lines.append(f"{self.unlabelled} rows have no label: label or remove them before training.")
+            lines.append(f"{self.unlabelled} rows have no label: a fit leaves them out.")
         if len(self.classes) == 1:
             lines.append("There is only one class, so there is nothing to distinguish.")
         single = [label for label, count in self.classes.items() if count == 1]
         if single and len(self.classes) > 1:
-            lines.append(f"Classes with a single row: {listing(single)}: drop or merge them.")
+            lines.append(f"Classes with a single row: {listing(single)}: they are learnt from, and cannot be judged.")
         return lines
 
 
@@ -146,8 +146,8 @@ def check(table: Table) -> DataReport:
 def training_problems(table: Table, *, labelled: bool = True) -> list[str]:
     """Refuse what cannot be trained on; return sentences about lesser problems.
 
-    Raises DataError for no rows, no usable column and, where `labelled`, missing labels, a single class, or a
-    class with a single row. Training on normal rows alone (`labelled=False`) needs no labels.
+    Raises DataError for no rows, no usable column and, where `labelled`, missing labels, a single class, or
+    classes of a single row each. Training on normal rows alone (`labelled=False`) needs no labels.
     """
     if len(table.frame) == 0:
         raise DataError(f"`{table.source}` has no rows; expected some to train on: check the source.")
@@ -168,11 +168,10 @@ def training_problems(table: Table, *, labelled: bool = True) -> list[str]:
             f"`{table.source}` has only the class `{labels[0]}` in `{table.roles.target}`; expected two at "
             "least: add rows of another class, or train on normal rows alone with --normal-only."
         )
-    single = labels[counts == 1]
-    if len(single):
+    if counts.max() == 1:
         raise DataError(
-            f"`{table.source}` has a single row of {listing(single)}; expected two at least of every class: "
-            "drop these rows or merge them into another class."
+            f"`{table.source}` has a single row of each of its {len(labels)} labels in `{table.roles.target}`; "
+            "expected several rows of a class: pass the column of the fault with --target, or merge classes."
         )
     return notes
 

@@ -114,7 +114,7 @@ def plan(table: Table, settings: TableSettings, repeats: int = 5) -> Plan:
     """Split a labelled table `repeats` times in two; the seeds are those from `settings.seed` on.
 
     Columns that give the label away are left out as in a fit. Raises DataError or UserError as a fit does: one class
-    only, a class in one run only, no run column (and no `split`), no full window of a class, and so on.
+    only, no two classes in several runs, rows in no order without a `split`, no full window of a class, and so on.
     """
     known = normal_label(set(table.y), TableSettings(), None)[0]
     table = without_leaking_columns(table, settings.keep, settings.normal or table.about.normal or known)
@@ -135,8 +135,7 @@ def plan(table: Table, settings: TableSettings, repeats: int = 5) -> Plan:
         pairs, fold_notes = folds(y, table.groups, kind, FOLDS, seed, gap)
         for fold, pair in enumerate(pairs):
             train, test, pieces = split_sides(table, y, encoder, *pair)
-            for rows in (train, test):
-                every_class(y, rows, encoder.words())
+            every_class(y, train if len(test) else test, encoder.words())
             splits[seed, fold] = Split(seed, fold, train, test, pieces)
     return Plan(table, y, np.array(sorted(set(y))), normal, kind, settings, splits, (*notes, *fold_notes))
 

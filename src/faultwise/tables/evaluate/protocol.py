@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 import numpy as np
 
@@ -27,7 +27,9 @@ __all__ = ["TableEvaluation", "evaluate_table", "leaderboard", "normal_in", "see
 
 
 class TableEvaluation(TypedDict):
-    """What `evaluate_table` returns; `recall_by_class` has the verdict's recalls and those of the chosen expert."""
+    """What `evaluate_table` returns; `recall_by_class` has the verdict's recalls and those of the chosen expert,
+    `horizon` the figures of a forecast.
+    """
 
     source: str
     rows: int
@@ -38,16 +40,34 @@ class TableEvaluation(TypedDict):
     chosen: str | None
     recall_by_class: dict[str, dict[str, float]]
     notes: list[str]
+    horizon: NotRequired[dict[str, Any]]
 
 
 @dataclass(frozen=True)
 class _Rows:
-    """Rows with a full window of one label: features, labels of the file, labels that are compared, and runs."""
+    """Rows with a full window of one label: features, labels of the file, labels that are compared, runs, and the
+    further faults of rows with several at once.
+    """
 
     features: Features
     labels: np.ndarray
     truth: np.ndarray
     runs: np.ndarray | None
+    also: np.ndarray | None = None
+
+    def judged(self, labels: np.ndarray) -> np.ndarray:
+        """Return the true labels (rows,); where a label names another fault of the row, that one."""
+        if self.also is None:
+            return self.truth
+        right = [label in also for label, also in zip(labels, self.also, strict=True)]
+        return np.where(right, labels, self.truth)
+
+    def sets(self, classes: np.ndarray) -> np.ndarray:
+        """Return the true faults of each row, shape (rows, classes)."""
+        made = self.truth[:, None] == classes
+        if self.also is not None:
+            made |= np.array([[name in also for name in classes] for also in self.also])
+        return np.asarray(made)
 
 
 def evaluate_table(fitted: Fitted, table: Table, score_rows: int = 128, seed: int = 0) -> TableEvaluation:
@@ -71,10 +91,10 @@ def evaluate_table(fitted: Fitted, table: Table, score_rows: int = 128, seed: in
     figures, p = _by_expert(fitted, rows, scored)
     fused = ensemble.fuse(p, scored)
     labels = ensemble.detector.decide(fused, ensemble.classes)
-    verdict = metrics(truth, labels, fused, ensemble.classes, ensemble.detector.normal, rows.runs)
-    _add_calibrated(verdict, fitted, rows.features, fused, labels, truth)
+    verdict = metrics(rows.judged(labels), labels, fused, ensemble.classes, ensemble.detector.normal, rows.runs)
+    _add_calibrated(verdict, fitted, rows, fused, labels)
     chosen = fitted.record.get("chosen")
-    recalls = {"verdict": recall_by_class(truth, labels)}
+    recalls = {"verdict": recall_by_class(rows.judged(labels), labels)}
     if fitted.monitored:
         recalls["detected"] = _detected_by_label(rows.labels, labels)
     if chosen in p:
@@ -106,7 +126,8 @@ def _rows(fitted: Fitted, table: Table, score_rows: int, seed: int) -> _Rows:
         few = np.sort(np.random.default_rng(seed).permutation(len(truth))[: max(1, score_rows)])
         made = Features(made.frame.iloc[few].reset_index(drop=True), made.rows[few], made.notes)
         labels, truth = labels[few], truth[few]
-    return _Rows(made, labels, truth, None if table.groups is None else table.groups[made.rows])
+    also = None if table.also is None or fitted.monitored else table.also[made.rows]
+    return _Rows(made, labels, truth, None if table.groups is None else table.groups[made.rows], also)
 
 
 def _by_expert(fitted: Fitted, rows: _Rows, scored: np.ndarray) -> tuple[dict[str, Figures], dict[str, np.ndarray]]:
@@ -123,20 +144,27 @@ def _by_expert(fitted: Fitted, rows: _Rows, scored: np.ndarray) -> tuple[dict[st
         seconds = time.perf_counter() - started
         labels = ensemble.classes[p[mask].argmax(axis=1)]
         runs = None if rows.runs is None else rows.runs[mask]
-        figures[name] = metrics(truth[mask], labels, p[mask], ensemble.classes, ensemble.detector.normal, runs)
+        named = np.full(len(truth), "", dtype=object)
+        named[mask] = labels
+        judged = rows.judged(named)[mask]
+        figures[name] = metrics(judged, labels, p[mask], ensemble.classes, ensemble.detector.normal, runs)
         figures[name]["rows_per_s"] = round(mask.sum() / max(seconds, 1e-9), 1)
         probabilities[name] = p
     return figures, probabilities
 
 
-def _add_calibrated(
-    figures: Figures, fitted: Fitted, made: Features, fused: np.ndarray, labels: np.ndarray, truth: np.ndarray
-) -> None:
-    """Add how often fault sets hold the truth, their mean size, and the shares of verdicts that are not named."""
-    calibration, classes = fitted.calibration, fitted.ensemble.classes
+def _add_calibrated(figures: Figures, fitted: Fitted, rows: _Rows, fused: np.ndarray, labels: np.ndarray) -> None:
+    """Add how often fault sets hold the truth, their mean size, and the shares of verdicts that are not named; where
+    rows have several faults at once, also how well sets agree with theirs.
+    """
+    calibration, classes, truth = fitted.calibration, fitted.ensemble.classes, rows.judged(labels)
+    if rows.also is not None:
+        figures["set_f1"] = _set_f1(rows.sets(classes), labels[:, None] == classes)
     if calibration is None or fitted.novelty is None:
         return
-    found = calibration.judgements(fused, classes, labels, fitted.novelty.scores(made.frame))
+    found = calibration.judgements(fused, classes, labels, fitted.novelty.scores(rows.features.frame))
+    if rows.also is not None:
+        figures["set_f1"] = _set_f1(rows.sets(classes), found.members)
     known = np.isin(truth, classes)
     held = found.members[known, np.searchsorted(classes, truth[known])].sum() / len(truth)
     figures["coverage"] = float(held)
@@ -144,6 +172,12 @@ def _add_calibrated(
     figures["abstained"] = float((found.status == "undecided").mean())
     figures["unknown"] = float((found.status == "unknown").mean())
     figures["several"] = float((found.status == "several").mean())
+
+
+def _set_f1(true: np.ndarray, found: np.ndarray) -> float:
+    """Return the F1 of two sets of labels, shape (rows, classes), the mean over rows."""
+    both, sizes = (true & found).sum(axis=1), true.sum(axis=1) + found.sum(axis=1)
+    return float((2 * both / np.maximum(sizes, 1)).mean())
 
 
 def _not_evaluated(fitted: Fitted, table: Table, evaluated: int) -> list[str]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from faultwise.contracts.diagnosis import Evaluation
+from faultwise.tables.evaluate.horizon import horizon_sentences
 from faultwise.tables.evaluate.protocol import leaderboard
 from faultwise.tables.fit.fitted import Fitted
 
@@ -25,5 +26,7 @@ def evaluation_of(fitted: Fitted, result: Mapping[str, Any]) -> Evaluation:
         )
     recalls = ", ".join(f"{label} {recall:.2f}" for label, recall in result["recall_by_class"]["verdict"].items())
     sentences.append(f"Recall by label (fused verdict): {recalls}")
+    if "horizon" in result:
+        sentences += horizon_sentences(result["horizon"])
     table = ("On unseen labelled rows", tuple(leaderboard(dict(result))))
     return Evaluation(result, (table,), tuple(sentences), tuple(result["notes"]))

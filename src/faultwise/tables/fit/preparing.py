@@ -16,9 +16,11 @@ from faultwise.verdicts.ensemble import Labelled
 from faultwise.verdicts.folds import Fold, folds
 from faultwise.verdicts.registry import LANGUAGE_MODEL
 from faultwise.verdicts.splits import split
+from faultwise.verdicts.stretches import in_stretches
 
 __all__ = ["every_class", "normal_label", "prepared", "split_kind"]
 
+_TIMES_OF_ONE_ASSET = 0.9  # distinct times per row at least
 _CALIBRATION, _RUNS_TO_CALIBRATE = 0.25, 8
 _NORMAL_WORDS = ("0", "normal", "ok", "healthy", "good", "none", "no fault", "no failure", "no_fault", "false")
 
@@ -45,17 +47,27 @@ def normal_label(labels: set[str], settings: TableSettings, about_normal: str | 
 def split_kind(settings: TableSettings, table: Table) -> str:
     """Return how rows are split: as the settings say, else as the data says, else by whole runs.
 
-    Raises DataError where nothing says it and the table has no runs.
+    Without runs, rows in order (with times, or with labels that come in stretches) are one record, which is cut into
+    blocks. Raises DataError where rows have no order, or several have the same time.
     """
     if settings.split != "auto":
         return settings.split
     if table.split:
         return table.split
     if table.roles.group is None:
+        times = table.times
+        if times is not None and len(set(times)) < _TIMES_OF_ONE_ASSET * len(times):
+            raise DataError(
+                f"`{table.source}` has several rows for one time in `{table.roles.time}`, and no column says which "
+                "asset each belongs to: pass --group COL (the run, batch or machine of each row)."
+            )
+        if times is not None or in_stretches(table.y):
+            return "block"
         raise DataError(
-            f"`{table.source}` was read without runs, so rows that belong together could land on both sides of "
-            "the validation split: pass --group COL (the run, batch or machine of each row), or --split row if "
-            "every row really is a separate measurement."
+            f"`{table.source}` was read without runs and times, and its labels do not come in stretches, so rows that "
+            "belong together could land on both sides of the validation split: pass --group COL (the run, batch or "
+            "machine of each row), --time COL, --split block if the rows are one record in order of time, or --split "
+            "row if every row really is a separate measurement."
         )
     return "group"
 

@@ -62,6 +62,13 @@ class TableReading:
         choices=("merge", "keep"),
         quiet=("fit",),
     )
+    fill_labels: str = option(
+        "no",
+        "whether a label holds for the rows after it in its run, until the next label",
+        "KIND",
+        choices=("no", "forward"),
+        quiet=("fit", "evaluate", "calibrate"),
+    )
     about: str | None = option(None, "companion YAML: names, units, limits, fault descriptions", "FILE", flags=("fit",))
     rules: str | None = option(
         None, "YAML file of your own rules, checked on every diagnosed row", "FILE", quiet=("fit",)

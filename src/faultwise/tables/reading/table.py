@@ -18,6 +18,7 @@ import pandas as pd
 from faultwise.contracts.about import About
 from faultwise.contracts.errors import DataError, closest, listing
 from faultwise.contracts.labels import label_of
+from faultwise.tables.reading.labels.failures import Failures
 
 __all__ = ["Roles", "Table", "label_text", "require_columns", "run_text", "time_text"]
 
@@ -90,7 +91,8 @@ class Table:
     `split` is the kind of split that the source itself needs ("" for none). A table cut out of a larger source holds
     the numbers of its rows there (`numbers`, ascending, from 1) and how many rows of each run came before (`before`).
     `recognised` holds, as JSON, what later files must be read with to have the same columns (see `shapes`);
-    `beside` are tables of the source that are still to be joined to the rows.
+    `beside` are tables of the source that are still to be joined to the rows. `failures` are those that its labels
+    announce; `also` (rows,) has the further faults of rows with several at once.
     """
 
     frame: pd.DataFrame
@@ -103,6 +105,8 @@ class Table:
     before: Mapping[str, int] = field(default_factory=dict)
     recognised: Mapping[str, object] = field(default_factory=dict)
     beside: Mapping[str, pd.DataFrame] = field(default_factory=dict, compare=False)
+    failures: Failures | None = None
+    also: np.ndarray | None = None
 
     @property
     def features(self) -> list[str]:
@@ -152,8 +156,8 @@ class Table:
     def rows(self, where: np.ndarray) -> Table:
         """Return the rows where a boolean mask holds, or at the given positions."""
         index = np.flatnonzero(where) if where.dtype == bool else where
-        numbers = None if self.numbers is None else self.numbers[index]
-        return replace(self, frame=self.frame.iloc[index].reset_index(drop=True), numbers=numbers)
+        numbers, also = (None if one is None else one[index] for one in (self.numbers, self.also))
+        return replace(self, frame=self.frame.iloc[index].reset_index(drop=True), numbers=numbers, also=also)
 
     @property
     def row_numbers(self) -> np.ndarray:

@@ -1,0 +1,64 @@
+"""Runs of one asset found from pauses of its record: what lies between two long pauses is a run."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+
+from faultwise.tables.reading.folders import free_name
+from faultwise.tables.reading.labels.clock import clock
+from faultwise.tables.reading.table import Table
+
+__all__ = ["with_found_runs"]
+
+_PAUSE = 20  # usual steps
+_FEWEST_ROWS = 10  # the median of the runs' rows: below it the steps are irregular, and pauses say nothing
+_SAME_TIME = 0.01  # share of rows at the time of another one: more means several assets
+
+
+def with_found_runs(table: Table) -> Table:
+    """Return a table of one asset with its runs in a new column, where its times have pauses; else unchanged.
+
+    Where the runs do not allow to hold whole ones out, the table asks for blocks in time.
+    """
+    if table.roles.time is None or table.roles.group is not None or len(table.frame) < 2 * _FEWEST_ROWS:
+        return table
+    known = table.about.variables.get(table.roles.time)
+    found = clock(table.frame[table.roles.time], known.unit if known else None)
+    if found is None or not np.isfinite(found.values).all():
+        return table
+    order = np.argsort(found.values, kind="stable")
+    steps = np.diff(found.values[order])
+    if (steps == 0).mean() > _SAME_TIME or not (steps > 0).any():
+        return table
+    starts = steps > _PAUSE * np.median(steps[steps > 0])
+    numbers = np.r_[0, np.cumsum(starts)]
+    if not starts.any() or np.median(np.bincount(numbers)) < _FEWEST_ROWS:
+        return table
+    name, runs = free_name(table.frame.columns), np.empty(len(order), dtype=object)
+    runs[order] = (numbers + 1).astype(str)
+    frame = table.frame.copy()
+    frame.insert(0, name, pd.Series(runs, index=frame.index, dtype=object))
+    whole = _allows_whole_runs(table, runs)
+    note = (
+        f"`{table.roles.time}` has {int(starts.sum())} pauses of more than {_PAUSE} usual steps: the rows between two "
+        f"of them are a run, whose number is in the new column `{name}`."
+    )
+    return replace(
+        table,
+        frame=frame,
+        roles=replace(table.roles, group=name),
+        notes=(*table.notes, note),
+        split=table.split or ("" if whole else "block"),
+    )
+
+
+def _allows_whole_runs(table: Table, runs: np.ndarray) -> bool:
+    """Whether two classes occur in several runs, one of them at least without a class that occurs nowhere else."""
+    pairs = pd.DataFrame({"y": table.y, "g": runs}).drop_duplicates()
+    runs_of = pairs.groupby("y").size()
+    forced = set(pairs["g"][pairs["y"].map(runs_of) < 2])
+    free = pairs[~pairs["g"].isin(forced)]
+    return int(free["y"].nunique()) >= 2
