@@ -151,8 +151,7 @@ def test_the_threshold_is_that_of_normal_calibration_runs() -> None:
     ("runs", "labels", "settings", "held"),
     [
         (8, KNOWN, {}, 10),
-        (7, KNOWN, {}, 0),  # too few of a class
-        (8, "0123", {}, 0),  # too few in all for 90%
+        (7, KNOWN, {"calibration": 0.0}, 0),
         (8, "0123", {"coverage": 0.85}, 8),
         (3, "012", {"calibration": 0.3}, 3),  # requested, so done, with a note on what three runs can guarantee
     ],
@@ -168,6 +167,17 @@ def test_calibration_runs_are_held_out_where_there_are_enough(
     assert (made.calibration is None) == (held == 0)
     assert any("held out to calibrate" in note for note in made.notes) == (held > 0)
     assert any("75% at most" in note for note in made.notes) == (held == 3)
+
+
+@pytest.mark.parametrize(("runs", "labels"), [(7, KNOWN), (8, "0123")])  # too few of a class; a quarter is too few
+def test_all_runs_calibrate_in_turn_where_a_quarter_is_too_few(runs: int, labels: str) -> None:
+    rows = _rows(runs, labels, rows=4)
+    made = _fit(rows).fitted
+    assert made.calibration is not None
+    assert made.calibration.runs == made.record["calibration_runs"] == runs * len(labels)
+    assert made.calibration.promised == 0.9
+    assert made.record["train_rows"] == made.record["calibration_rows"] == len(rows)
+    assert not any("held out to calibrate" in note for note in made.notes)
 
 
 @pytest.mark.parametrize(("runs", "labels", "settings"), [(10, "0123", {}), (9, KNOWN, {"coverage_per": "class"})])

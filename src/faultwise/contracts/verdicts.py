@@ -19,7 +19,7 @@ class FaultSet:
     labels: tuple[str, ...]
     coverage: float | None = None
     note: str = (
-        "No coverage is promised, because no runs were held out to calibrate it: these are the labels that make up "
+        "No coverage is promised, because it was not calibrated on whole runs: these are the labels that make up "
         "90% of the probability."
     )
 
@@ -51,7 +51,8 @@ class Verdict:
     `false_alarm_rate` on validation rows) a fault is `detected`, and then named. `label` is None when
     nothing can be said; `reason` then says why. Without a normal class in training `detected`,
     `threshold` and `false_alarm_rate` are None and the label is only a name. `false_alarm_per` says what the rate
-    counts: rows, or runs with any alarm.
+    counts: rows, or runs with any alarm. `false_alarm_interval` (low, high) is what is promised of the rate of new runs
+    like those of the calibration, with 95% confidence; None where nothing is.
 
     A monitor of normal rows knows no probabilities: `probability` is NaN, `probabilities` is empty, and `statistics`
     says how many times its alarm limit each statistic (T2, SPE, ...) is.
@@ -76,6 +77,7 @@ class Verdict:
     label_descriptions: dict[str, str] = field(default_factory=dict)
     by_expert: dict[str, dict[str, float]] = field(default_factory=dict)
     false_alarm_per: str = "row"
+    false_alarm_interval: tuple[float, float] | None = None
     statistics: dict[str, float] = field(default_factory=dict)
     status: Status = "named"
     p_known: float | None = None

@@ -33,7 +33,7 @@ def narrate(verdict: Verdict, findings: tuple[Finding, ...]) -> tuple[Sentence, 
 
     Findings of regions and statements that were not weighed come before what speaks for the verdict.
     """
-    made = [Sentence(_verdict_text(verdict))]
+    made = [Sentence(_verdict_text(verdict) + _promise_text(verdict))]
     if verdict.label is None:
         return tuple(made)
     weighed = [one for one in findings if isinstance(one, VariableFinding) or one.contribution]
@@ -175,6 +175,13 @@ def _verdict_text(verdict: Verdict) -> str:
     if not verdict.detected:
         return f"No fault is detected ({score})."
     return f"A fault is detected ({score}); the most likely one is {verdict.label}{description}, {share}."
+
+
+def _promise_text(verdict: Verdict) -> str:
+    if verdict.false_alarm_interval is None:
+        return ""
+    low, high = verdict.false_alarm_interval
+    return f" Of the normal {verdict.false_alarm_per}s of new runs, {low:.1%} to {high:.1%} will be flagged, too."
 
 
 def _monitored_text(verdict: Verdict) -> str:

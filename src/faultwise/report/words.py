@@ -97,7 +97,11 @@ def promise(verdict: Verdict) -> str:
         return ""
     unit = verdict.false_alarm_per
     of = "of normal runs with any alarm" if unit == "run" else f"on {clean(unit)}s that were held out"
-    return f"The threshold was chosen for a false-alarm rate of {percent(verdict.false_alarm_rate)} {of}."
+    chosen = f"The threshold was chosen for a false-alarm rate of {percent(verdict.false_alarm_rate)} {of}"
+    if verdict.false_alarm_interval is None:
+        return f"{chosen}."
+    low, high = (percent(end) for end in verdict.false_alarm_interval)
+    return f"{chosen}; of the normal {clean(unit)}s of new runs, between {low} and {high} will raise one."
 
 
 def _comparison(verdict: Verdict, value: float, limit: float) -> str:

@@ -13,12 +13,13 @@ from typing import Any, get_args
 import numpy as np
 
 from faultwise.contracts.verdicts import Status
-from faultwise.verdicts.conformal import FaultSets, PValues, most_coverage, nonconformity
+from faultwise.verdicts.conformal import FaultSets, PValues, most_coverage, nonconformity, runs_for
 from faultwise.verdicts.ensemble import Ensemble, Labelled
+from faultwise.verdicts.false_alarms import RunRate, rate_on_new_runs
 from faultwise.verdicts.novelty import Novelty
 from faultwise.verdicts.registry import LANGUAGE_MODEL
 
-__all__ = ["STATUSES", "Calibration", "SetJudgements", "calibrate", "statuses"]
+__all__ = ["STATUSES", "Calibration", "SetJudgements", "calibrate", "calibrated_on", "statuses"]
 
 STATUSES: tuple[Status, ...] = get_args(Status)
 _TOO_MANY = 0.5  # share of the known labels: a larger set decides nothing
@@ -81,10 +82,9 @@ class Calibration:
         return text
 
     def _too_few(self, few: int) -> str:
-        needed = int(np.ceil(self.coverage / (1 - self.coverage) - 1e-9))
         fewest = f"the fewest calibration runs of a class are {few}, which"
         which = fewest if few < self.runs else f"the {few} calibration runs"
-        return f"{which} guarantee {_percent(most_coverage(few))} at most; it needs {needed}."
+        return f"{which} guarantee {_percent(most_coverage(few))} at most; it needs {runs_for(self.coverage)}."
 
     def judgements(
         self, p: np.ndarray, classes: np.ndarray, labels: np.ndarray, distances: np.ndarray
@@ -122,12 +122,40 @@ def calibrate(
     classical = [name for name in ensemble.experts if name != LANGUAGE_MODEL]
     p = {name: ensemble.predict(name, data.X) for name in classical}
     fused = ensemble.fuse({name: q for name, q in p.items() if name in ensemble.fusion.weights_without})
-    note = ensemble.set_thresholds(p, fused, data.y) if (data.y == ensemble.detector.normal).any() else None
-    scores = nonconformity(fused, ensemble.classes, ensemble.detector.decide(fused, ensemble.classes))
+    promise = (coverage, per, novel_rate)
+    made, rate, few = calibrated_on(ensemble, data, p, fused, novelty.scores(data.X), promise, seed)
+    if rate is None:
+        return made, None
+    ensemble.detector.interval = rate.interval
+    return made, " ".join(filter(None, (few, rate.note())))
+
+
+def calibrated_on(
+    ensemble: Ensemble,
+    data: Labelled,
+    p: Mapping[str, np.ndarray],
+    fused: np.ndarray,
+    distances: np.ndarray,
+    promise: tuple[float, str, float],
+    seed: int,
+) -> tuple[Calibration, RunRate | None, str]:
+    """Set the ensemble's thresholds by what is said of calibration rows; return the calibration of sets and novelty,
+    the false-alarm rate that new runs may have (None without normal rows), and a note, empty where rows are enough.
+
+    `p` by expert and `fused` are probabilities (rows, classes), `distances` (rows,) those to the known classes: by
+    parts that have not learnt these rows. `promise` has coverage, what it holds per, and the rate of unknown rows.
+    """
+    detector, rate, few = ensemble.detector, None, ""
+    normal = data.y == detector.normal
+    if normal.any():
+        few = ensemble.set_thresholds(p, fused, data.y, data.groups)
+        alarms = detector.decide(fused, ensemble.classes)[normal] != detector.normal
+        rate = rate_on_new_runs(alarms, data.groups[normal], detector.false_alarm_rate)
+    scores = nonconformity(fused, ensemble.classes, detector.decide(fused, ensemble.classes))
     sets = FaultSets().fit(scores, data.y, ensemble.classes, data.groups, seed)
-    novel = PValues().fit(novelty.scores(data.X), data.groups, seed)
+    novel = PValues().fit(distances, data.groups, seed)
     counts = {str(label): len(set(data.groups[data.y == label])) for label in ensemble.classes}
-    return Calibration(sets, novel, coverage, per, novel_rate, counts), note
+    return Calibration(sets, novel, *promise, counts), rate, few
 
 
 def _percent(share: float) -> str:

@@ -1,8 +1,8 @@
 """Detect first, then name: the threshold on the fault score that gives a chosen false-alarm rate.
 
 Normal itself is hard to recognise as one of many classes. A row is therefore first classified as normal or not, with
-a false-alarm rate that people choose, and only then the fault is named. The rate holds for validation rows; new runs
-may have another one.
+a false-alarm rate that people choose, and only then the fault is named. The rate holds for validation rows; which one
+new runs may have is found in `false_alarms`.
 """
 
 from __future__ import annotations
@@ -12,36 +12,53 @@ from dataclasses import dataclass
 import numpy as np
 
 from faultwise.contracts.errors import UserError
+from faultwise.verdicts.false_alarms import even_weights
 
 __all__ = ["Detector"]
 
 
 @dataclass(slots=True)
 class Detector:
-    """Threshold on P(not normal). Without a normal class every row is only named."""
+    """Threshold on P(not normal). Without a normal class every row is only named.
+
+    `interval` is what is promised of the false-alarm rate on new runs, None where nothing is.
+    """
 
     normal: str | None = None
     false_alarm_rate: float = 0.02
     threshold: float | None = None
+    interval: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
+        if self.interval is not None:
+            self.interval = (self.interval[0], self.interval[1])  # JSON knows lists only
         if not 0 < self.false_alarm_rate < 1:
             raise UserError(
                 f"The false-alarm rate is {self.false_alarm_rate:g}: choose a number between 0 and 1, such as 0.02."
             )
 
-    def fit(self, scores: np.ndarray) -> str:
+    def fit(self, scores: np.ndarray, runs: np.ndarray | None = None) -> str:
         """Set the threshold from the fault scores (rows,) of validation rows that are normal.
 
-        Returns a note, empty when the rows are enough for the rate. Without rows there is no threshold.
+        With `runs` (rows,) no run counts for more rows than the median run: one long run would decide alone. Returns a
+        note, empty when the rows are enough for the rate. Without rows there is no threshold.
         """
+        self.interval = None
         if not len(scores):
             self.threshold = None
             return (
                 f"No row labelled `{self.normal}` could be held out, so there is no alarm threshold: each row gets its "
                 "likeliest label. Add normal runs, or pass --split block."
             )
-        self.threshold = float(np.quantile(scores, 1 - self.false_alarm_rate, method="higher"))
+        weights = np.ones(len(scores)) if runs is None else even_weights(runs)
+        order = np.argsort(scores, kind="stable")
+        total = np.cumsum(weights[order])
+        # With equal weights this is numpy's quantile by the method "higher".
+        reached = (total - weights[order]) / np.maximum(total[-1] - weights[order], 1e-12)
+        at = min(
+            int(np.searchsorted(np.maximum.accumulate(reached), 1 - self.false_alarm_rate - 1e-12)), len(scores) - 1
+        )
+        self.threshold = float(scores[order][at])
         if len(scores) * self.false_alarm_rate < 5:
             return (
                 f"The threshold for a false-alarm rate of {self.false_alarm_rate:g} rests on only "

@@ -130,20 +130,23 @@ class Ensemble:
             silent = ~made.scored if LANGUAGE_MODEL in self.fusion.weights else np.ones(len(codes), bool)
             made.fused[silent] = cross_fused(list(self.fusion.weights_without), free, codes, parts)[silent]
 
-    def set_thresholds(self, p: Mapping[str, np.ndarray], fused: np.ndarray, y: np.ndarray) -> str:
+    def set_thresholds(
+        self, p: Mapping[str, np.ndarray], fused: np.ndarray, y: np.ndarray, runs: np.ndarray | None = None
+    ) -> str:
         """Set the thresholds of the fused verdict and of each expert in `p` by those rows whose label y is normal.
 
-        `p` and `fused` are probabilities (rows, classes) by experts that have not learnt these rows. Returns a note,
-        empty when the rows are enough.
+        `p` and `fused` are probabilities (rows, classes) by experts that have not learnt these rows; with `runs`
+        (rows,) no run counts for more rows than the median run. Returns a note, empty when the rows are enough.
         """
         healthy = y == self.detector.normal
+        of_healthy = None if runs is None else runs[healthy]
         scores = self.detector.scores(fused, self.classes)
-        note = "" if scores is None else self.detector.fit(scores[healthy])
+        note = "" if scores is None else self.detector.fit(scores[healthy], of_healthy)
         for name, q in p.items():
             detector = replace(self.detector)
             scores = detector.scores(self._alone(name).mix({name: q}), self.classes)
             if scores is not None:
-                detector.fit(scores[healthy])
+                detector.fit(scores[healthy], of_healthy)
             self.alone[name] = detector.threshold
         return note
 
@@ -159,7 +162,7 @@ class Ensemble:
                 raise UserError(f"This run has one expert only, so `{name}` cannot be chosen: leave --expert out.")
             raise UserError(f"`{name}` cannot be used alone in this run; {listing(self.alone, 20)} can: {hint}")
         fusion = self._alone(name)
-        detector = replace(self.detector, threshold=self.alone[name])
+        detector = replace(self.detector, threshold=self.alone[name], interval=None)
         return Ensemble(self.classes, detector, {name: self.experts[name]}, fusion, alone=self.alone)
 
     def _alone(self, name: str) -> Fusion:

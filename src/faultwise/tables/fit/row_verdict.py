@@ -45,6 +45,7 @@ def row_verdict(
         fault_score=None if judgements.scores is None else float(judgements.scores[at]),
         threshold=ensemble.detector.threshold,
         false_alarm_rate=None if normal is None or judgements.features.missing else ensemble.detector.false_alarm_rate,
+        false_alarm_interval=None if judgements.features.missing else ensemble.detector.interval,
         fault_set=FaultSet(tuple(str(ensemble.classes[i]) for i in order[:count])),
         label_description=about.faults.get(label),
         label_descriptions={c: about.faults[c] for c in ensemble.classes.tolist() if c in about.faults},

@@ -54,7 +54,7 @@ class TableSettings:
     )
     calibration: float | None = option(
         None,
-        "share of runs held out for calibration (default: 0.25 with 8 runs a class, else 0)",
+        "share of runs held out for calibration; 0: none (default: 0.25 with 8 runs a class, else all in turn)",
         "SHARE",
         low=0,
         high=0.8,

@@ -23,8 +23,10 @@ from faultwise.tables.fit.settings import TableSettings
 from faultwise.tables.fit.window_choice import choose_window
 from faultwise.tables.reading.table import Table
 from faultwise.verdicts.calibration import Calibration, calibrate
+from faultwise.verdicts.cross_calibration import CrossFitted, cross_calibrate, no_promise
 from faultwise.verdicts.detection import Detector
 from faultwise.verdicts.ensemble import Ensemble, Labelled, Validation
+from faultwise.verdicts.folds import Fold
 from faultwise.verdicts.metrics import metrics
 from faultwise.verdicts.novelty import Novelty
 from faultwise.verdicts.registry import LANGUAGE_MODEL, make
@@ -61,10 +63,12 @@ def fit_table(table: Table, settings: TableSettings, progress: bool = False) -> 
     # Before the threshold is set anew: that one belongs to the final experts, and these rows to those of the folds.
     figures = _figures(validation, data, ensemble, kind)
     calibration = _calibrated(ensemble, held_out, novelty, settings, validation.note, notes)
+    if held_out is None and settings.calibration is None and not ensemble.language_only:
+        calibration = _cross_calibrated(ensemble, validation, data, splits, logged, settings, kind, notes)
     healthy = data.X[data.y == normal] if normal is not None else data.X
     record = _record(table, ensemble, kind, len(data.y), len(validation.rows))
     record |= {
-        "calibration_rows": 0 if held_out is None else len(held_out.y),
+        "calibration_rows": 0 if calibration is None else len((held_out or data).y),
         "calibration_runs": 0 if calibration is None else calibration.runs,
         "windows_tried": tried,
         **figures,
@@ -103,6 +107,28 @@ def _calibrated(
     notes.append(calibration.note())
     note = validation_note if threshold_note is None else threshold_note
     notes += [note] if note else []
+    return calibration
+
+
+def _cross_calibrated(
+    ensemble: Ensemble,
+    validation: Validation,
+    data: Labelled,
+    splits: list[Fold],
+    logged: np.ndarray,
+    settings: TableSettings,
+    kind: str,
+    notes: list[str],
+) -> Calibration | None:
+    """Calibrate on all runs, each as predicted by its fold, where folds hold out runs; notes are added to `notes`."""
+    if kind != "group":
+        notes += [no_promise(ensemble.detector.normal)] if kind == "block" else []
+        return None
+    made = CrossFitted.of(ensemble, validation, data, splits, logged, settings.seed)
+    promise = (settings.coverage, settings.coverage_per, settings.novel_rate)
+    whole = len(data.y) < settings.most_rows  # else rows were drawn
+    calibration, sentences = cross_calibrate(ensemble, data, made, promise, settings.seed, whole)
+    notes += [one for one in sentences if one not in notes]
     return calibration
 
 
