@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 from scipy.stats import binom
 
+from faultwise.images.detection.thresholds import Threshold, alarms_at_most
 from faultwise.images.inspector import Inspector
 from faultwise.images.settings import ImageSettings
-from faultwise.verdicts.thresholds import Threshold, alarms_at_most
 from recipe import write_result
 from remembered import auroc, good_and_bad, remembering
 

@@ -15,12 +15,12 @@ from faultwise import UserError, hub
 from faultwise.contracts.errors import HubError, RunFolderError
 from faultwise.images.data.simulated_defects import OBJECT, Defects, blended, ground_mask, simulated
 from faultwise.images.data.simulated_marks import simulated_set
-from faultwise.images.detection import resizing_choice
+from faultwise.images.detection.choices import resizing
 from faultwise.images.detection.backbones import EMBEDDED, Backbone, load_backbone
+from faultwise.images.detection.choices.resizing import chosen_resizing
 from faultwise.images.detection.coreset import farthest_first, spread_out
 from faultwise.images.detection.memory_bank import MemoryBank, image_score
 from faultwise.images.detection.patches import PatchEncoder, Resizing
-from faultwise.images.detection.resizing_choice import chosen_resizing
 
 # --- backbones -------------------------------------------------------------------------------------------------
 
@@ -284,7 +284,7 @@ def test_large_images_become_smaller_before_defects_are_made_in_them(
         shapes.update(one.shape for one in pictures)
         return simulated_set(pictures, *rest)
 
-    monkeypatch.setattr(resizing_choice, "simulated_set", watched)
+    monkeypatch.setattr(resizing, "simulated_set", watched)
     _, words = chosen_resizing((_cast(seed, 120, 2_000) for seed in range(8)), edges, 64)
     assert shapes == {(61, 1_024, 3)}
     assert "aspect" in words

@@ -18,9 +18,9 @@ from faultwise import UserError
 from faultwise.contracts.errors import RunFolderError
 from faultwise.images.detection.backbones import Backbone
 from faultwise.images.detection.regions import place_of, regions, stretched
+from faultwise.images.detection.thresholds import Threshold, alarms_at_most, images_needed
 from faultwise.images.inspector import Inspector
 from faultwise.images.settings import ImageSettings
-from faultwise.verdicts.thresholds import Threshold, alarms_at_most, images_needed
 
 
 def _good(seed: int) -> np.ndarray:

@@ -13,10 +13,10 @@ from faultwise.contracts.diagnosis import Case, Diagnosis, Picture
 from faultwise.contracts.findings import RegionFinding
 from faultwise.contracts.verdicts import FaultSet, Verdict
 from faultwise.images.detection.regions import Region
+from faultwise.images.detection.thresholds import Threshold
 from faultwise.images.inspection import Inspection
 from faultwise.images.settings import ImageSettings
 from faultwise.runs.folders import commit
-from faultwise.verdicts.thresholds import Threshold
 
 __all__ = ["Detector", "case_of", "diagnosis_of", "write_lines"]
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from faultwise.contracts.diagnosis import Sentence
 from faultwise.images.detection.regions import Region
-from faultwise.verdicts.thresholds import Threshold
+from faultwise.images.detection.thresholds import Threshold
 
 __all__ = ["Inspection"]
 

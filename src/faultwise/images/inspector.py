@@ -25,12 +25,12 @@ from faultwise.images.detection.defect_types import DefectTypes, patch_measures
 from faultwise.images.detection.memory_bank import MemoryBank, image_score
 from faultwise.images.detection.patches import PatchEncoder, Patches, Resizing
 from faultwise.images.detection.regions import Region, regions_or_peak, smoothed, stretched
+from faultwise.images.detection.thresholds import Threshold
 from faultwise.images.dialogue.replies import ReplyModel
 from faultwise.images.dialogue.training_samples import check_talk, dialogues_on_defects
 from faultwise.images.inspection import Inspection
 from faultwise.images.learning import Learner, Learnt
 from faultwise.images.settings import ImageSettings
-from faultwise.verdicts.thresholds import Threshold
 
 __all__ = ["Inspector"]
 

@@ -12,17 +12,17 @@ import numpy as np
 from faultwise.images.data.augmentation import RECIPES, varied, views
 from faultwise.images.data.images import Pixels, named
 from faultwise.images.detection.anomaly_scores import AnomalyScorer, Parts
-from faultwise.images.detection.augmentation_choice import chosen_views
 from faultwise.images.detection.backbones import Backbone
+from faultwise.images.detection.choices.augmentation import chosen_views
+from faultwise.images.detection.choices.resizing import COMPARED, chosen_resizing
 from faultwise.images.detection.memory_bank import MemoryBank, image_score
 from faultwise.images.detection.patch_store import PatchStore
 from faultwise.images.detection.patches import PatchEncoder, Patches, Resizing
 from faultwise.images.detection.regions import smoothed
-from faultwise.images.detection.resizing_choice import COMPARED, chosen_resizing
+from faultwise.images.detection.thresholds import Threshold
 from faultwise.images.detection.training_outliers import far_out, outliers_note, scores_among_others
 from faultwise.images.dialogue.training_samples import Watch, decoder_on_defects
 from faultwise.images.settings import ImageSettings
-from faultwise.verdicts.thresholds import Threshold
 
 if TYPE_CHECKING:
     from faultwise.images.detection.decoder import Decoder

@@ -20,8 +20,8 @@ from faultwise.images.data.images import Pixels, named, pixels_of
 from faultwise.images.detection.defect_types import DefectTypes, region_measures
 from faultwise.images.detection.regions import Region, contrast, place_of
 from faultwise.images.detection.templates import SHARED, PairRule, compared, found_boxes, learnt_rule, overlaps
+from faultwise.images.detection.thresholds import Threshold
 from faultwise.images.inspection import Inspection
-from faultwise.verdicts.thresholds import Threshold
 
 __all__ = ["Boxes", "Pair", "PairInspector", "matched_types"]
 

@@ -16,9 +16,9 @@ from faultwise.contracts.progress import tracked
 from faultwise.images.data.images import Pixels, named, pixels_of, white_of
 from faultwise.images.detection.memory_bank import image_score
 from faultwise.images.detection.regions import regions_or_peak, smoothed, stretched
+from faultwise.images.detection.thresholds import Threshold
 from faultwise.images.inspection import Inspection
 from faultwise.images.text_judge import TextJudge, load_text_judge
-from faultwise.verdicts.thresholds import Threshold
 
 __all__ = ["TextInspector"]
 

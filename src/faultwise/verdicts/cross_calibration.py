@@ -20,9 +20,9 @@ from faultwise.verdicts.drawing import draw_evenly
 from faultwise.verdicts.ensemble import Ensemble, Labelled, Validation
 from faultwise.verdicts.false_alarms import FEWEST_RUNS, RunRate, alarm_stretches, rate_on_new_runs
 from faultwise.verdicts.folds import Fold
+from faultwise.verdicts.fusion import cross_fused, parts_of
 from faultwise.verdicts.novelty import Novelty
 from faultwise.verdicts.registry import LANGUAGE_MODEL
-from faultwise.verdicts.selection import cross_fused, parts_of
 
 __all__ = ["CrossFitted", "cross_calibrate", "no_promise"]
 

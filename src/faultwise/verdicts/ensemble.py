@@ -20,9 +20,8 @@ from faultwise.contracts.progress import ProgressBar
 from faultwise.verdicts.detection import Detector
 from faultwise.verdicts.drawing import draw_evenly
 from faultwise.verdicts.folds import Fold
-from faultwise.verdicts.fusion import Fusion
+from faultwise.verdicts.fusion import Fusion, cross_fused, parts_of, selected
 from faultwise.verdicts.registry import LANGUAGE_MODEL, ROW_ENCODER, make
-from faultwise.verdicts.selection import cross_fused, parts_of, selected
 
 __all__ = ["Ensemble", "Labelled", "Validation", "aligned"]
 

@@ -37,7 +37,7 @@ __all__ = ["FileTable", "holds_tables", "open_contents", "read_all", "read_file"
 
 # Endings, and the function that opens such a file: `Path -> Contents`.
 _OPENERS: tuple[tuple[tuple[str, ...], str], ...] = (
-    (WORKBOOKS, "workbooks:open_workbook"),
+    (WORKBOOKS, "spreadsheets.workbooks:open_workbook"),
     (TDMS, "tdms:open_tdms"),
     (MATLAB, "matlab:open_matlab"),
     (HDF5, "hdf5:open_hdf5"),

@@ -17,7 +17,6 @@ _PIECE = 1 << 20
 _OVERLAP = 200
 # `r="AB12"` of a cell, `r="12"` of a row.
 _REFERENCE = re.compile(rb'\br\s*=\s*["\'](?:([A-Za-z]{1,6})(\d{1,9})|(\d{1,9}))["\']')
-_REPEATED = re.compile(rb'number-(rows|columns)-repeated\s*=\s*["\'](\d{1,12})["\']')
 
 
 def refuse_wide_sheets(path: Path) -> None:

@@ -17,7 +17,7 @@ import pandas as pd
 
 from faultwise.contracts.errors import DataError
 from faultwise.tables.reading.formats.contents import Contents, Part, needed, parsing, refuse_bomb
-from faultwise.tables.reading.formats.workbook_size import refuse_wide_sheets
+from faultwise.tables.reading.formats.spreadsheets.sheet_size import refuse_wide_sheets
 from faultwise.tables.reading.text.delimited import frame_of_text
 
 if TYPE_CHECKING:

@@ -1,0 +1,1 @@
+"""What good images decide: resizing, and which turned or mirrored views count."""

@@ -1,0 +1,1 @@
+"""Workbooks of spreadsheets: how far their cells reach, and their sheets."""
