@@ -15,8 +15,8 @@ from faultwise import UserError, hub
 from faultwise.contracts.errors import HubError, RunFolderError
 from faultwise.images.data.simulated_defects import OBJECT, Defects, blended, ground_mask, simulated
 from faultwise.images.data.simulated_marks import simulated_set
-from faultwise.images.detection.choices import resizing
 from faultwise.images.detection.backbones import EMBEDDED, Backbone, load_backbone
+from faultwise.images.detection.choices import resizing
 from faultwise.images.detection.choices.resizing import chosen_resizing
 from faultwise.images.detection.coreset import farthest_first, spread_out
 from faultwise.images.detection.memory_bank import MemoryBank, image_score

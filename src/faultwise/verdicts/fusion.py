@@ -196,7 +196,7 @@ def selected(p: Mapping[str, np.ndarray], codes: np.ndarray, parts: np.ndarray, 
     p, codes, parts = {name: q[rows] for name, q in p.items()}, codes[rows], parts[rows]
     alone = {name: _judged(cross_fused([name], p, codes, parts), codes) for name in p}
     order = sorted(p, key=lambda name: alone[name][1])
-    found = {(name,): alone[name] for name in order[:_SINGLE]}
+    found: dict[tuple[str, ...], tuple[float, float]] = {(name,): alone[name] for name in order[:_SINGLE]}
     best = max(p, key=lambda name: alone[name][0])
     found[(best,)] = alone[best]
     for count in range(2, min(len(order), _MIXED) + 1):
