@@ -195,8 +195,10 @@ def test_a_row_has_a_fault_if_and_only_if_an_event_covers_it(
         return
     table = read_for_fit(str(folder / "rows.csv"), TableSettings(), reading)
     also = table.also if table.also is not None else [()] * len(rows)
-    found = [{label, *more} - {"normal"} for label, more in zip(table.y, also, strict=True)]
-    assert found == true
+    found = {
+        row: {label, *more} - {"normal"} for row, label, more in zip(table.row_numbers, table.y, also, strict=True)
+    }
+    assert found == dict(enumerate(true, start=1))
 
 
 # --- failures ahead --------------------------------------------------------------------------------------------
@@ -328,7 +330,7 @@ def test_pauses_of_a_record_make_runs(read: Callable[..., Table]) -> None:
     shuffled = rows.sample(frac=1, random_state=0)
     table = read(shuffled, target="fault", time="hour")
     assert table.roles.group == "run"
-    assert table.runs.tolist() == [str(int(hour // 100) + 1) for hour in shuffled["hour"]]
+    assert table.runs.tolist() == [str(int(hour // 100) + 1) for hour in rows["hour"]]
     assert table.split == ""
     assert "3 pauses of more than 20 usual steps" in said(table)
     once = rows.assign(fault=["a"] * 20 + ["b"] * 20 + ["c"] * 20 + ["d"] * 20)

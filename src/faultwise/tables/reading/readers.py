@@ -222,6 +222,20 @@ def _file(path: Path, labels: list[str], group: str | None, sheet: str | None) -
     return Table(frame=read.frame, roles=read.roles, source=str(path), notes=tuple(read.notes))
 
 
+def _sheets(
+    path: Path, frames: dict[str, pd.DataFrame], notes: list[str], labels: list[str], group: str | None
+) -> Table:
+    """Return the tables of one file as one. Raises DataError where they have nothing in common."""
+    noted = {note: list(frames) for note in notes}
+    try:
+        return together(frames, noted, str(path), labels, group, "file of {} tables")
+    except DataError:
+        raise DataError(
+            f"`{path}` holds {listing(frames, 8)}, which have no time or asset in common, and only some columns: name "
+            "one of them with --sheet NAME."
+        ) from None
+
+
 def _folder(path: Path, names: list[str], labels: list[str], group: str | None, sheet: str | None) -> Table:
     """Read every table of the folder, each as a run, in natural order (run2 before run10); others lie beside."""
     tables = tables_among(path, names)
