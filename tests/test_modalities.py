@@ -121,7 +121,7 @@ def test_a_calibration_is_kept_with_its_settings(
     assert loaded.model_.settings.coverage == 0.7
     refused = cli("calibrate", first, tmp_path / "later.csv", "--set", "window=9")
     assert (refused.code, "changes only" in refused.err) == (2, True)
-    assert json.loads((first / "manifest.json").read_text())["settings"]["window"] == 1
+    assert json.loads((first / "manifest.json").read_text())["settings"]["window"] == "auto"
 
 
 def test_sources_in_memory(plant: Any) -> None:

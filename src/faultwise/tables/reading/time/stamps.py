@@ -70,6 +70,9 @@ def kind_of(values: pd.Series, name: str = "") -> Kind | None:
     known = values.dropna().astype(str)
     if known.empty:
         return None
+    numbers = pd.to_numeric(known, errors="coerce").to_numpy(dtype=float)
+    if np.isfinite(numbers).mean() > _MOST_UNREAD:
+        return _numeric(numbers, name)
     sample = known.drop_duplicates().iloc[:_MOST_SINGLE]
     if sample.map(lambda text: _CLOCK.fullmatch(text) is not None).mean() > _MOST_UNREAD:
         return Kind("clock")
