@@ -110,7 +110,8 @@ def test_reports(cli: Callable[..., Any], run_folder: Path, plant_csv: Path, tmp
 def test_csv_has_one_line_per_row(cli: Callable[..., Any], run_folder: Path, plant_csv: Path, tmp_path: Path) -> None:
     assert cli("diagnose", run_folder, plant_csv, "--out", tmp_path / "rows.csv").code == 0
     rows = pd.read_csv(tmp_path / "rows.csv", dtype={"label": str})
-    assert list(rows) == ["row", "run", "label", "probability", "fault_score", "p(0)", "p(1)", "p(2)"]
+    named = ["row", "run", "label", "probability", "fault_score", "status", "fault_set", "p_known"]
+    assert list(rows) == [*named, "p(0)", "p(1)", "p(2)"]
     assert rows["row"].tolist() == list(range(1, 145))
     assert (rows["label"] == pd.read_csv(plant_csv, dtype=str)["fault"]).mean() > 0.9
     assert rows["probability"].between(0, 1).all()
@@ -147,7 +148,7 @@ def test_flags_win_over_the_config(cli: Callable[..., Any], plant_csv: Path, tmp
     assert cli(*argv).code == 0
     made = json.loads((tmp_path / "run" / "manifest.json").read_text())
     asked = {key: made["settings"][key] for key in ("seed", "folds", "experts", "false_alarm_rate", "window")}
-    assert asked == {"seed": 4, "folds": 3, "experts": ["knn"], "false_alarm_rate": 0.1, "window": 1}
+    assert asked == {"seed": 4, "folds": 3, "experts": ["knn"], "false_alarm_rate": 0.1, "window": "auto"}
 
 
 def test_few_settings_are_flags_and_all_are_listed(cli: Callable[..., Any]) -> None:
@@ -241,7 +242,7 @@ def test_data(cli: Callable[..., Any], tmp_path: Path) -> None:
 
 
 def test_wrong_use_exits_with_2(capsys: pytest.CaptureFixture[str]) -> None:
-    for argv in ([], ["fitt"], ["fit", "x.csv"], ["diagnose", "run"], ["fit", "a", "--out", "b", "--window", "x"]):
+    for argv in ([], ["fitt"], ["fit", "x.csv"], ["diagnose", "run"], ["diagnose", "a", "b", "--cases", "x"]):
         with pytest.raises(SystemExit) as left:
             main(argv)
         assert left.value.code == 2

@@ -262,7 +262,18 @@ def timed(tmp_path_factory: pytest.TempPathFactory, plant: Callable[..., pd.Data
         return frame.assign(hour=frame.groupby("run").cumcount() / 20)
 
     with_time(plant(4, 40)).to_csv(folder / "fit.csv", index=False)
-    roles = ["--target", "fault", "--group", "run", "--time", "hour", "--experts", "logistic-regression"]
+    roles = [
+        "--target",
+        "fault",
+        "--group",
+        "run",
+        "--time",
+        "hour",
+        "--experts",
+        "logistic-regression",
+        "--window",
+        "1",
+    ]
     assert main(["fit", str(folder / "fit.csv"), "--out", str(folder / "run"), *roles, "--json"]) == 0
     rows = plant(6, 40, seed=9)
     normal = rows[rows["fault"] == "0"].groupby("run").head(10)
