@@ -15,6 +15,7 @@ import pandas as pd
 from faultwise.contracts.errors import DataError, listing
 from faultwise.tables.reading.formats.columns import Column, side_by_side, spread
 from faultwise.tables.reading.formats.contents import Contents, Part, allowed_size, needed, parsing
+from faultwise.tables.reading.formats.hdf5_heaps import refuse_endless_heaps, refuse_endless_texts
 
 if TYPE_CHECKING:
     import h5py
@@ -25,6 +26,7 @@ _KIND = "an HDF5 file"
 _MOST_OBJECTS = 100_000
 _DEEPEST = 20
 _TEXT_BYTES = 64
+_LONGEST = 100_000
 _SMALL = 1 << 26
 _MOST_RATIO = 1000
 
@@ -40,6 +42,8 @@ def open_hdf5(path: Path) -> Contents:
 
     parts: dict[str, Part] = {}
     seen: list[str] = []
+    with parsing(path, _KIND):
+        refuse_endless_heaps(path)
     with parsing(path, _KIND), h5py.File(path, "r") as file:
         for group in _groups(file):
             if "pandas_type" in group.attrs:
@@ -134,6 +138,7 @@ def _is_text(one: h5py.Dataset) -> bool:
 
 def _values(path: Path, one: h5py.Dataset) -> np.ndarray | pd.Series:
     _affordable(path, one)
+    refuse_endless_texts(path, one)
     values = one[()]
     if values.dtype.kind not in "SO":
         return np.asarray(values)
@@ -185,6 +190,7 @@ def matlab_variables(path: Path) -> tuple[dict[str, Column], list[str]]:
 
     arrays: dict[str, Column] = {}
     refused: list[str] = []
+    refuse_endless_heaps(path)
     with h5py.File(path, "r") as file:
         refused += [f"{name} (struct)" for name in _own(file) if isinstance(file[name], h5py.Group) and name[0] != "#"]
         for name, one in _datasets(file):
@@ -225,12 +231,16 @@ def _cells(path: Path, one: h5py.Dataset) -> pd.Series | None:
     if h5py.check_ref_dtype(one.dtype) is None or 1 not in one.shape:
         return None
     _affordable(path, one)
+    file = one.file
     texts: list[str] = []
     for reference in one[()].ravel():
-        inner = one.file[reference]
-        kind = _decoded(inner.attrs.get("MATLAB_class", b""))
-        if kind != "char" or not isinstance(inner, h5py.Dataset):
+        inner = file[reference]
+        if not isinstance(inner, h5py.Dataset) or _decoded(inner.attrs.get("MATLAB_class", b"")) != "char":
             return None
-        found = None if "MATLAB_empty" in inner.attrs else _letters(path, inner)
-        texts.append("" if found is None or found.empty else str(found.iloc[0]))
+        if "MATLAB_empty" in inner.attrs or not inner.size:
+            texts.append("")
+        elif inner.dtype.kind not in "iu" or len(inner.shape) != 2 or inner.shape[1] != 1 or inner.size > _LONGEST:
+            return None  # several rows, or too long for a label
+        else:
+            texts.append("".join(map(chr, inner[()].astype(np.uint16).ravel())).rstrip())
     return pd.Series(texts, dtype="str")
