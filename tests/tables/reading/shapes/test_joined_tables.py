@@ -124,7 +124,7 @@ def test_what_is_written_later_changes_no_row(stamps: list[tuple[int, int, int]]
 def _left_out(folder: Path, rows: pd.DataFrame, **others: pd.DataFrame) -> str:
     """Fit with other tables, and return the note on what would be known too late."""
     _join(folder, rows, **others)
-    made = Diagnoser(experts=("logistic-regression",), split="row").fit(
+    made = Diagnoser(experts=("logistic-regression",), split="row", window=1).fit(
         folder / "telemetry.csv",
         target="fault",
         group="machineID",
@@ -229,7 +229,7 @@ def test_the_command_line_needs_the_tables_again(
     files = f"{tmp_path / 'machines.csv'},{tmp_path / 'errors.csv'}"
     roles = ("--target", "fault", "--group", "machineID", "--time", "datetime", "--experts", "logistic-regression")
     source, run = tmp_path / "telemetry.csv", tmp_path / "run"
-    made = cli("fit", source, *roles, "--split", "row", "--join", files, "--out", run)
+    made = cli("fit", source, *roles, "--split", "row", "--window", "1", "--join", files, "--out", run)
     assert made.code == 0, made.err  # type: ignore[attr-defined]
     without = cli("diagnose", run, source)
     assert (without.code, "fitted with `machines.csv` joined" in without.err) == (2, True)  # type: ignore[attr-defined]
@@ -284,7 +284,7 @@ def test_sheets_of_a_workbook(rows: pd.DataFrame) -> None:
 def test_rows_in_memory(tmp_path: Path, rows: pd.DataFrame) -> None:
     pd.DataFrame({"machineID": range(1, 7), "age": [3, 1, 4, 1, 5, 9]}).to_csv(tmp_path / "machines.csv", index=False)
     files = [str(tmp_path / "machines.csv")]
-    made = Diagnoser(experts=("logistic-regression",), split="row").fit(
+    made = Diagnoser(experts=("logistic-regression",), split="row", window=1).fit(
         rows[["volt", "machineID"]], rows["fault"], rows["machineID"], group="machineID", join=files
     )
     case = made.diagnose(rows.drop(columns="fault"), row=100, join=files).cases[0]
