@@ -62,14 +62,16 @@ def simulated(scenario: str, runs: int, rng: np.random.Generator, faulty: bool =
     noise[1:] *= np.sqrt(1 - how["correlation"] ** 2)
     for row in range(1, len(noise)):
         noise[row] += how["correlation"] * noise[row - 1]
-    values, frames = noise + how["offset"] * offset, []
-    for run in range(runs):
-        of_run = values[: rows[run], run]
-        of_run[normal[run] :, run % 2] += how["shift"]
-        of_run[normal[run] :, 2] += how["shift"] / 2
-        labels = np.where(np.arange(rows[run]) < normal[run], "normal", f"fault {run % 2 + 1}")
-        frames.append(pd.DataFrame(of_run, columns=COLUMNS).assign(fault=labels, run=f"run {run}"))
-    return pd.concat(frames, ignore_index=True)
+    values = (noise + how["offset"] * offset).swapaxes(0, 1)
+    at, run = np.arange(rows.max()), np.arange(runs)[:, None]
+    ill = at >= normal[:, None]
+    values[..., 0] += how["shift"] * (ill & (run % 2 == 0))
+    values[..., 1] += how["shift"] * (ill & (run % 2 == 1))
+    values[..., 2] += how["shift"] / 2 * ill
+    labels = np.where(ill, np.where(run % 2 == 0, "fault 1", "fault 2"), "normal")
+    there = at < rows[:, None]
+    frame = pd.DataFrame(values[there], columns=COLUMNS)
+    return frame.assign(fault=labels[there], run=np.char.add("run ", np.repeat(np.arange(runs), rows).astype(str)))
 
 
 def repetition(scenario: str, runs: int, number: int) -> dict[str, Any]:
