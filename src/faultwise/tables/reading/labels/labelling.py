@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from faultwise.contracts.errors import UserError
-from faultwise.tables.reading.frames import unused_name
+from faultwise.tables.reading.memory.frames import unused_name
 from faultwise.tables.reading.labels.clock import clock
 from faultwise.tables.reading.labels.events import read_events
 from faultwise.tables.reading.labels.found_runs import with_found_runs
