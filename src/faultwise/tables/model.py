@@ -83,8 +83,7 @@ class TableModel:
     @property
     def classes(self) -> np.ndarray:
         """The labels in the type they came in, ascending: the order of probabilities."""
-        known = self.fitted.ensemble.classes
-        return self.given.typed(known, known)[self.given.order(known)]
+        return self.given.sorted(self.fitted.ensemble.classes)
 
     @property
     def columns(self) -> GivenColumns | None:
@@ -213,9 +212,8 @@ class TableModel:
     def predict_proba(self, X: object, groups: object = None) -> np.ndarray:
         """Return fused probabilities (rows, classes) in the order of `classes`.
 
-        Rows of X are taken to be one run in time order unless `groups` says otherwise. Rows whose window is not full
-        yet, or which the language model alone could classify and did not, are NaN. The language model scores up to
-        `language.score_rows` rows, spread evenly.
+        Rows of X are one run unless `groups` says otherwise. Rows whose window is not full yet, or which the language
+        model alone could classify and did not, are NaN. It scores up to `language.score_rows` rows, spread evenly.
         """
         return np.asarray(self._probabilities(X, groups)[:, self.given.order(self.fitted.ensemble.classes)])
 

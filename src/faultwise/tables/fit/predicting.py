@@ -24,8 +24,8 @@ from faultwise.verdicts.ensemble import Ensemble
 from faultwise.verdicts.registry import LANGUAGE_MODEL
 
 __all__ = [
-    "decided",
     "Judgements",
+    "decided",
     "expert_probabilities",
     "features_of",
     "fused_probabilities",

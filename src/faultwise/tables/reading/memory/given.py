@@ -67,6 +67,10 @@ class Given:
             return self.values.typed(texts)
         return texts if any(text is None for text in texts) else np.asarray(texts).astype(str)
 
+    def sorted(self, classes: np.ndarray) -> np.ndarray:
+        """Return `classes` in the type they came in, in the order of their values."""
+        return np.sort(self.typed(classes, classes), kind="stable")
+
     def order(self, classes: np.ndarray) -> np.ndarray:
         """Return the positions of `classes`, which are sorted as texts, in the order of their values."""
         return np.argsort(self.typed(classes, classes), kind="stable")
