@@ -143,9 +143,9 @@ def test_plug_in_expert(plant: Any, unseen: pd.DataFrame, tmp_path: Path, monkey
     rows = plant()
     X, y, runs = rows[["flow", "level", "temp"]], rows["fault"], rows["run"]
     with monkeypatch.context() as patch:
-        known = registry.entry_points
+        known = registry.registered
         extra = EntryPoint("nearest-mean", f"{__name__}:nearest_mean", "faultwise.experts")
-        patch.setattr(registry, "entry_points", lambda group: [*known(group=group), extra])
+        patch.setattr(registry, "registered", lambda: [*known(), extra])
         fitted = Diagnoser(experts=("nearest-mean", "logistic-regression")).fit(X, y, runs)
         folder = fitted.save(tmp_path / "run")
         loaded = Diagnoser.load(folder)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-__all__ = ["MOST_MISSING", "Expert", "ExpertContext"]
+__all__ = ["MOST_MISSING", "Expert", "ExpertContext", "takes_weights"]
 
 MOST_MISSING = 0.6  # share of variables that an expert trained with missing sensors may have to do without
 
@@ -36,8 +37,9 @@ class Expert(Protocol):
 
     `fit` takes features X of shape (rows, features) as a named, purely numeric DataFrame without missing
     values, labels y of shape (rows,) as strings, and groups of shape (rows,). `predict_proba` returns shape
-    (rows, classes) with columns in the order of `classes_`, each row adding up to one. `save` writes into an
-    empty folder without pickle; the class is built anew by its plug-in name and `load` reads the folder.
+    (rows, classes) with columns in the order of `classes_`, each row adding up to one. A `fit` that also has the
+    keyword `sample_weight` gets weights of shape (rows,) where there are any (see `takes_weights`). `save` writes into
+    an empty folder without pickle; the class is built anew by its plug-in name and `load` reads the folder.
     """
 
     name: str
@@ -58,3 +60,10 @@ class Expert(Protocol):
     def load(self, folder: Path) -> Expert:
         """Read what `save` wrote."""
         ...
+
+
+def takes_weights(expert: Expert) -> bool:
+    """Tell whether an expert learns from sample weights: its `fit` has `sample_weight`, and no attribute `weighted`
+    denies it.
+    """
+    return "sample_weight" in signature(expert.fit).parameters and bool(getattr(expert, "weighted", True))

@@ -185,11 +185,14 @@ class Follows(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Items:
-    """Items in memory: X of any form that a modality takes, with a label and a group (run) of each, where known."""
+    """Items in memory: X of any form that a modality takes, with a label, a group (run) and a weight in a fit for each,
+    where known.
+    """
 
     X: object
     y: object = None
     groups: object = None
+    weights: object = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,10 +42,15 @@ class Tables:
         from faultwise.tables.fit.preparing import normal_label
         from faultwise.tables.fit.training import fit_table
         from faultwise.tables.model import TableModel
-        from faultwise.tables.sources import labels_needed, read_for_fit, rules_of
+        from faultwise.tables.reading.memory.given import Given
+        from faultwise.tables.reading.table import Table
+        from faultwise.tables.sources import labels_needed, notes_on_weights, read_for_fit, rules_of
 
         assert isinstance(settings, TableSettings)
         assert isinstance(reading, TableReading)
+        given = Given()
+        if not isinstance(source, str | Path | Table):
+            source, given = Given.of(source, reading)
         table = read_for_fit(source, settings, reading, progress)
         labels_needed(table, settings)
         rules = rules_of(reading)
@@ -60,9 +65,9 @@ class Tables:
             if rules is not None:
                 rules.check(table.frame.columns)
             fitted = replace(fit_table(table, settings, progress), rules=rules or Rules())
-        return TableModel(
-            settings, fitted, table.about, table.roles, None, progress, reading, recognised=table.recognised
-        )
+        fitted.notes.extend(notes_on_weights(table, fitted.ensemble.experts))
+        about, roles, shape = table.about, table.roles, table.recognised
+        return TableModel(settings, fitted, about, roles, None, progress, reading, recognised=shape, given=given)
 
     def load(self, folder: Path, manifest: Mapping[str, object], progress: bool = False) -> TableModel:
         """Read what `TableModel.write` wrote. Raises RunFolderError when it cannot be understood."""
@@ -73,6 +78,7 @@ class Tables:
         from faultwise.contracts.settings import built
         from faultwise.tables.fit.storage import read_fitted
         from faultwise.tables.model import TableModel
+        from faultwise.tables.reading.memory.given import Given
 
         stored = manifest.get("settings")
         if not isinstance(stored, Mapping):
@@ -85,7 +91,8 @@ class Tables:
         how, recognised = manifest.get("reading"), manifest.get("recognised")
         reading = built(TableReading, how if isinstance(how, Mapping) else {}, str(folder))
         shape = recognised if isinstance(recognised, Mapping) else {}
-        return TableModel(settings, fitted, about, roles, manifest, progress, reading, recognised=shape)
+        given = Given.from_manifest(manifest)
+        return TableModel(settings, fitted, about, roles, manifest, progress, reading, recognised=shape, given=given)
 
 
 tables = Tables()

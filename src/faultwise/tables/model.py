@@ -19,6 +19,7 @@ from faultwise.contracts.settings import changed
 from faultwise.tables.fit.diagnosis import diagnose_table
 from faultwise.tables.fit.fitted import Fitted
 from faultwise.tables.fit.predicting import (
+    decided,
     fused_probabilities,
     predicted,
     prediction_lines,
@@ -31,7 +32,8 @@ from faultwise.tables.fit.storage import write_fitted
 from faultwise.tables.fit.stream import RowStream
 from faultwise.tables.reading.assembling import assembled
 from faultwise.tables.reading.batches import is_large, rows_up_to
-from faultwise.tables.reading.frames import as_frame
+from faultwise.tables.reading.memory.columns import GivenColumns
+from faultwise.tables.reading.memory.given import Given
 from faultwise.tables.reading.options import TableReading, kept, later
 from faultwise.tables.reading.readers import read_source, with_others
 from faultwise.tables.reading.table import Roles, Table, label_text
@@ -49,7 +51,8 @@ class TableModel:
     """What was fitted on a table, with the roles of its columns and what is known about them.
 
     `manifest` is that of the run folder it was read from, empty for one that was never written. `recognised` is what
-    the fit's source was recognised as, so that later files are read the same way (see `Table`).
+    the fit's source was recognised as, so that later files are read the same way (see `Table`); `given` is what a fit
+    in memory got, so that later arrays and frames are, and labels come back in their type.
     """
 
     changeable = ("false_alarm_rate", "coverage", "coverage_per", "novel_rate")
@@ -65,10 +68,12 @@ class TableModel:
         reading: TableReading | None = None,
         *,
         recognised: Mapping[str, object] | None = None,
+        given: Given | None = None,
     ) -> None:
         self.settings, self.fitted, self.about, self.roles = settings, fitted, about, roles
         self.reading, self.recognised = reading or TableReading(), recognised or {}
         self.manifest, self.progress = manifest or {}, progress
+        self.given = given or Given()
 
     @property
     def notes(self) -> Sequence[str]:
@@ -77,8 +82,13 @@ class TableModel:
 
     @property
     def classes(self) -> np.ndarray:
-        """The labels, in the order of probabilities."""
-        return self.fitted.ensemble.classes
+        """The labels in the type they came in, ascending: the order of probabilities."""
+        return self.given.sorted(self.fitted.ensemble.classes)
+
+    @property
+    def columns(self) -> GivenColumns | None:
+        """The columns of X, after a fit in memory."""
+        return self.given.columns
 
     @property
     def texts(self) -> list[str]:
@@ -105,6 +115,7 @@ class TableModel:
             "experts": list(self.fitted.ensemble.experts),
             "reading": kept(self.reading),
             "recognised": dict(self.recognised),
+            **self.given.to_dict(),
             **self.fitted.record,
         }
 
@@ -198,24 +209,21 @@ class TableModel:
         made = predicted(self.fitted, with_missing_columns(self.fitted, table), most)
         return prediction_lines(self.fitted, made, made.features.rows + 1)
 
-    def predict_proba(self, X: pd.DataFrame | np.ndarray, groups: object = None) -> np.ndarray:
+    def predict_proba(self, X: object, groups: object = None) -> np.ndarray:
         """Return fused probabilities (rows, classes) in the order of `classes`.
 
-        Rows of X are taken to be one run in time order unless `groups` says otherwise. Rows whose window is not full
-        yet, or which the language model alone could classify and did not, are NaN. The language model scores up to
-        `language.score_rows` rows, spread evenly.
+        Rows of X are one run unless `groups` says otherwise. Rows whose window is not full yet, or which the language
+        model alone could classify and did not, are NaN. It scores up to `language.score_rows` rows, spread evenly.
         """
-        frame = as_frame(X)
-        runs = np.zeros(len(frame), int) if groups is None else np.asarray(groups)
-        return fused_probabilities(self.fitted, frame, runs, self.settings.language.score_rows)
+        return np.asarray(self._probabilities(X, groups)[:, self.given.order(self.fitted.ensemble.classes)])
 
-    def predict(self, X: pd.DataFrame | np.ndarray, groups: object = None) -> np.ndarray:
-        """Return labels (rows,): normal unless a fault is detected; None where the window is not full yet."""
-        p = self.predict_proba(X, groups)
-        known = ~np.isnan(p).any(axis=1)
-        labels = np.full(len(p), None, dtype=object)
-        labels[known] = self.fitted.ensemble.detector.decide(p[known], self.classes)
-        return labels
+    def predict(self, X: object, groups: object = None) -> np.ndarray:
+        """Return labels (rows,) in their type: normal unless a fault is detected; None where no window is full yet."""
+        labels = decided(self.fitted, self._probabilities(X, groups))
+        return self.given.typed(labels, self.fitted.ensemble.classes)
+
+    def _probabilities(self, X: object, groups: object) -> np.ndarray:
+        return fused_probabilities(self.fitted, self.given.frame(X), groups, self.settings.language.score_rows)
 
     def only(self, expert: str) -> TableModel:
         """Return this model with one classical expert alone, calibrated and with its own threshold.
@@ -301,7 +309,7 @@ class TableModel:
             return self._with_labels(source, self._how(reading))
         if isinstance(source, str | Path):
             return self.read(source, labelled=True, target=reading.target, reading=reading)
-        table = table_in_memory(source, reading, assemble=False)
+        table = table_in_memory(self.given.items(source), reading, assemble=False)
         target = reading.target or table.roles.target
         roles = replace(self.roles_in(table.frame.columns, table.roles), target=target or self.roles.target)
         if roles.target not in table.frame.columns:
@@ -325,7 +333,7 @@ class TableModel:
             else:
                 table = self.read(source, reading=reading)
         else:
-            frame = as_frame(source).reset_index(drop=True)  # type: ignore[arg-type]
+            frame = self.given.frame(source).reset_index(drop=True)
             table = Table(frame, self.roles_in(frame.columns), "frame", about=self.about)
             how = later(self.reading, reading)
             table = assembled(with_others(table, how), how, self.known)

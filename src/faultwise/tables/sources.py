@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from faultwise.contracts.errors import DataError, UserError, listing
+from faultwise.contracts.experts import Expert, takes_weights
 from faultwise.contracts.modality import Items
 from faultwise.tables.fit.settings import TableSettings
 from faultwise.tables.reading.options import TableReading
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from faultwise.tables.checks.rules import Rules
     from faultwise.tables.reading.table import Table
 
-__all__ = ["labels_needed", "read_for_fit", "recognised_table", "rules_of", "table_in_memory"]
+__all__ = ["labels_needed", "notes_on_weights", "read_for_fit", "recognised_table", "rules_of", "table_in_memory"]
 
 _SPARE = 2  # rows read of a large source for each that may be drawn for training: windows and gaps cost some
 
@@ -27,9 +28,11 @@ def recognised_table(source: object) -> str | None:
         return _recognised_path(Path(source))
     while isinstance(source, Items):
         source = source.X
-    kind = type(source).__name__
-    if kind in ("DataFrame", "Table"):
-        return f"it is a {kind} in memory"
+    from faultwise.tables.reading.memory.frames import is_frame
+    from faultwise.tables.reading.table import Table
+
+    if isinstance(source, Table) or is_frame(source):
+        return f"it is a {type(source).__name__} in memory"
     return "it is an array of rows and columns" if getattr(source, "ndim", 0) == 2 else None
 
 
@@ -58,8 +61,31 @@ def read_for_fit(source: object, settings: TableSettings, reading: TableReading,
         table = _read(source, settings, reading, progress)
         _target_named(table, settings, reading)
     else:
-        table = table_in_memory(source, reading)
+        table = with_labels(table_in_memory(source, reading), reading, settings.normal)
+        return _separate_rows(table, settings, source)
     return with_labels(table, reading, settings.normal)
+
+
+def _separate_rows(table: Table, settings: TableSettings, source: object) -> Table:
+    """Split rows without runs and times one by one in a fit, as scikit-learn does, unless labels come in stretches, as
+    those of a record do. Raises DataError for one row.
+    """
+    from faultwise.verdicts.stretches import in_stretches
+
+    if len(table.frame) == 1:
+        raise DataError("X has 1 sample, and nothing can be learnt from one row: pass more rows.")
+    roles = table.roles
+    index = getattr(source.X if isinstance(source, Items) else source, "index", None)
+    ordered = getattr(getattr(index, "dtype", None), "kind", "") == "M"  # a record, indexed by time
+    chosen = settings.split != "auto" or settings.window not in (1, "auto") or settings.normal_only
+    known = table.split != "" or roles.group is not None or roles.time is not None or roles.target is None
+    if chosen or known or ordered or in_stretches(table.y):
+        return table
+    note = (
+        "No runs were given, so each row of X counts as a separate measurement, and validation rows were drawn at "
+        "random. If rows follow each other in time, pass groups (the run of each row): else the figures are too good."
+    )
+    return replace(table, split="row", notes=(*table.notes, note))
 
 
 def _target_named(table: Table, settings: TableSettings, reading: TableReading) -> None:
@@ -108,7 +134,8 @@ def _read(source: str | Path, settings: TableSettings, reading: TableReading, pr
 
 
 def table_in_memory(source: object, reading: TableReading, assemble: bool = True) -> Table:
-    """Return X (rows, variables), with labels y (rows,) and runs groups (rows,) where `Items` hold them, as a table.
+    """Return X (rows, variables), with labels y (rows,), runs groups (rows,) and weights (rows,) where `Items` hold
+    them, as a table. Raises DataError for shapes that do not fit.
 
     The steps of `assembling` follow, unless the caller takes them (`assemble`).
     """
@@ -116,14 +143,16 @@ def table_in_memory(source: object, reading: TableReading, assemble: bool = True
 
     from faultwise.contracts.about import About, read_about
     from faultwise.tables.reading.assembling import assembled
-    from faultwise.tables.reading.frames import as_frame, unused_name
+    from faultwise.tables.reading.memory.frames import as_frame, unused_name
+    from faultwise.tables.reading.memory.labels import label_array, weight_array
     from faultwise.tables.reading.readers import with_others
     from faultwise.tables.reading.shapes.reshaping import reshaped
     from faultwise.tables.reading.table import Roles, Table
 
     items = source if isinstance(source, Items) else Items(source)
-    frame = as_frame(items.X).reset_index(drop=True)  # type: ignore[arg-type]
-    y, groups = (None if one is None else np.asarray(one) for one in (items.y, items.groups))
+    frame = as_frame(items.X).reset_index(drop=True)
+    y = None if items.y is None else label_array(items.y)
+    groups = None if items.groups is None else np.asarray(items.groups)
     if (y is not None and len(frame) != len(y)) or (groups is not None and len(groups) != len(frame)):
         labels = "no" if y is None else len(y)
         raise DataError(f"X has {len(frame)} rows, y {labels}: every row needs one label (and one run).")
@@ -132,17 +161,28 @@ def table_in_memory(source: object, reading: TableReading, assemble: bool = True
         frame[target] = y
     if groups is not None:
         frame[group] = groups
+    weight = None if items.weights is None else unused_name(frame, "sample_weight")
+    if weight is not None:
+        frame[weight] = weight_array(items.weights, len(frame))
     given = reading.about
     about = given if isinstance(given, About) else About() if given is None else read_about(given)
     here = set(frame.columns)
     time = reading.time if reading.time in here else None
-    roles = Roles(target if target in here else None, group if group in here else None, time, reading.ignore)
+    roles = Roles(target if target in here else None, group if group in here else None, time, reading.ignore, weight)
     table = Table(frame, roles, "X", about=about)
     if reading.long:
         table, gone = reshaped(table, reading, replace(roles, group=roles.group or reading.group))
         ignored = tuple(name for name in roles.ignored if name not in gone)
         table = replace(table, roles=replace(table.roles, target=roles.target, ignored=ignored))
     return assembled(with_others(table, reading), reading) if assemble else table
+
+
+def notes_on_weights(table: Table, experts: Mapping[str, Expert]) -> list[str]:
+    """Return a sentence on the experts that learn without the sample weights that were given."""
+    without = [name for name, expert in experts.items() if not takes_weights(expert)]
+    if table.weights is None or not without:
+        return []
+    return [f"These experts take no sample weights and learnt from all rows alike: {listing(without, 20)}."]
 
 
 def rules_of(reading: TableReading) -> Rules | None:
@@ -157,4 +197,7 @@ def rules_of(reading: TableReading) -> Rules | None:
 def labels_needed(table: Table, settings: TableSettings) -> None:
     """Refuse a fit without labels. Raises UserError."""
     if table.roles.target is None and not settings.normal_only:
-        raise UserError("There are no labels y: pass them, or learn normal rows alone with normal_only=True.")
+        raise UserError(
+            "A fit requires y to be passed, but the target y is None: pass the label of each row, or learn normal rows "
+            "alone with normal_only=True."
+        )

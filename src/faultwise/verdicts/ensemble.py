@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from faultwise.contracts.errors import UserError, closest, listing
-from faultwise.contracts.experts import Expert, ExpertContext
+from faultwise.contracts.experts import Expert, ExpertContext, takes_weights
 from faultwise.contracts.progress import ProgressBar
 from faultwise.verdicts.detection import Detector
 from faultwise.verdicts.drawing import draw_evenly
@@ -26,13 +26,27 @@ from faultwise.verdicts.registry import LANGUAGE_MODEL, ROW_ENCODER, make
 __all__ = ["Ensemble", "Labelled", "Validation", "aligned"]
 
 
+class _Weighted(Protocol):
+    def fit(self, X: pd.DataFrame, y: np.ndarray, groups: np.ndarray, sample_weight: np.ndarray) -> Expert:
+        """Learn from weighted rows."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Labelled:
-    """Encoded rows with labels and runs: X (rows, features), y (rows,), groups (rows,)."""
+    """Encoded rows with labels and runs: X (rows, features), y (rows,), groups (rows,), perhaps weights (rows,)."""
 
     X: pd.DataFrame
     y: np.ndarray
     groups: np.ndarray
+    weights: np.ndarray | None = None
+
+    def learnt(self, expert: Expert, rows: np.ndarray | slice = slice(None)) -> Expert:
+        """Return an expert fitted on some of the rows, with their weights if there are any and it takes them."""
+        parts = (self.X.iloc[rows], self.y[rows], self.groups[rows])
+        if self.weights is None or not takes_weights(expert):
+            return expert.fit(*parts)
+        return cast(_Weighted, expert).fit(*parts, sample_weight=self.weights[rows])
 
 
 @dataclass
@@ -96,7 +110,7 @@ class Ensemble:
             for name in _with_bar(classical, f"fold {number}/{len(folds)}", context.progress):
                 _, p[name][held] = self._fitted(name, context, data, train, held)
         for name in _with_bar(classical, "all rows", context.progress):
-            self.experts[name] = make(name, context).fit(data.X, data.y, data.groups)
+            self.experts[name] = data.learnt(make(name, context))
         # The language model comes last: once torch's threads exist, scikit-learn's boosting can crawl beside them.
         scored = np.zeros(len(data.y), bool)
         if LANGUAGE_MODEL in names:
@@ -173,7 +187,7 @@ class Ensemble:
     ) -> tuple[Expert, np.ndarray]:
         """Return an expert fitted on the rows `train` and its probabilities for the rows `held`."""
         started = time.monotonic()
-        expert = make(name, context).fit(data.X.iloc[train], data.y[train], data.groups[train])
+        expert = data.learnt(make(name, context), train)
         self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - started
         p = self._aligned(expert, data.X.iloc[held])
         if not np.isfinite(p).all():

@@ -25,6 +25,7 @@ from faultwise.verdicts.registry import LANGUAGE_MODEL
 
 __all__ = [
     "Judgements",
+    "decided",
     "expert_probabilities",
     "features_of",
     "fused_probabilities",
@@ -187,12 +188,15 @@ def features_of(fitted: Fitted, X: pd.DataFrame, pieces: np.ndarray, at: np.ndar
     return replace(features, frame=frame, notes=(*notes, note), missing=tuple(missing))
 
 
-def fused_probabilities(fitted: Fitted, frame: pd.DataFrame, runs: np.ndarray, score_rows: int) -> np.ndarray:
-    """Return fused probabilities (rows, classes) of rows whose run is known, shape (rows,).
+def fused_probabilities(fitted: Fitted, frame: pd.DataFrame, groups: object, score_rows: int) -> np.ndarray:
+    """Return fused probabilities (rows, classes) of rows with their runs `groups` (rows,); None for one run.
 
     Rows whose window is not full yet, or which the language model alone could classify and did not, are NaN. The
-    language model scores up to `score_rows` rows, spread evenly.
+    language model scores up to `score_rows` rows, spread evenly. Raises DataError for another number of runs.
     """
+    runs = np.zeros(len(frame), int) if groups is None else np.asarray(groups)
+    if runs.shape != (len(frame),):
+        raise DataError(f"X has {len(frame)} rows, groups {runs.shape}: every row needs one run.")
     ensemble, at = fitted.ensemble, fitted.encoder.seconds(frame)
     order = np.arange(len(frame)) if at is None else np.lexsort((at, pd.factorize(runs)[0]))
     if at is not None:
@@ -206,6 +210,14 @@ def fused_probabilities(fitted: Fitted, frame: pd.DataFrame, runs: np.ndarray, s
             made, scored = Features(made.frame[scored], made.rows[scored]), scored[scored]
         p[order[made.rows]] = ensemble.fuse(expert_probabilities(ensemble, made, scored), scored)
     return p
+
+
+def decided(fitted: Fitted, p: np.ndarray) -> np.ndarray:
+    """Return labels (rows,) for what `fused_probabilities` returned; None where it is NaN."""
+    known = ~np.isnan(p).any(axis=1)
+    labels = np.full(len(p), None, dtype=object)
+    labels[known] = fitted.ensemble.detector.decide(p[known], fitted.ensemble.classes)
+    return labels
 
 
 def _missing(fitted: Fitted, X: pd.DataFrame) -> list[str]:

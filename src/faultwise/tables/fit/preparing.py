@@ -105,7 +105,8 @@ def prepared(
     full = _drawn(full[np.isin(full, fitting)], y, runs, settings, notes)
     made = encoder.transform(table.X, pieces, full, at=at)
     notes += made.notes
-    data = Labelled(made.frame, y[made.rows].astype(str), runs[made.rows])
+    weights = None if table.weights is None else table.weights[made.rows]
+    data = Labelled(made.frame, y[made.rows].astype(str), runs[made.rows], weights)
     splits = [
         (np.flatnonzero(np.isin(made.rows, train)), np.flatnonzero(np.isin(made.rows, held))) for train, held in by_row
     ]

@@ -34,6 +34,7 @@ class Roles:
     group: str | None = None
     time: str | None = None
     ignored: tuple[str, ...] = ()
+    weight: str | None = None
 
 
 def label_text(values: pd.Series) -> pd.Series:
@@ -111,7 +112,7 @@ class Table:
     @property
     def features(self) -> list[str]:
         """Names of the measured columns, in file order."""
-        skip = {self.roles.target, self.roles.group, self.roles.time, *self.roles.ignored}
+        skip = {self.roles.target, self.roles.group, self.roles.time, self.roles.weight, *self.roles.ignored}
         return [str(name) for name in self.frame.columns if name not in skip]
 
     @property
@@ -139,6 +140,11 @@ class Table:
         if self.roles.group is None:
             return None
         return run_text(self.frame[self.roles.group])
+
+    @property
+    def weights(self) -> np.ndarray | None:
+        """Weight of each row in a fit, shape (rows,), or None."""
+        return None if self.roles.weight is None else self.frame[self.roles.weight].to_numpy(dtype=float)
 
     @property
     def runs(self) -> np.ndarray:

@@ -26,29 +26,30 @@ _MOST = 20_000
 class NamedExpert(ClassicalExpert):
     """A classifier of another package with its defaults (and the fit's seed, where it takes one)."""
 
-    _rows: tuple[np.ndarray, np.ndarray] | None = None
+    _rows: tuple[np.ndarray, np.ndarray, np.ndarray | None] | None = None
 
-    def _learn(self, X: np.ndarray, codes: np.ndarray) -> Any:
-        self._rows = X, codes
-        return self._build().fit(X, codes)
+    def _learn(self, X: np.ndarray, codes: np.ndarray, sample_weight: np.ndarray | None) -> Any:
+        self._rows = X, codes, sample_weight
+        return super()._learn(X, codes, sample_weight)
 
     def save(self, folder: Path) -> None:
         """Write the rows that were learnt from, and `expert.json`."""
-        X, codes = self._learnt()
-        save_file({"X": np.ascontiguousarray(X), "codes": np.ascontiguousarray(codes)}, folder / "rows.safetensors")
+        names = ("X", "codes", "sample_weight")
+        rows = {name: part for name, part in zip(names, self._learnt(), strict=True) if part is not None}
+        save_file({name: np.ascontiguousarray(part) for name, part in rows.items()}, folder / "rows.safetensors")
         (folder / "expert.json").write_text(json.dumps({"classes": self.classes_.tolist()}))
 
     def _ready(self) -> Any:
         if self._model is None:
-            self._model = self._build().fit(*self._learnt())
+            self._model = self._learn(*self._learnt())
         return self._model
 
-    def _learnt(self) -> tuple[np.ndarray, np.ndarray]:
+    def _learnt(self) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
         if self._rows is None:
             if self._folder is None:
                 raise UserError(f"The expert `{self.name}` was neither fitted nor loaded.")
             rows = load_file(self._folder / "rows.safetensors")
-            self._rows = rows["X"], rows["codes"]
+            self._rows = rows["X"], rows["codes"], rows.get("sample_weight")
         return self._rows
 
 
@@ -62,7 +63,7 @@ def named(context: ExpertContext, path: str) -> NamedExpert:
         quiet = {"verbosity": 0} if path.startswith("xgboost.") else {"verbose": -1} if "lightgbm" in path else {}
         return kind(**seed, **quiet)
 
-    return NamedExpert(path, build, _MOST, context.seed)
+    return NamedExpert(path, build(), _MOST, context.seed)
 
 
 def _class_at(path: str) -> Any:

@@ -131,26 +131,18 @@ class ColumnEncoder:
         `strict`, for a numeric column that holds nothing but text: in a piece of a few rows that is just bad cells.
         """
         notes = self.check(X)
-        notes += [note_of_empty(name) for name in self.used if strict and len(X) and X[name].isna().all()]
-        parts: list[np.ndarray] = []
-        for column, median in self.medians.items():
-            values = X[column]
-            if not pd.api.types.is_numeric_dtype(values):
-                numbers = pd.to_numeric(values, errors="coerce")
-                unread = numbers.isna() & values.notna()
-                if strict and unread.all() and len(values):
-                    raise DataError(
-                        f"`{column}` was numeric in training and holds only text now "
-                        f"({listing(values[unread].unique(), 3)}): give numbers."
-                    )
-                if unread.any():
-                    found = listing(values[unread].unique(), 3)
-                    notes.append(
-                        f"`{column}`: {int(unread.sum())} texts ({found}) in a numeric column, taken as missing."
-                    )
-                values = numbers
-            finite = _finite(values)
-            parts.append(np.where(np.isnan(finite), median, finite))
+        numeric = X[list(self.medians)]
+        if all(isinstance(kind, np.dtype) and kind.kind in "fiub" for kind in numeric.dtypes):  # the fast way
+            numbers = numeric.to_numpy(dtype=float)
+            empty = [name for name, none in zip(self.medians, np.isnan(numbers).all(axis=0), strict=True) if none]
+            empty += [name for name in self.categories if X[name].isna().all()]
+            notes += [note_of_empty(name) for name in empty if strict and len(X)]
+        else:
+            notes += [note_of_empty(name) for name in self.used if strict and len(X) and X[name].isna().all()]
+            columns = [_numbers(X[column], column, strict, notes) for column in self.medians]
+            numbers = np.column_stack(columns) if columns else np.empty((len(X), 0))
+        finite = _within(numbers)
+        parts = [np.where(np.isnan(finite), np.array(list(self.medians.values())), finite)]
         for column, cats in self.categories.items():
             texts = X[column].astype(object).where(X[column].notna(), None)
             codes = pd.Index(cats, dtype=object).get_indexer(
@@ -162,8 +154,8 @@ class ColumnEncoder:
                 found = listing(pd.unique(texts[unseen]), 3)
                 rows = "1 row holds" if count == 1 else f"{count} rows hold"
                 notes.append(f"`{column}`: {rows} a category never seen in training ({found}).")
-            parts.extend((codes == code).astype(float) for code in range(len(cats)))
-        return np.column_stack(parts) if parts else np.empty((len(X), 0)), notes
+            parts.append((codes[:, None] == np.arange(len(cats))).astype(float))
+        return np.concatenate(parts, axis=1), notes
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON state that `ColumnEncoder(**state)` takes back."""
@@ -175,7 +167,28 @@ def note_of_empty(column: str) -> str:
     return f"`{column}` holds no value at all: its training median, or no category, stands in for it."
 
 
+def _numbers(values: pd.Series, column: str, strict: bool, notes: list[str]) -> np.ndarray:
+    """Return the numbers of a column that was numeric in training, NaN for texts, which `notes` are told."""
+    if pd.api.types.is_numeric_dtype(values):
+        return values.to_numpy(dtype=float, na_value=np.nan)
+    numbers = pd.to_numeric(values, errors="coerce")
+    unread = numbers.isna() & values.notna()
+    if strict and unread.all() and len(values):
+        raise DataError(
+            f"`{column}` was numeric in training and holds only text now "
+            f"({listing(values[unread].unique(), 3)}): give numbers."
+        )
+    if unread.any():
+        found = listing(values[unread].unique(), 3)
+        notes.append(f"`{column}`: {int(unread.sum())} texts ({found}) in a numeric column, taken as missing.")
+    return numbers.to_numpy(dtype=float, na_value=np.nan)
+
+
 def _finite(values: pd.Series) -> np.ndarray:
+    """Return numbers with NaN for what no sensor measures."""
+    return _within(values.to_numpy(dtype=float, na_value=np.nan))
+
+
+def _within(numbers: np.ndarray) -> np.ndarray:
     """Return numbers with NaN for what no sensor measures: infinities, and sentinels such as -1.7e308."""
-    numbers = values.to_numpy(dtype=float, na_value=np.nan)
     return np.where(np.abs(numbers) > _LARGEST, np.nan, numbers)

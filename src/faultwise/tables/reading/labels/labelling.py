@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 
 from faultwise.contracts.errors import UserError
-from faultwise.tables.reading.frames import unused_name
 from faultwise.tables.reading.labels.clock import clock
 from faultwise.tables.reading.labels.events import read_events
 from faultwise.tables.reading.labels.found_runs import with_found_runs
@@ -18,6 +17,7 @@ from faultwise.tables.reading.labels.marking import marked
 from faultwise.tables.reading.labels.several import with_several
 from faultwise.tables.reading.labels.unlabelled import filled_forward, without_label
 from faultwise.tables.reading.labels.variants import merged_variants
+from faultwise.tables.reading.memory.frames import unused_name
 from faultwise.tables.reading.options import TableReading
 from faultwise.tables.reading.table import Table, label_text
 

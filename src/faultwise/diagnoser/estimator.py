@@ -1,7 +1,7 @@
-"""The one entry point in Python, for every modality: fit, predict, diagnose, evaluate, save, load.
+"""`Diagnoser`, which follows scikit-learn's conventions.
 
-Follows scikit-learn's conventions. What a source is (a table, images, ...) is recognised by the modalities, which the
-command line uses too.
+`tests/test_scikit_learn.py` runs scikit-learn's own checks and lists those few that it does not pass, with reasons.
+What a source is (a table, images, ...) is recognised by the modalities, which the command line uses too.
 """
 
 from __future__ import annotations
@@ -11,11 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.exceptions import NotFittedError
 
 from faultwise.contracts.errors import RunFolderError, UserError, closest
 from faultwise.contracts.labels import label_of
 from faultwise.contracts.modality import Calibrates, Items, Modality, Model, able, modalities, modality, recognised
 from faultwise.contracts.settings import built, flattened, options_of
+from faultwise.diagnoser.parameters import ModalitySignature, default_of, nested, options_for
+from faultwise.diagnoser.parameters import known as known_settings
 from faultwise.runs.folders import located, read_manifest, write_model
 
 if TYPE_CHECKING:
@@ -26,12 +29,17 @@ if TYPE_CHECKING:
 __all__ = ["Diagnoser"]
 
 
+class _NotFittedError(UserError, NotFittedError):  # type: ignore[misc]
+    """As scikit-learn's, and one that the command line understands."""
+
+
 class Diagnoser(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """Diagnoses faults from what a machine leaves behind: rows of measurements, images, ...
 
     Parameters are the settings of a fit (`faultwise settings` lists them all; those of the language model as
     `language={"steps": 60}`), `modality` by name where it is not to be recognised, and `progress`, which shows bars on
-    stderr. After a fit `model_` is the modality's own model.
+    stderr. After a fit `model_` is the modality's own model, `classes_` the labels in the type they came in, and
+    `n_features_in_` and `feature_names_in_` the columns of X, where it has some.
 
     >>> import numpy as np, pandas as pd
     >>> rng = np.random.default_rng(0)
@@ -42,10 +50,12 @@ class Diagnoser(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     ['normal', 'leak']
     """
 
+    __signature__ = ModalitySignature()
+
     def __init__(self, progress: bool = False, modality: str | None = None, **settings: object) -> None:
         self.progress, self.modality = progress, modality
         self._named: list[str] = []
-        known = _known()
+        known = known_settings()
         for name in settings:
             if name not in known:
                 near = closest(name, known)
@@ -58,7 +68,7 @@ class Diagnoser(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def set_params(self, **params: object) -> Self:
         """Change parameters. Raises ValueError for one that no modality knows, as scikit-learn does."""
-        known = _known()
+        known = known_settings()
         for name, value in params.items():
             if name not in known and name not in ("progress", "modality"):
                 near = closest(name, known)
@@ -78,26 +88,39 @@ class Diagnoser(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         given = ", ".join(f"{name}={value!r}" for name, value in self._given().items())
         return f"Diagnoser({given})"
 
-    def fit(self, X: object, y: object = None, groups: object = None, **reading: object) -> Self:
+    def fit(
+        self, X: object, y: object = None, groups: object = None, sample_weight: object = None, **reading: object
+    ) -> Self:
         """Learn from a source: a path, rows X (rows, variables) with labels y (rows,) and runs groups (rows,), images.
 
-        `reading` says how the source is to be understood (`target`, `about`, `category`, ...). Raises UserError.
+        X may be an array or a dataframe (pandas, polars, Arrow, DuckDB, ...). Without `groups` each row counts as a
+        separate measurement. `sample_weight` (rows,) reaches the experts that take weights. `reading` says how the
+        source is to be understood (`target`, `about`, `category`, ...). Raises UserError.
         """
-        with_labels = y is not None or groups is not None
+        with_labels = any(one is not None for one in (y, groups, sample_weight))
         if with_labels and isinstance(X, str | Path):
             raise UserError("Labels and runs of a file are columns of it: name them (target=..., group=...).")
-        source = Items(X, y, groups) if with_labels else X
+        source = Items(X, y, groups, sample_weight) if with_labels else X
         found = recognised(X, self.modality).modality
         settings: object = built(found.settings, self._given(), "Diagnoser")
-        self.model_: Model = found.fit(source, settings, _options(found, "reading", reading, "fit"), self.progress)
+        self.model_: Model = found.fit(source, settings, options_for(found, "reading", reading, "fit"), self.progress)
         self.modality_ = found.name
-        self._set_classes()
+        self._describe()
         return self
 
-    def _set_classes(self) -> None:
-        classes = getattr(self.model_, "classes", None)
+    def _describe(self) -> None:
+        """Set what scikit-learn wants to know of a fit, as far as the modality has it."""
+        for name in ("classes_", "n_features_in_", "feature_names_in_"):
+            self.__dict__.pop(name, None)
+        classes, columns = getattr(self.model_, "classes", None), getattr(self.model_, "columns", None)
         if classes is not None:
             self.classes_ = classes
+        if columns is not None:
+            self.n_features_in_ = len(columns.names)
+            if columns.named:
+                import numpy as np
+
+                self.feature_names_in_ = np.array(columns.names, dtype=object)
 
     def predict_proba(self, X: object, groups: object = None) -> np.ndarray:
         """Return probabilities (items, classes) in the order of `classes_`. Raises UserError where none are claimed."""
@@ -105,7 +128,7 @@ class Diagnoser(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return made
 
     def predict(self, X: object, groups: object = None) -> np.ndarray:
-        """Return labels (items,), None where nothing can be concluded."""
+        """Return labels (items,) in the type they came in, None where nothing can be concluded."""
         made: np.ndarray = self._rows_of("predict")(X, groups)
         return made
 
@@ -120,7 +143,7 @@ class Diagnoser(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """Return the accuracy over the items that get a label."""
         import numpy as np
 
-        labels = np.asarray(self.predict(X, groups), dtype=object)
+        labels = np.array([label_of(value) for value in self.predict(X, groups)], dtype=object)
         known = np.array([label is not None for label in labels])
         truth = np.array([label_of(value) for value in np.asarray(y)], dtype=object)
         weights = None if sample_weight is None else np.asarray(sample_weight)[known]
@@ -132,14 +155,14 @@ class Diagnoser(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         `options` are the modality's: for tables `row`, `cases`, `expert`, `score_rows`. Raises DataError.
         """
         found, (reading, query) = self._found(), self._split(options)
-        how, what = _options(found, "reading", reading, "diagnose"), _options(found, "query", query, "diagnose")
+        how, what = options_for(found, "reading", reading, "diagnose"), options_for(found, "query", query, "diagnose")
         return self._model().diagnose(source, how, what)
 
     def evaluate(self, source: object, y: object = None, groups: object = None, **options: object) -> Evaluation:
         """Judge the model on labelled items that the fit has not seen. Raises DataError without labels."""
         found, (reading, query) = self._found(), self._split(options)
         source = source if y is None and groups is None else Items(source, y, groups)
-        how, what = _options(found, "reading", reading, "evaluate"), _options(found, "query", query, "evaluate")
+        how, what = options_for(found, "reading", reading, "evaluate"), options_for(found, "query", query, "evaluate")
         return self._model().evaluate(source, how, what)
 
     def calibrate(self, source: object, changes: Mapping[str, object] | None = None, **reading: object) -> Evaluation:
@@ -150,7 +173,7 @@ class Diagnoser(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         model = able(self._model(), Calibrates, "be calibrated anew")  # type: ignore[type-abstract]
         given = {name: value for name, value in self._given().items() if name in model.changeable}
         made = model.calibrate(
-            source, _options(self._found(), "reading", reading, "calibrate"), {**given, **(changes or {})}
+            source, options_for(self._found(), "reading", reading, "calibrate"), {**given, **(changes or {})}
         )
         self._take_settings()
         return made
@@ -173,27 +196,33 @@ class Diagnoser(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         made.model_ = modality(name).load(folder, manifest, progress)
         made.modality_ = name
         made._take_settings()
-        made._set_classes()
+        made._describe()
         return made
 
     def _take_settings(self) -> None:
         """Make the parameters those of the model that differ from the modality's defaults."""
         default = flattened(built(modality(self.modality_).settings, {}))
         stored = flattened(self._model().settings)
-        self.set_params(**_top({key: value for key, value in stored.items() if value != default[key]}))
+        self.set_params(**nested({key: value for key, value in stored.items() if value != default[key]}))
 
     def __getattr__(self, name: str) -> object:
         # A parameter that was not given has its default, as scikit-learn expects of attributes.
         if not name.startswith("_") and not name.endswith("_"):
-            for one in sorted(modalities().values(), key=lambda one: not one.fallback):
-                for option in options_of(one.settings):
-                    if option.name == name:
-                        return option.default
+            try:
+                return default_of(name)
+            except KeyError:
+                pass
         raise AttributeError(f"Diagnoser has no attribute `{name}`")
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = tags.input_tags.string = True
+        tags.target_tags.required = not self.normal_only
+        return tags
 
     def _model(self) -> Model:
         if not hasattr(self, "model_"):
-            raise UserError("This Diagnoser has not been fitted: call fit, or Diagnoser.load(folder).")
+            raise _NotFittedError("This Diagnoser has not been fitted: call fit, or Diagnoser.load(folder).")
         return self.model_
 
     def _found(self) -> Modality:
@@ -213,34 +242,3 @@ class Diagnoser(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 f"Models of {self.modality_} have no `{name}`: call diagnose, whose cases hold the verdicts."
             )
         return made
-
-
-def _known() -> set[str]:
-    """Return the names of all settings of all modalities, as `Diagnoser` takes them."""
-    return {option.name.partition(".")[0] for one in modalities().values() for option in options_of(one.settings)}
-
-
-def _options(found: Modality, part: str, given: Mapping[str, object], command: str) -> object:
-    """Build the reading or query of a modality. Raises TypeError for an option that does nothing in a command."""
-    kind: type = getattr(found, part)
-    known = [option.name for option in options_of(kind) if option.serves(command)]
-    for name in given:
-        if name not in known:
-            near = closest(name, known)
-            hint = f": did you mean `{near}`?" if near else f"; {found.name} knows {', '.join(known) or 'none'}."
-            raise TypeError(f"{command} has no option `{name}`{hint}")
-    return kind(**given)
-
-
-def _top(flat: Mapping[str, object]) -> dict[str, object]:
-    """Return settings by the names that `Diagnoser` takes, those with a dot as mappings."""
-    made: dict[str, object] = {}
-    for name, value in flat.items():
-        first, _, rest = name.partition(".")
-        if not rest:
-            made[first] = value
-            continue
-        inner = made.setdefault(first, {})
-        assert isinstance(inner, dict)
-        inner[rest] = value
-    return made
