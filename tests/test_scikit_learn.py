@@ -252,8 +252,8 @@ def test_separate_rows_are_said(rows: pd.DataFrame) -> None:
     assert made.model_.fitted.record["split"] == "row"
     assert any("each row of X counts as a separate measurement" in note for note in made.model_.notes)
     stamps = pd.date_range("2026-01-01", periods=len(rows), freq="min")  # a record in time is none of separate rows
-    with pytest.raises(DataError, match="without runs"):
-        Diagnoser(experts=FAST).fit(rows[X_COLUMNS].set_index(stamps), rows["fault"].to_numpy())
+    made = Diagnoser(experts=FAST).fit(rows[X_COLUMNS].set_index(stamps), rows["fault"].to_numpy())
+    assert made.model_.fitted.record["split"] == "block"
 
 
 def test_objects_that_are_numbers(diagnoser: Diagnoser, rows: pd.DataFrame) -> None:
