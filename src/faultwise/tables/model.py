@@ -251,8 +251,8 @@ class TableModel:
         """Read a file with the columns' roles as they were in training; `target` names the label's column anew, and
         `reading` holds what else is asked for now.
 
-        Where labels are asked for (`labelled`), they are read as the fit and `given` say, and rows without one are left
-        out. Raises DataError, also where there are no labels then.
+        Where labels are asked for (`labelled`), they are read as the fit and `reading` say, and rows without one are
+        left out. Raises DataError, also where there are no labels then.
         """
         how = self._how(reading)
         events = labelled and how.events is not None

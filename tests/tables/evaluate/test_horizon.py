@@ -17,7 +17,7 @@ from faultwise.tables.evaluate.horizon import horizon_figures, horizon_sentences
 from faultwise.tables.reading.labels.failures import Failures
 from faultwise.tables.reading.table import Roles, Table
 
-FAST = ("--experts", "logistic-regression")
+FAST = ("--experts", "logistic-regression", "--window", "1")
 
 
 def machines(folder: Path, name: str, seed: int, assets: int = 4) -> tuple[Path, Path]:
@@ -63,7 +63,9 @@ def test_horizon_figures_by_hand() -> None:
     hours = np.arange(20.0)
     frame = pd.DataFrame({"hour": np.r_[hours, hours], "pump": ["a"] * 20 + ["b"] * 20})
     frame["fault"] = (["ok"] * 8 + ["leak"] * 4 + ["ok"] * 8) * 2
-    failures = Failures(np.array(["a", "b"]), np.array([12.0, 12.0]), np.array(["leak", "leak"]), 4.0, 3600.0)
+    failures = Failures(
+        np.array(["a", "b"]), np.array([12.0, 12.0]) * 3600, np.array(["leak", "leak"]), 4.0 * 3600, 1.0
+    )
     table = Table(frame, Roles("fault", "pump", "hour"), failures=failures)
     given = np.array(["ok"] * 40, dtype=object)
     given[[2, 3, 5, 9, 10]] = "leak"  # two false alarms and an alarm three hours before the failure, all of pump a

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import binomtest
 
-from faultwise.tables.reading.labels.clock import clock
+from faultwise.tables.reading.labels.clock import row_clock
 from faultwise.tables.reading.labels.failures import Failures
 from faultwise.tables.reading.labels.horizon import judged_rows
 from faultwise.tables.reading.labels.marking import rows_by_asset
@@ -44,9 +44,7 @@ def horizon_figures(table: Table, lines: pd.DataFrame, normal: str, seed: int = 
     """
     failures = table.failures
     assert failures is not None
-    assert table.roles.time is not None
-    known = table.about.variables.get(table.roles.time)
-    times = clock(table.frame[table.roles.time], known.unit if known else None)
+    times = row_clock(table)
     assert times is not None
     judged, alarm = np.zeros(len(table.frame), bool), np.zeros(len(table.frame), bool)
     at = lines["row"].to_numpy() - 1

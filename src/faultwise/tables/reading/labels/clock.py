@@ -1,7 +1,4 @@
-"""Columns of times as numbers that can be compared, and spans such as `24h`.
-
-Order of rows, gaps and windows are not looked at here.
-"""
+"""Times of events beside those of rows, as numbers that can be compared, and spans such as `24h` in their unit."""
 
 from __future__ import annotations
 
@@ -12,102 +9,88 @@ import numpy as np
 import pandas as pd
 
 from faultwise.contracts.errors import UserError
+from faultwise.tables.reading.table import Table
+from faultwise.tables.reading.time.spans import seconds_of
+from faultwise.tables.reading.time.stamps import Kind, kind_of, seconds
 
-__all__ = ["Clock", "clock", "shown_time", "span_of"]
+__all__ = ["Clock", "clock", "row_clock", "shown_time", "span_of"]
 
-_UNITS = {
-    "ms": 0.001,
-    **dict.fromkeys(("s", "sec", "secs", "second", "seconds"), 1.0),
-    **dict.fromkeys(("min", "mins", "minute", "minutes"), 60.0),
-    **dict.fromkeys(("h", "hr", "hrs", "hour", "hours"), 3600.0),
-    **dict.fromkeys(("d", "day", "days"), 86400.0),
-    **dict.fromkeys(("w", "week", "weeks"), 604800.0),
-}
-_SPAN = re.compile(r"\s*(\d+(?:[.,]\d+)?)\s*([a-z]*)\s*")
-_DAY_FIRST = re.compile(r"\s*(\d{1,2})([./-])(\d{1,2})[./-]\d{2,4}")
+_NUMBER = re.compile(r"\s*(\d+(?:[.,]\d+)?)\s*")
 
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """Times `values` (rows,), NaN where missing; `unit` is their unit in seconds, None for numbers of unknown unit.
-
-    Time `stamps` count seconds since 1970 in UTC.
-    """
+    """Times `values` (rows,), NaN where missing: in seconds where their `kind` tells the unit, else as they are."""
 
     values: np.ndarray
-    unit: float | None
-    stamps: bool = False
+    kind: Kind
+
+    @property
+    def known(self) -> bool:
+        """Whether the values are seconds."""
+        return self.kind.unit is not None
+
+    @property
+    def stamps(self) -> bool:
+        """Whether the values are moments of a calendar."""
+        return self.kind.form in ("dates", "epoch", "serial")
 
 
-def clock(values: pd.Series, unit: str | None = None) -> Clock | None:
-    """Read a column of times: numbers, in a unit that is stated or the last word of the column's name, or time stamps.
+def clock(values: pd.Series, like: Kind | None = None) -> Clock | None:
+    """Read a column of times; bare numbers are `like` those of the rows. None where it cannot be understood.
 
-    Returns None where fewer than half of the values that are there can be read.
-
-    >>> clock(pd.Series([0.5, 1.0], name="time_h")).unit
-    3600.0
+    >>> clock(pd.Series([0.5, 1.0], name="time_h")).values.tolist()
+    [1800.0, 3600.0]
     >>> clock(pd.Series(["2024-01-01 00:00", "2024-01-01 00:01"])).values.tolist()
     [1704067200.0, 1704067260.0]
     """
-    present = int(values.notna().sum())
-    if not pd.api.types.is_numeric_dtype(values.dtype) and not pd.api.types.is_datetime64_any_dtype(values.dtype):
-        numbers = pd.to_numeric(values, errors="coerce")  # numbers that were read as text
-        values = numbers if 2 * int(numbers.notna().sum()) > present else values
-    if pd.api.types.is_numeric_dtype(values.dtype):
-        words = re.findall(r"[a-z]+", str(values.name).lower())
-        found = _UNITS.get((unit or "").strip().lower(), _UNITS.get(words[-1]) if words else None)
-        return Clock(values.to_numpy(dtype=float, na_value=np.nan), found) if present else None
-    codes, distinct = pd.factorize(values)
-    stamps = _stamps(pd.Series(distinct))
-    seconds = np.r_[(stamps - pd.Timestamp(0, tz="UTC")) / pd.Timedelta(seconds=1), np.nan].astype(float)[codes]
-    return Clock(seconds, 1.0, stamps=True) if 2 * int(np.isfinite(seconds).sum()) > present else None
+    kind = kind_of(values, str(values.name))
+    if kind is None:
+        return None
+    if like is not None and kind.form == like.form == "numbers" and None in (kind.unit, like.unit):
+        kind = like
+    return Clock(seconds(values, kind), kind)
 
 
-def _stamps(texts: pd.Series) -> pd.Series:
-    if pd.api.types.is_datetime64_any_dtype(texts.dtype):
-        return pd.to_datetime(texts, utc=True)
-    texts = texts.astype(str)
-    made = pd.to_datetime(texts, errors="coerce", utc=True, format="ISO8601")
-    if made.notna().all():
-        return made
-    dates = [match.groups() for text in texts if (match := _DAY_FIRST.match(text))]
-    day_first = any(int(first) > 12 or mark == "." for first, mark, _ in dates)
-    slow = pd.to_datetime(texts, errors="coerce", utc=True, format="mixed", dayfirst=day_first)
-    # `mixed` takes bare numbers for years and words such as "now" for times.
-    return slow.where(texts.str.contains(r"\d[./:T-]\d|[A-Za-z]{3}", regex=True))
+def row_clock(table: Table) -> Clock | None:
+    """Read the times of a table's rows; a unit that the companion states counts. None without a column of times."""
+    name = table.roles.time
+    if name is None:
+        return None
+    known = table.about.variables.get(name)
+    values = table.frame[name]
+    return clock(values.rename(f"{name} [{known.unit}]") if known is not None and known.unit else values)
 
 
-def span_of(text: str, unit: float | None, stamps: bool, flag: str) -> float:
-    """Return a span such as `24h` in units of a clock; a bare number is one of a numeric clock's own units already.
+def span_of(text: str, kind: Kind, flag: str) -> float:
+    """Return a span such as `24h` as a length on a clock of this kind; a bare number counts units of its column.
 
     Raises UserError.
 
-    >>> span_of("1.5h", 60.0, False, "--before"), span_of("30", None, False, "--before")
-    (90.0, 30.0)
+    >>> span_of("1.5h", Kind("numbers", 60.0), "--before"), span_of("30", Kind("numbers", None), "--before")
+    (5400.0, 30.0)
     """
-    match = _SPAN.fullmatch(text.lower())
-    number = float(match[1].replace(",", ".")) if match else 0.0
-    if match is None or number <= 0 or (match[2] and match[2] not in _UNITS):
-        raise UserError(f"{flag} {text} is no span of time; expected a number and a unit, such as 30min, 24h or 7d.")
-    if not match[2]:
-        if stamps:
-            raise UserError(f"{flag} {text} has no unit; expected one, such as 30min, 24h or 7d.")
-        return number
-    if unit is None:
-        raise UserError(
-            f"{flag} {text} cannot be compared with the times of the rows, whose unit is not known: name it in the "
-            f"header (such as `time [h]`), or give {flag} as a bare number in that unit."
-        )
-    return number * _UNITS[match[2]] / unit
+    bare = _NUMBER.fullmatch(text)
+    if bare is None:
+        length = seconds_of(text, flag)
+        if kind.unit is None:
+            raise UserError(
+                f"{flag} {text} cannot be compared with the times of the rows, whose unit is not known: name it in the "
+                f"header (such as `time [h]`), or give {flag} as a bare number in that unit."
+            )
+        return length
+    number = float(bare[1].replace(",", "."))
+    if kind.form != "numbers" or number <= 0:
+        raise UserError(f"{flag} is `{text}`: write a number with a unit, such as 30min, 24h or 7d.")
+    return number * (kind.unit or 1.0)
 
 
-def shown_time(value: float, stamps: bool) -> str:
+def shown_time(value: float, times: Clock) -> str:
     """Write one time of a clock as people do.
 
-    >>> shown_time(1704067200.0, True), shown_time(12.5, False)
-    ('2024-01-01 00:00', '12.5')
+    >>> shown_time(1704067200.0, Clock(np.empty(0), Kind("dates")))
+    '2024-01-01 00:00'
     """
-    if not stamps:
-        return f"{value:g}"
-    text = str(pd.Timestamp(round(value), unit="s"))
-    return text.removesuffix(":00")
+    if times.stamps:
+        return str(pd.Timestamp(round(value), unit="s")).removesuffix(":00")
+    return f"{value / (times.kind.unit or 1.0):g}"

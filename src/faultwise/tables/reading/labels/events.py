@@ -14,10 +14,11 @@ import numpy as np
 import pandas as pd
 
 from faultwise.contracts.errors import DataError, listing
-from faultwise.tables.reading.labels.clock import Clock, clock, shown_time, span_of
+from faultwise.tables.reading.labels.clock import Clock, clock, row_clock, shown_time, span_of
 from faultwise.tables.reading.labels.columns import EventColumns, event_columns
 from faultwise.tables.reading.readers import read_source
 from faultwise.tables.reading.table import Table, label_text
+from faultwise.tables.reading.time.stamps import Kind
 
 __all__ = ["Events", "read_events"]
 
@@ -42,7 +43,7 @@ class Events:
 
     def name(self, at: int) -> str:
         """Return one event in words."""
-        return f"`{self.faults[at]}` at {shown_time(self.starts[at], self.times.stamps)}"
+        return f"`{self.faults[at]}` at {shown_time(self.starts[at], self.times)}"
 
 
 def read_events(path: str, table: Table, target: str | None = None) -> Events:
@@ -87,16 +88,15 @@ def _record_times(table: Table) -> Clock:
             f"`{table.source}` was read without times, so it cannot be seen which rows lie in an event: pass --time "
             f"COL; it has {listing(table.frame.columns)}."
         )
-    known = table.about.variables.get(name)
-    found = clock(table.frame[name], known.unit if known else None)
+    found = row_clock(table)
     if found is None:
         raise DataError(f"The times in `{name}` of `{table.source}` cannot be read: write them like 2026-01-31 14:05.")
     return found
 
 
 def _column_times(frame: pd.DataFrame, name: str, times: Clock, path: str) -> np.ndarray:
-    """Return a column of times in units of the record's clock, NaN where missing."""
-    found = clock(frame[name])
+    """Return a column of times on the record's clock, NaN where missing."""
+    found = clock(frame[name], times.kind)
     if found is None:
         if frame[name].isna().all():
             return np.full(len(frame), np.nan)
@@ -105,8 +105,7 @@ def _column_times(frame: pd.DataFrame, name: str, times: Clock, path: str) -> np
         kinds = ("time stamps", "numbers")
         first, second = kinds if found.stamps else kinds[::-1]
         raise DataError(f"`{name}` of `{path}` holds {first}, and the rows have {second} as times: write both alike.")
-    scale = found.unit / times.unit if found.unit and times.unit else 1.0
-    return found.values * scale
+    return found.values
 
 
 def _ends(frame: pd.DataFrame, columns: EventColumns, starts: np.ndarray, times: Clock, path: str) -> np.ndarray:
@@ -117,12 +116,9 @@ def _ends(frame: pd.DataFrame, columns: EventColumns, starts: np.ndarray, times:
         return np.full(len(frame), np.nan)
     values, name = frame[columns.duration], columns.duration
     if pd.api.types.is_numeric_dtype(values.dtype):
-        found = clock(values)
-        numbers = np.full(len(frame), np.nan) if found is None else found.values
-        own = found.unit if found is not None else None
-        if times.unit is None:
-            return np.asarray(starts + numbers)
-        return np.asarray(starts + numbers * (own or 3600.0) / times.unit)
+        # Hours, unless the header names another unit; beside rows of an unknown unit, that unit.
+        found = clock(values, Kind("numbers", 3600.0 if times.known else None))
+        return np.full(len(frame), np.nan) if found is None else np.asarray(starts + found.values)
     spans = [_span(str(value), times, name) if pd.notna(value) else np.nan for value in values]
     return np.asarray(starts + np.array(spans))
 
@@ -131,9 +127,8 @@ def _span(text: str, times: Clock, name: str) -> float:
     """Return a duration such as `3:30`, `1:02:30` or `2 h`."""
     if re.fullmatch(r"\d+(:[0-5]?\d){1,2}", text.strip()):
         parts = [int(part) for part in text.split(":")]
-        seconds = sum(part * size for part, size in zip(parts, (3600, 60, 1), strict=False))
-        return seconds / (times.unit or 3600.0)
-    return span_of(text, times.unit, times.stamps, f"`{name}`")
+        return float(sum(part * size for part, size in zip(parts, (3600, 60, 1), strict=False)))
+    return span_of(text, times.kind, f"`{name}`")
 
 
 def _whole_days(starts: np.ndarray, ends: np.ndarray, times: Clock) -> bool:
@@ -147,7 +142,7 @@ def _check_ends(path: str, starts: np.ndarray, ends: np.ndarray, faults: np.ndar
     wrong = np.flatnonzero(ends < starts)
     if len(wrong):
         at = int(wrong[0])
-        start, end = (shown_time(one[at], times.stamps) for one in (starts, ends))
+        start, end = (shown_time(one[at], times) for one in (starts, ends))
         more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
         raise DataError(
             f"`{path}`, event {at + 1} (`{faults[at]}`) ends at {end}, before its start at {start}{more}: correct it."

@@ -13,7 +13,7 @@ __all__ = ["Failures"]
 class Failures:
     """Asset (text), time and fault of each failure, shape (failures,), in order of time within an asset.
 
-    `horizon` is the span before a failure in which rows have its label, in units of the time column, whose unit in
+    `horizon` is the span before a failure in which rows have its label, on the clock of the rows, whose unit in
     seconds is `unit` (None where it is not known).
     """
 

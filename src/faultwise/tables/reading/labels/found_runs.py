@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from faultwise.tables.reading.folders import free_name
-from faultwise.tables.reading.labels.clock import clock
+from faultwise.tables.reading.labels.clock import row_clock
 from faultwise.tables.reading.table import Table
 
 __all__ = ["with_found_runs"]
@@ -25,8 +25,7 @@ def with_found_runs(table: Table) -> Table:
     """
     if table.roles.time is None or table.roles.group is not None or len(table.frame) < 2 * _FEWEST_ROWS:
         return table
-    known = table.about.variables.get(table.roles.time)
-    found = clock(table.frame[table.roles.time], known.unit if known else None)
+    found = row_clock(table)
     if found is None or not np.isfinite(found.values).all():
         return table
     order = np.argsort(found.values, kind="stable")

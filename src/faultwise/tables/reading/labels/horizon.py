@@ -27,7 +27,7 @@ def announced(events: Events, runs: np.ndarray, normal: str, before: str) -> tup
     Raises UserError for what is no span, and DataError for one longer than the record or without any row.
     """
     times = events.times
-    horizon = span_of(before, times.unit, times.stamps, "--before")
+    horizon = span_of(before, times.kind, "--before")
     of = rows_by_asset(runs, times.values)
     longest = max((float(at[-1] - at[0]) for _, at in of.values()), default=0.0)
     if horizon >= longest:
@@ -36,7 +36,7 @@ def announced(events: Events, runs: np.ndarray, normal: str, before: str) -> tup
             "span, or read more rows."
         )
     made = Marked(np.full(len(runs), normal, dtype=object), ~np.isfinite(times.values))
-    failures = Failures(events.assets, events.starts, events.faults, horizon, times.unit)
+    failures = Failures(events.assets, events.starts, events.faults, horizon, 1.0 if times.known else None)
     missed: list[int] = []
     repaired = unknown = guessed = 0
     for asset, (rows, at) in of.items():

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from faultwise.contracts.errors import UserError
-from faultwise.tables.reading.labels.clock import clock
+from faultwise.tables.reading.labels.clock import row_clock
 from faultwise.tables.reading.labels.events import read_events
 from faultwise.tables.reading.labels.found_runs import with_found_runs
 from faultwise.tables.reading.labels.horizon import announced
@@ -90,6 +90,6 @@ def _without(table: Table, out: np.ndarray) -> Table:
 
 def _order(table: Table) -> np.ndarray:
     """Return the positions of rows in order of time, or as they come where there is no time."""
-    found = None if table.roles.time is None else clock(table.frame[table.roles.time])
+    found = row_clock(table)
     rows = np.arange(len(table.frame))
     return rows if found is None else np.argsort(np.nan_to_num(found.values, nan=np.inf), kind="stable")

@@ -74,6 +74,9 @@ def kind_of(values: pd.Series, name: str = "") -> Kind | None:
     if np.isfinite(numbers).mean() > _MOST_UNREAD:
         return _numeric(numbers, name)
     sample = known.drop_duplicates().iloc[:_MOST_SINGLE]
+    numbers = pd.to_numeric(sample, errors="coerce").to_numpy(dtype=float)
+    if np.isfinite(numbers).mean() > _MOST_UNREAD:  # numbers in a column that was read as text
+        return _numeric(numbers, name)
     if sample.map(lambda text: _CLOCK.fullmatch(text) is not None).mean() > _MOST_UNREAD:
         return Kind("clock")
     kind = Kind("dates", day_first=_day_first(known))
