@@ -2,7 +2,7 @@
 
 Normal itself is hard to recognise as one of many classes. A row is therefore first classified as normal or not, with
 a false-alarm rate that people choose, and only then the fault is named. The rate holds for validation rows; which one
-new runs may have is found in `false_alarms`.
+new runs may have is found in `by_run`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from faultwise.contracts.errors import UserError
-from faultwise.verdicts.false_alarms import even_weights
+from faultwise.verdicts.by_run.false_alarms import even_weights
 
 __all__ = ["Detector"]
 
