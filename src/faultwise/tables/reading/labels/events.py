@@ -14,9 +14,12 @@ import numpy as np
 import pandas as pd
 
 from faultwise.contracts.errors import DataError, listing
+from faultwise.tables.reading.formats.formats import holds_tables, read_all
 from faultwise.tables.reading.labels.clock import Clock, clock, row_clock, shown_time, span_of
 from faultwise.tables.reading.labels.columns import EventColumns, event_columns
+from faultwise.tables.reading.options import TableReading
 from faultwise.tables.reading.readers import read_source
+from faultwise.tables.reading.shapes.kinds import are_events
 from faultwise.tables.reading.table import Table, label_text
 from faultwise.tables.reading.time.stamps import Kind
 
@@ -46,17 +49,35 @@ class Events:
         return f"`{self.faults[at]}` at {shown_time(self.starts[at], self.times)}"
 
 
+def _sheet_of_events(path: str) -> str | None:
+    """Return the sheet or table of a file that holds events, None where the file holds one table. Raises DataError."""
+    if not Path(path).is_file() or not holds_tables(Path(path)):
+        return None
+    frames, _ = read_all(path)
+    if len(frames) < 2:
+        return None
+    found = [name for name, frame in frames.items() if are_events(frame, name)]
+    if len(found) != 1:
+        which = f"{listing(found)} look like events" if found else "none looks like events"
+        raise DataError(
+            f"`{path}` holds {listing(frames, 8)}, and {which} (asset, start, end or duration, fault): give the events "
+            "in a file of their own."
+        )
+    return found[0]
+
+
 def read_events(path: str, table: Table, target: str | None = None) -> Events:
     """Read the events of a record's assets; `target` names the column of the fault. Raises DataError."""
     times = _record_times(table)
     assets = sorted(set(table.runs)) if table.groups is not None else []
     roles = table.roles
-    found = read_source(path)
+    how = TableReading(sheet=_sheet_of_events(path))
+    found = read_source(path, how=how)
     if not len(found.frame):
         raise DataError(f"`{path}` holds no events; expected a row for each: check how it was exported.")
     columns = event_columns(found.frame, path, assets, roles.group, roles.time, target)
     words = [name for name in (columns.asset, columns.fault) if name is not None]
-    frame = read_source(path, as_text=words).frame  # asset 007 is not asset 7
+    frame = read_source(path, as_text=words, how=how).frame  # asset 007 is not asset 7
     starts = _column_times(frame, columns.start, times, path)
     ends = _ends(frame, columns, starts, times, path)
     faults = np.full(len(frame), "fault", dtype=object)
