@@ -12,6 +12,7 @@ from typing import cast
 from faultwise.contracts.diagnosis import Sentence
 from faultwise.contracts.findings import (
     Finding,
+    Interval,
     OfVariable,
     RegionFinding,
     RuleFinding,
@@ -76,24 +77,31 @@ def _subject(finding: OfVariable) -> str:
     return (finding.name or finding.variable) if own else f"{finding.name} ({finding.variable})"
 
 
+def _places(interval: Interval) -> tuple[str, str]:
+    """Return the end of an interval, and the whole of it, in words: by times where they are known, else by samples."""
+    if interval.start is not None and interval.end is not None:
+        return interval.end, f"from {interval.start} to {interval.end}"
+    if interval.first == interval.last:
+        return f"sample {interval.last}", f"over sample {interval.last}"
+    return f"sample {interval.last}", f"over samples {interval.first} to {interval.last}"
+
+
 def _variable_text(finding: VariableFinding) -> str:
     subject = _subject(finding)
     unit = f" {finding.unit}" if finding.unit else ""
-    where = f"sample {finding.interval.last}"
-    if finding.interval.first != finding.interval.last:
-        where = f"samples {finding.interval.first} to {finding.interval.last}"
+    at, where = _places(finding.interval)
     if finding.direction == "missing":
-        return f"{subject} has no value at sample {finding.interval.last}."
+        return f"{subject} has no value at {at}."
     if finding.measure == "category":
-        return f"{subject} is {finding.value} at sample {finding.interval.last}."
+        return f"{subject} is {finding.value} at {at}."
     assert isinstance(finding.value, float)  # every measure but a category is a number
     value = f"{_number(finding.value)}{unit}{f' per {finding.per}' if finding.measure == 'slope' else ''}"
     what = {
-        "value": f"{subject} is {value} at sample {finding.interval.last}",
-        "mean": f"{subject} averages {value} over {where}",
-        "spread": f"{subject} varies with a standard deviation of {value} over {where}",
-        "jitter": f"{subject} jitters from sample to sample with a standard deviation of {value} over {where}",
-        "slope": f"{subject} changes by {value} over {where}",
+        "value": f"{subject} is {value} at {at}",
+        "mean": f"{subject} averages {value} {where}",
+        "spread": f"{subject} varies with a standard deviation of {value} {where}",
+        "jitter": f"{subject} jitters from sample to sample with a standard deviation of {value} {where}",
+        "slope": f"{subject} changes by {value} {where}",
     }[finding.measure]
     if finding.normal_low is None or finding.normal_high is None:
         return f"{what}."
@@ -104,13 +112,13 @@ def _variable_text(finding: VariableFinding) -> str:
 
 
 def _rule_text(finding: RuleFinding) -> str:
-    subject = _subject(finding)
+    subject, (at, _) = _subject(finding), _places(finding.interval)
     if finding.direction == "missing":
-        return f"{subject} has no value at sample {finding.interval.last}, against the rule “{finding.rule}”."
+        return f"{subject} has no value at {at}, against the rule “{finding.rule}”."
     value = _number(finding.value) if isinstance(finding.value, float) else str(finding.value)
     unit = f" {finding.unit}" if finding.unit and isinstance(finding.value, float) else ""
     verb = "has changed by" if finding.measure == "change" else "is"
-    return f"{subject} {verb} {value}{unit} at sample {finding.interval.last}, against the rule “{finding.rule}”."
+    return f"{subject} {verb} {value}{unit} at {at}, against the rule “{finding.rule}”."
 
 
 def _sensor_text(finding: SensorFinding) -> str:

@@ -64,7 +64,8 @@ def _with_events(table: Table, how: TableReading, normal: str) -> Table:
     roles, frame = table.roles, table.frame
     name = unused_name(frame, "fault")
     ignored = roles.ignored if roles.target is None else (*roles.ignored, roles.target)
-    notes = [*table.notes, *events.notes, *made.notes]
+    # What the reader says of a sheet of events holds no more.
+    notes = [*(note for note in table.notes if "Pass it with --events" not in note), *events.notes, *made.notes]
     if roles.target is not None:
         notes.append(f"The labels in `{roles.target}` were not used: the events give the labels.")
     also = None
