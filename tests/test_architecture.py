@@ -28,6 +28,7 @@ ROOMS = (
     "hub",
     "runs",
     "verdicts",
+    "verdicts.by_run",
     "language",
     "language.classifier",
     "evidence",

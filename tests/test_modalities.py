@@ -136,7 +136,7 @@ def test_sources_in_memory(plant: Any) -> None:
     assert by_array.diagnose(labelled).cases[0].verdict == by_array.diagnose(labelled.X).cases[0].verdict
     with pytest.raises(DataError, match="no labels"):
         by_array.evaluate(new[["flow", "level", "temp"]])
-    with pytest.raises(UserError, match="no labels y"):
+    with pytest.raises(UserError, match="requires y to be passed"):
         Diagnoser(**FAST).fit(X)
     with pytest.raises(UserError, match="columns of it"):
         Diagnoser(**FAST).fit("rows.csv", y)

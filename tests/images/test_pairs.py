@@ -170,7 +170,7 @@ def test_without_boxes_the_plain_rule_is_kept(pairs: Path, tmp_path: Path) -> No
     for file in pairs.glob("b[01]_*.png"):
         (tmp_path / file.name).write_bytes(file.read_bytes())
     plain = images.fit(tmp_path, ImageSettings(), ImageReading())
-    assert "plain rule is kept" in plain.notes[0]
+    assert any("plain rule is kept" in note for note in plain.notes)
     assert [case.verdict.label for case in plain.diagnose(tmp_path, ImageReading(), None).cases] == ["defective"] * 2
     with pytest.raises(DataError, match="No boxes lie beside"):
         plain.evaluate(tmp_path, ImageReading(), None)

@@ -56,7 +56,7 @@ def test_temperature_keeps_order_and_flattens(case: tuple[int, int, int, float],
 
 def test_temperature_calibrates() -> None:
     """Experts that are right four times of five and say 99.9% are brought to about 80%."""
-    p, codes = np.tile([0.999, 0.001], (100, 1)), np.repeat([0, 1], [80, 20])
+    p, codes = np.tile([0.999, 0.001], (1000, 1)), np.repeat([0, 1], [800, 200])
     assert apply_temperature(p, fit_temperature(p, codes))[0, 0] == pytest.approx(0.8, abs=0.01)
 
 

@@ -160,7 +160,7 @@ def without_effect(settings: TableSettings) -> str:
     """Return a sentence on settings of the language model that were changed and do nothing with its input and method.
 
     >>> from faultwise.contracts.settings import changed
-    >>> without_effect(changed(TableSettings(), {"language.digits": 2, "language.tokens": 4}))
+    >>> without_effect(changed(TableSettings(lm=True), {"language.digits": 2, "language.tokens": 4}))
     'These settings have no effect, because rows reach the language model as tokens: language.digits.'
     """
     if LANGUAGE_MODEL not in settings.experts:

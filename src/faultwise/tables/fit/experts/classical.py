@@ -7,7 +7,9 @@ over classes and runs to what the method can digest. Calibration is not done her
 
 from __future__ import annotations
 
+import importlib
 import json
+import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -105,9 +107,7 @@ class ClassicalExpert:
 
     def save(self, folder: Path) -> None:
         """Write `expert.skops` (no pickle) and `expert.json`."""
-        import skops.io  # pulls in torch: two seconds that only saving and loading need
-
-        skops.io.dump(self._ready(), folder / "expert.skops", compression=zipfile.ZIP_DEFLATED, compresslevel=1)
+        _skops().dump(self._ready(), folder / "expert.skops", compression=zipfile.ZIP_DEFLATED, compresslevel=1)
         (folder / "expert.json").write_text(json.dumps({"classes": self.classes_.tolist()}))
 
     def load(self, folder: Path) -> ClassicalExpert:
@@ -154,17 +154,29 @@ def _forest_proba(forest: Any, values: np.ndarray) -> np.ndarray:
     return np.asarray(made / len(forest.estimators_))
 
 
+def _skops() -> Any:
+    """Import `skops.io` without torch: it looks through all of scikit-learn, whose adapter for torch takes seconds."""
+    adapter = "sklearn.externals.array_api_compat.torch"
+    hidden = adapter not in sys.modules
+    if hidden:
+        sys.modules[adapter] = None  # type: ignore[assignment]
+    try:
+        return importlib.import_module("skops.io")
+    finally:
+        if hidden:
+            del sys.modules[adapter]
+
+
 def _read(path: Path) -> Any:
     """Read a skops file; one with types beyond the fixed list is refused."""
-    import skops.io
-
+    skops = _skops()
     data = path.read_bytes()
-    untrusted = sorted(set(skops.io.get_untrusted_types(data=data)) - set(TRUSTED))
+    untrusted = sorted(set(skops.get_untrusted_types(data=data)) - set(TRUSTED))
     if untrusted:
         raise RunFolderError(
             f"`{path}` holds types that no fit writes ({', '.join(untrusted)[:200]}): it was not loaded. Fit again."
         )
-    model = skops.io.loads(data, trusted=TRUSTED)
+    model = skops.loads(data, trusted=TRUSTED)
     for one in np.ravel(np.asarray(getattr(model, "estimators_", []), dtype=object)):
         if not _sound(one.tree_, model.n_features_in_):
             raise RunFolderError(f"`{path}` holds a tree whose nodes lead nowhere: it was not loaded. Fit again.")

@@ -100,10 +100,10 @@ def seconds_in(table: Table) -> tuple[Kind, np.ndarray] | None:
 
 
 def gap_numbers(runs: np.ndarray, at: np.ndarray, gap: float) -> np.ndarray:
-    """Count the gaps before each row: steps longer than `gap` seconds, or backwards; unknown times are none.
+    """Return numbers that change where a gap lies before a row: steps longer than `gap` seconds, or backwards; unknown times are none.
 
     >>> gap_numbers(np.array(["a", "b", "a", "a"]), np.array([0.0, 0.0, 1.0, 60.0]), 5.0).tolist()
-    [0, 0, 0, 1]
+    [0, 1, 0, 1]
     """
     steps = _steps(runs, at)
     codes = pd.factorize(runs)[0]
