@@ -248,12 +248,16 @@ def test_index_is_no_column(diagnoser: Diagnoser, rows: pd.DataFrame) -> None:
 
 
 def test_separate_rows_are_said(rows: pd.DataFrame) -> None:
-    made = Diagnoser(experts=FAST).fit(rows[X_COLUMNS].to_numpy(), rows["fault"].astype(int))
+    mixed = rows.sample(frac=1, random_state=0)
+    made = Diagnoser(experts=FAST).fit(mixed[X_COLUMNS].to_numpy(), mixed["fault"].astype(int))
     assert made.model_.fitted.record["split"] == "row"
     assert any("each row of X counts as a separate measurement" in note for note in made.model_.notes)
-    stamps = pd.date_range("2026-01-01", periods=len(rows), freq="min")  # a record in time is none of separate rows
-    made = Diagnoser(experts=FAST).fit(rows[X_COLUMNS].set_index(stamps), rows["fault"].to_numpy())
+    # Labels in stretches and an index of times are those of a record, whose neighbours must not be torn apart.
+    made = Diagnoser(experts=FAST).fit(rows[X_COLUMNS].to_numpy(), rows["fault"].astype(int))
     assert made.model_.fitted.record["split"] == "block"
+    stamps = pd.date_range("2026-01-01", periods=len(rows), freq="min")
+    with pytest.raises(DataError, match="without runs"):
+        Diagnoser(experts=FAST).fit(mixed[X_COLUMNS].set_index(stamps), mixed["fault"].to_numpy())
 
 
 def test_objects_that_are_numbers(diagnoser: Diagnoser, rows: pd.DataFrame) -> None:

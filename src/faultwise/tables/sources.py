@@ -198,6 +198,6 @@ def labels_needed(table: Table, settings: TableSettings) -> None:
     """Refuse a fit without labels. Raises UserError."""
     if table.roles.target is None and not settings.normal_only:
         raise UserError(
-            "A fit requires y to be passed, but the target y is None: pass the label of each row, or learn normal rows "
-            "alone with normal_only=True."
+            "There are no labels y (a fit requires y to be passed, but the target y is None): pass the label of each "
+            "row, or learn normal rows alone with normal_only=True."
         )
