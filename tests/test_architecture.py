@@ -28,7 +28,6 @@ ROOMS = (
     "hub",
     "runs",
     "verdicts",
-    "verdicts.by_run",
     "language",
     "language.classifier",
     "evidence",

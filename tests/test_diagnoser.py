@@ -158,7 +158,7 @@ def test_held_out_rows_are_never_trained_on(plant: Any, kind: str) -> None:
 def test_experts_are_judged_on_runs_they_have_not_seen(plant: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Seen through the expert itself: every held-out prediction is of rows that this fit was not given."""
     from faultwise.tables.fit.experts.classical import ClassicalExpert
-    from faultwise.verdicts.by_run import cross_calibration
+    from faultwise.verdicts import cross_calibration
 
     # How the final experts judge what they learnt serves as a bound of the false-alarm rate alone.
     monkeypatch.setattr(cross_calibration, "_learnt", lambda *_: None)

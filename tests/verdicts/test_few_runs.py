@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from faultwise import Diagnoser
 from faultwise.report.markdown import render_markdown
 from faultwise.report.save import render_json
-from faultwise.verdicts.by_run.false_alarms import alarm_stretches, rate_interval, rate_on_new_runs
 from faultwise.verdicts.detection import Detector
+from faultwise.verdicts.false_alarms import alarm_stretches, rate_interval, rate_on_new_runs
 
 COLUMNS = ["flow", "level", "temp"]
 FAST = ("logistic-regression",)

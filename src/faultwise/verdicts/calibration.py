@@ -13,9 +13,9 @@ from typing import Any, get_args
 import numpy as np
 
 from faultwise.contracts.verdicts import Status
-from faultwise.verdicts.by_run.false_alarms import RunRate, rate_on_new_runs
 from faultwise.verdicts.conformal import FaultSets, PValues, most_coverage, nonconformity, runs_for
 from faultwise.verdicts.ensemble import Ensemble, Labelled
+from faultwise.verdicts.false_alarms import RunRate, rate_on_new_runs
 from faultwise.verdicts.novelty import Novelty
 from faultwise.verdicts.registry import LANGUAGE_MODEL
 

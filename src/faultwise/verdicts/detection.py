@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from faultwise.contracts.errors import UserError
-from faultwise.verdicts.by_run.false_alarms import even_weights
+from faultwise.verdicts.false_alarms import even_weights
 
 __all__ = ["Detector"]
 

@@ -22,8 +22,8 @@ from faultwise.tables.fit.preparing import normal_label, prepared, split_kind
 from faultwise.tables.fit.settings import TableSettings
 from faultwise.tables.fit.window_choice import choose_window
 from faultwise.tables.reading.table import Table
-from faultwise.verdicts.by_run.cross_calibration import CrossFitted, cross_calibrate, no_promise
 from faultwise.verdicts.calibration import Calibration, calibrate
+from faultwise.verdicts.cross_calibration import CrossFitted, cross_calibrate, no_promise
 from faultwise.verdicts.detection import Detector
 from faultwise.verdicts.ensemble import Ensemble, Labelled, Validation
 from faultwise.verdicts.folds import Fold

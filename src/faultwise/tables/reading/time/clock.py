@@ -100,7 +100,7 @@ def seconds_in(table: Table) -> tuple[Kind, np.ndarray] | None:
 
 
 def gap_numbers(runs: np.ndarray, at: np.ndarray, gap: float) -> np.ndarray:
-    """Return numbers that change where a gap lies before a row: steps longer than `gap` seconds, or backwards; unknown times are none.
+    """Return numbers (rows,) that change where a gap lies before a row: more than `gap` seconds, or a step backwards.
 
     >>> gap_numbers(np.array(["a", "b", "a", "a"]), np.array([0.0, 0.0, 1.0, 60.0]), 5.0).tolist()
     [0, 1, 0, 1]

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from faultwise.verdicts.by_run.false_alarms import FEWEST_RUNS, RunRate, alarm_stretches, rate_on_new_runs
 from faultwise.verdicts.calibration import Calibration, calibrated_on
 from faultwise.verdicts.conformal import most_coverage, runs_for
 from faultwise.verdicts.drawing import draw_evenly
 from faultwise.verdicts.ensemble import Ensemble, Labelled, Validation
+from faultwise.verdicts.false_alarms import FEWEST_RUNS, RunRate, alarm_stretches, rate_on_new_runs
 from faultwise.verdicts.folds import Fold
 from faultwise.verdicts.fusion import cross_fused, parts_of
 from faultwise.verdicts.novelty import Novelty
