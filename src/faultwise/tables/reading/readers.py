@@ -215,9 +215,7 @@ def _file(path: Path, labels: list[str], group: str | None, sheet: str | None) -
     if sheet is None and ending(path.name, (*WORKBOOKS, *SQLITE)):
         frames, notes = read_all(path, as_text=labels)
         if len(frames) > 1:
-            return together(
-                frames, {note: list(frames) for note in notes}, str(path), labels, group, "file of {} tables"
-            )
+            return _sheets(path, frames, notes, labels, group)
     read = read_file(path, labels, sheet)
     return Table(frame=read.frame, roles=read.roles, source=str(path), notes=tuple(read.notes))
 
