@@ -28,6 +28,7 @@ _UNITS = {
 def minutes_per_row(table: Table) -> tuple[float | None, list[str]]:
     """Return the median step of the time column within runs, in minutes, and notes; None where it is not known.
 
+    >>> import pandas as pd
     >>> frame = pd.DataFrame({"run": [1, 1, 1, 2, 2], "hour": [0.0, 0.05, 0.10, 7.0, 7.05], "flow": 1.0})
     >>> from faultwise.tables.reading.table import Roles
     >>> made = minutes_per_row(Table(frame, Roles(group="run", time="hour")))
