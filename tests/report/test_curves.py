@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from test_report import Page, check_harmless, make_diagnosis
 
@@ -248,6 +248,7 @@ _LOGS = st.fixed_dictionaries(
 
 @settings(max_examples=300, deadline=None)
 @given(_LOGS)
+@example({"history": [{"step": None, "log_loss": 0.0}, {}, {"train_accuracy": 1.0, "accuracy": 0.0}]})
 def test_no_history_raises(log: dict[str, Any]) -> None:
     notes = warnings(log)
     assert all(line.endswith(".") and "nan" not in line.split() for line in notes)

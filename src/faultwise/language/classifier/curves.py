@@ -191,7 +191,8 @@ def _overfits(course: Course) -> str | None:
     if not _is_overfitted(course, lowest, unknown):
         return None
     right = "" if unknown else f"right on {trained:.0%} of training rows, {accuracy:.0%} of {course.validation_rows}"
-    course_of = f"validation loss {losses[lowest]:.2f} at step {step[lowest]:.0f}, {losses[-1]:.2f} at the end"
+    where = "at its lowest" if np.isnan(step[lowest]) else f"at step {step[lowest]:.0f}"
+    course_of = f"validation loss {losses[lowest]:.2f} {where}, {losses[~np.isnan(losses)][-1]:.2f} at the end"
     figures = "; ".join(filter(None, (right, course_of)))
     fewer = " or fewer features (--set language.features=N)" if "language.features" in course.text_settings else ""
     return (
