@@ -22,7 +22,8 @@ STATEMENT = StatementFinding("S1", "spectrum", "Bearing 3", 7.25, 2.0, 4.0, "g",
 @pytest.mark.parametrize(
     ("finding", "words"),
     [
-        (FLOW, "XMV(10) averages 45.6 from 2024-03-05 14:00 to 2024-03-05 14:57, above its normal range of 39.8 to 42.4 (+9.0 sigma)."),
+        (FLOW, "XMV(10) averages 45.6 from 2024-03-05 14:00 to 2024-03-05 14:57, "
+            "above its normal range of 39.8 to 42.4 (+9.0 sigma)."),
         (replace(FLOW, value=None, direction="missing"), "XMV(10) has no value at 2024-03-05 14:57."),
         (RULE, "p is 3 bar at 2024-03-05 14:57, against the rule “too high: p > 2.5”."),
         (replace(RULE, measure="change", name="Pressure"),
