@@ -179,7 +179,7 @@ def compared(
         split, context = given.splits[at], ExpertContext(at[0], progress, language)
         train = split.train[draw_evenly(given.y[split.train], groups[split.train], given.settings.most_rows, at[0])]
         encoder = encoder_of(given.settings.window, table).fit(table.X.iloc[split.train])
-        made = encoder.transform(table.X, split.pieces, np.union1d(train, split.test), at=encoder.seconds(table.frame))
+        made = encoder.transform(table.X, split.pieces, np.union1d(train, split.test), at=encoder.seconds(table))
         a, b = (made.frame[np.isin(made.rows, rows)].reset_index(drop=True) for rows in (train, split.test))
         data = Labelled(a, given.y[train], groups[train])
         for name in todo:

@@ -11,7 +11,6 @@ import re
 import numpy as np
 
 from faultwise.tables.reading.table import Table
-from faultwise.tables.reading.time.clock import seconds_in
 from faultwise.verdicts.stretches import stretches
 
 __all__ = ["minutes_per_row"]
@@ -38,7 +37,7 @@ def minutes_per_row(table: Table) -> tuple[float | None, list[str]]:
     name = table.roles.time
     if name is None:
         return None, ["No time column is known to this run."]
-    found, unit = seconds_in(table), _unit(table, name)
+    found, unit = table.stamps, _unit(table, name)
     if found is None:
         return None, [f"`{name[:60]}` could not be understood as times."]
     kind, numbers = found

@@ -66,7 +66,7 @@ def _part(made: Plan, train: np.ndarray, held: np.ndarray, settings: TableSettin
         raise UserError(
             f"A fold holds out no full window of {encoder.words()}: use a smaller --window or fewer --folds."
         )
-    encoded = encoder.transform(table.X, pieces, np.union1d(train, held), at=encoder.seconds(table.frame))
+    encoded = encoder.transform(table.X, pieces, np.union1d(train, held), at=encoder.seconds(table))
     a, b = (encoded.frame[np.isin(encoded.rows, rows)].reset_index(drop=True) for rows in (train, held))
     return Part(a, y[train], runs[train], b, y[held])
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from faultwise.contracts.errors import DataError, UserError, listing
-from faultwise.tables.fit.features.sizes import encoder_of, window_words
+from faultwise.tables.fit.features.sizes import encoder_of
 from faultwise.tables.fit.features.windows import WindowEncoder
 from faultwise.tables.fit.settings import TableSettings
 from faultwise.tables.reading.table import Table
@@ -97,12 +97,14 @@ def prepared(
     if kind == "block":
         part[:] = 0
         part[by_row[0][0]], part[by_row[0][1]] = 1, 2
-    at = encoder.seconds(table.frame)
+    at = encoder.seconds(table)
     pieces = encoder.stretches(runs if encoder.window > 1 else np.zeros(len(y), int), at, _joint(y, part))
     full = encoder.full(pieces, at)
     full = full[part[full] > 0]
     kept = full[np.isin(full, held_out)]
-    full = _drawn(full[np.isin(full, fitting)], y, runs, settings, notes)
+    full = full[np.isin(full, fitting)]
+    every_class(y, full, encoder.words())
+    full = _drawn(full, y, runs, settings, notes)
     made = encoder.transform(table.X, pieces, full, at=at)
     notes += made.notes
     weights = None if table.weights is None else table.weights[made.rows]
@@ -120,7 +122,6 @@ def prepared(
 
 def _drawn(full: np.ndarray, y: np.ndarray, runs: np.ndarray, settings: TableSettings, notes: list[str]) -> np.ndarray:
     """Return at most `most_rows` of the positions of full windows, evenly over classes and runs."""
-    every_class(y, full, window_words(settings.window))
     fewest = 10 * len(set(y))
     if len(full) <= settings.most_rows:
         return full

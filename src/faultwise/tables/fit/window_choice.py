@@ -80,7 +80,7 @@ def choose_window(
 
 def _possible(table: Table, clock: Clock) -> list[int]:
     """Return the lengths that leave most rows of the usual stretch, and some of every label, a full window."""
-    at = clock.seconds(table.frame)
+    at = clock.seconds_in(table)
     marks = pd.MultiIndex.from_arrays([table.y, clock.gaps(table.runs, at)]).factorize()[0]
     pieces = stretches(table.runs, marks)
     lengths = (

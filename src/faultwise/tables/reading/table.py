@@ -19,6 +19,7 @@ from faultwise.contracts.about import About
 from faultwise.contracts.errors import DataError, closest, listing
 from faultwise.contracts.labels import label_of
 from faultwise.tables.reading.labels.failures import Failures
+from faultwise.tables.reading.time.stamps import Kind, kind_of, seconds
 
 __all__ = ["Roles", "Table", "label_text", "require_columns", "run_text", "time_text"]
 
@@ -141,6 +142,17 @@ class Table:
             return None
         return run_text(self.frame[self.roles.group])
 
+    @cached_property
+    def stamps(self) -> tuple[Kind, np.ndarray] | None:
+        """How the time column is written, and the time of each row in seconds, shape (rows,); None where there is no
+        column of times that can be understood.
+        """
+        name = self.roles.time
+        if name is None or name not in self.frame.columns:
+            return None
+        kind = kind_of(self.frame[name], name)
+        return None if kind is None else (kind, seconds(self.frame[name], kind))
+
     @property
     def weights(self) -> np.ndarray | None:
         """Weight of each row in a fit, shape (rows,), or None."""
@@ -164,6 +176,10 @@ class Table:
         index = np.flatnonzero(where) if where.dtype == bool else where
         numbers, also = (None if one is None else one[index] for one in (self.numbers, self.also))
         return replace(self, frame=self.frame.iloc[index].reset_index(drop=True), numbers=numbers, also=also)
+
+    def keeping(self, where: np.ndarray) -> Table:
+        """Return the rows where a boolean mask holds; they keep their numbers in the source."""
+        return replace(self, numbers=self.row_numbers).rows(where)
 
     @property
     def row_numbers(self) -> np.ndarray:

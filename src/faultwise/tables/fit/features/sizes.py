@@ -7,7 +7,7 @@ from faultwise.tables.fit.features.windows import WindowEncoder
 from faultwise.tables.reading.table import Table
 from faultwise.tables.reading.time.clock import Clock
 
-__all__ = ["encoder_of", "window_words"]
+__all__ = ["encoder_of"]
 
 
 def encoder_of(window: int | str, table: Table) -> WindowEncoder:
@@ -27,8 +27,3 @@ def encoder_of(window: int | str, table: Table) -> WindowEncoder:
             f"A window of `{window}` holds less than two rows, which come every {step}: choose a longer one."
         )
     return WindowEncoder(max(2, round(span / clock.step)), span=span, clock=clock)
-
-
-def window_words(window: int | str) -> str:
-    """Return a window's length in words."""
-    return f"{window} samples" if isinstance(window, int) else str(window)

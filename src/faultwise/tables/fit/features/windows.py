@@ -99,12 +99,14 @@ class WindowEncoder:
         marks = gaps if labels is None else pd.MultiIndex.from_arrays([labels, gaps]).factorize()[0]
         return stretches(runs, marks)
 
-    def seconds(self, frame: pd.DataFrame) -> np.ndarray | None:
+    def seconds(self, rows: Table | pd.DataFrame) -> np.ndarray | None:
         """Return the time of each row, shape (rows,), by the clock; None without one, or without its column.
 
         Raises DataError where windows are of a duration and there is no time.
         """
-        at = None if self.clock is None else self.clock.seconds(frame)
+        at = None
+        if self.clock is not None:
+            at = self.clock.seconds_in(rows) if isinstance(rows, Table) else self.clock.seconds(rows)
         if self.span is not None and at is None:
             column = "" if self.clock is None else f" `{self.clock.column}`"
             raise DataError(f"Windows of {self.words()} need the time of each row: give its column{column}.")
@@ -112,7 +114,7 @@ class WindowEncoder:
 
     def laid_out(self, table: Table, labels: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray | None]:
         """Return the stretch and the time of each row of a table (see `stretches` and `seconds`)."""
-        at = self.seconds(table.frame)
+        at = self.seconds(table)
         return self.stretches(table.runs, at, labels), at
 
     def full(self, pieces: np.ndarray, at: np.ndarray | None = None) -> np.ndarray:

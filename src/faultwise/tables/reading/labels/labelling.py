@@ -86,7 +86,7 @@ def _with_events(table: Table, how: TableReading, normal: str) -> Table:
 
 def _without(table: Table, out: np.ndarray) -> Table:
     """Leave the rows of a mask (rows,) out; the others keep their numbers in the source."""
-    return replace(table, numbers=table.row_numbers).rows(~out) if out.any() else table
+    return table.keeping(~out) if out.any() else table
 
 
 def _order(table: Table) -> np.ndarray:

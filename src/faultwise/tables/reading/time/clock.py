@@ -13,9 +13,9 @@ import pandas as pd
 from faultwise.contracts.errors import UserError
 from faultwise.tables.reading.table import Table
 from faultwise.tables.reading.time.spans import UNITS, seconds_of, span_text
-from faultwise.tables.reading.time.stamps import Kind, kind_of, seconds
+from faultwise.tables.reading.time.stamps import Kind, seconds
 
-__all__ = ["Clock", "gap_numbers", "seconds_in"]
+__all__ = ["Clock", "gap_numbers"]
 
 _SILENT = 5.0  # so many times the usual longest step is a gap
 
@@ -35,11 +35,10 @@ class Clock:
     @classmethod
     def of(cls, table: Table) -> Clock | None:
         """Learn from a table in time order; None without a column of times that can be understood."""
-        found = seconds_in(table)
-        if found is None or table.roles.time is None:
+        if table.stamps is None or table.roles.time is None:
             return None
-        kind, at = found
-        steps = _steps(table.runs, at)
+        kind, at = table.stamps
+        _, steps = _steps(table.runs, at)
         steps = steps[steps > 0]
         if not len(steps):
             return None
@@ -50,6 +49,12 @@ class Clock:
     def seconds(self, frame: pd.DataFrame) -> np.ndarray | None:
         """Return the time of each row, shape (rows,); None where the column is absent."""
         return seconds(frame[self.column], self.kind) if self.column in frame.columns else None
+
+    def seconds_in(self, table: Table) -> np.ndarray | None:
+        """Return the time of each row of a table, shape (rows,), as `seconds` does of its frame."""
+        if table.roles.time == self.column and table.stamps is not None and table.stamps[0] == self.kind:
+            return table.stamps[1]
+        return self.seconds(table.frame)
 
     def gaps(self, runs: np.ndarray, at: np.ndarray | None) -> np.ndarray:
         """Return a number for each row, shape (rows,), that changes within a run where a gap lies before the row."""
@@ -90,35 +95,26 @@ class Clock:
         return cls(**{**state, "kind": Kind(**kind)})  # type: ignore[arg-type]
 
 
-def seconds_in(table: Table) -> tuple[Kind, np.ndarray] | None:
-    """Return how the time column is written and the time of each row in seconds, None where there is none."""
-    name = table.roles.time
-    if name is None or name not in table.frame.columns:
-        return None
-    kind = kind_of(table.frame[name], name)
-    return None if kind is None else (kind, seconds(table.frame[name], kind))
-
-
 def gap_numbers(runs: np.ndarray, at: np.ndarray, gap: float) -> np.ndarray:
     """Return numbers (rows,) that change where a gap lies before a row: more than `gap` seconds, or a step backwards.
 
     >>> gap_numbers(np.array(["a", "b", "a", "a"]), np.array([0.0, 0.0, 1.0, 60.0]), 5.0).tolist()
     [0, 1, 0, 1]
     """
-    steps = _steps(runs, at)
-    codes = pd.factorize(runs)[0]
-    order = np.argsort(codes, kind="stable")
+    order, steps = _steps(runs, at)
     made = np.zeros(len(runs), int)
     made[order] = np.cumsum((steps > gap) | (steps < 0))
     return made
 
 
-def _steps(runs: np.ndarray, at: np.ndarray) -> np.ndarray:
-    """Return the time since the row before of the same run, run after run; NaN for the first ones."""
+def _steps(runs: np.ndarray, at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the positions of rows, run after run, and in this order the time since the row before of the same run; NaN
+    for the first ones.
+    """
     codes = pd.factorize(runs)[0]
     order = np.argsort(codes, kind="stable")
     made = np.full(len(runs), np.nan)
     if len(runs) > 1:
         same = np.diff(codes[order]) == 0
         made[1:][same] = np.diff(at[order])[same]
-    return made
+    return order, made

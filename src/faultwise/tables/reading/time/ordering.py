@@ -13,7 +13,7 @@ import pandas as pd
 from faultwise.contracts.errors import DataError, listing
 from faultwise.contracts.paths import natural
 from faultwise.tables.reading.table import Table
-from faultwise.tables.reading.time.clock import Clock, seconds_in
+from faultwise.tables.reading.time.clock import Clock
 from faultwise.tables.reading.time.spans import span_text
 from faultwise.tables.reading.time.stamps import Kind
 
@@ -29,11 +29,10 @@ def ordered(table: Table) -> Table:
     """
     if table.roles.time is None:
         return table
-    found = seconds_in(table)
-    if found is None:
+    if table.stamps is None:
         note = f"`{table.roles.time}` could not be understood as times: rows are taken in the order of the file."
         return replace(table, notes=(*table.notes, note))
-    kind, at = found
+    kind, at = table.stamps
     notes: list[str] = []
     table, at = _readable(table, at, notes)
     at = _unwrapped(table.runs, at, kind, notes)
@@ -63,7 +62,7 @@ def _readable(table: Table, at: np.ndarray, notes: list[str]) -> tuple[Table, np
         raise DataError(f"{count} of {len(at)} values of `{name}` are no times ({examples}): name another --time COL.")
     rows = "1 row has" if count == 1 else f"{count} rows have"
     notes.append(f"{rows} no time in `{name}` that can be read ({examples}): left out.")
-    return _only(table, ~unread), at[~unread]
+    return table.keeping(~unread), at[~unread]
 
 
 def _unwrapped(runs: np.ndarray, at: np.ndarray, kind: Kind, notes: list[str]) -> np.ndarray:
@@ -119,11 +118,7 @@ def _without_repeats(table: Table, at: np.ndarray, notes: list[str]) -> Table:
             f"{others} rows have the same time as the row before in their run and other values: both were kept. Is a "
             "column of the machine or batch missing (--group COL)?"
         )
-    return _only(table, ~repeats) if repeats.any() else table
-
-
-def _only(table: Table, where: np.ndarray) -> Table:
-    return replace(table, numbers=table.row_numbers).rows(where)
+    return table.keeping(~repeats) if repeats.any() else table
 
 
 def _sampling(table: Table) -> list[str]:
@@ -131,8 +126,7 @@ def _sampling(table: Table) -> list[str]:
     clock = Clock.of(table)
     if clock is None:
         return []
-    found = seconds_in(table)
-    gaps = 0 if found is None else int(_gap_count(table.runs, clock.gaps(table.runs, found[1])))
+    gaps = _gap_count(table.runs, clock.gaps(table.runs, clock.seconds_in(table)))
     made = []
     if clock.mixed:
         made.append(
