@@ -20,7 +20,6 @@ from faultwise.verdicts.drawing import draw_evenly
 from faultwise.verdicts.ensemble import Ensemble, Labelled, Validation
 from faultwise.verdicts.false_alarms import FEWEST_RUNS, RunRate, alarm_stretches, rate_on_new_runs
 from faultwise.verdicts.folds import Fold
-from faultwise.verdicts.fusion import cross_fused, parts_of
 from faultwise.verdicts.novelty import Novelty
 from faultwise.verdicts.registry import LANGUAGE_MODEL
 
@@ -42,32 +41,18 @@ class CrossFitted:
 
     @classmethod
     def of(
-        cls,
-        ensemble: Ensemble,
-        validation: Validation,
-        data: Labelled,
-        folds: Sequence[Fold],
-        logged: np.ndarray,
-        seed: int,
+        cls, validation: Validation, data: Labelled, folds: Sequence[Fold], logged: np.ndarray, seed: int
     ) -> CrossFitted:
-        """Fuse and measure the rows of each fold by what the other rows tell, without the language model."""
+        """Measure the rows of each fold by what the other rows tell, without the language model."""
         rows = validation.rows
         p = {name: q for name, q in validation.p.items() if name != LANGUAGE_MODEL}
-        codes = np.searchsorted(ensemble.classes, data.y[rows])
-        fold, distances = np.zeros(len(rows), int), np.empty(len(rows))
-        for number, (train, held) in enumerate(folds):
+        distances = np.empty(len(rows))
+        for train, held in folds:
             here = np.isin(rows, held)
-            fold[here] = number
             # A fold's own novelty: a row lies nearer to the classes that it helped to shape.
             novelty = Novelty.fit(data.X.iloc[train], data.y[train], logged, seed)
             distances[here] = novelty.scores(data.X.iloc[rows[here]])
-        parts = parts_of(fold, data.groups[rows])
-        # One run alone cannot be divided: its rows are fused by weights that they helped to fit.
-        names = list(ensemble.fusion.weights_without)
-        fused = ensemble.fusion.mix({name: p[name] for name in names})
-        if len(set(parts)) > 1:
-            fused = cross_fused(names, p, codes, parts)
-        return cls(rows, p, fused, distances)
+        return cls(rows, p, validation.without, distances)
 
 
 def cross_calibrate(

@@ -52,13 +52,15 @@ class Labelled:
 @dataclass
 class Validation:
     """Predictions on held-out rows: positions `rows`, probabilities `p` by expert (rows, classes), the mask `scored` of
-    rows that the language model has scored, the `fused` probabilities, and a `note` where few rows set the threshold.
+    rows that the language model has scored, the `fused` probabilities, those `without` the language model, and a `note`
+    where few rows set the threshold.
     """
 
     rows: np.ndarray
     p: dict[str, np.ndarray]
     scored: np.ndarray
     fused: np.ndarray = field(default_factory=lambda: np.empty((0, 0)))
+    without: np.ndarray = field(default_factory=lambda: np.empty((0, 0)))
     note: str = ""
 
 
@@ -132,16 +134,22 @@ class Ensemble:
 
     def _fuse(self, made: Validation, codes: np.ndarray, parts: np.ndarray, seed: int) -> None:
         """Choose and weigh the experts; `made.fused` gets probabilities by weights that were fitted without the row's
-        part, but where the language model has a say: there the weights are those of all rows.
+        part, but where the language model has a say: there the weights are those of all rows. One part alone cannot be
+        divided: its rows are fused by weights that they helped to fit.
         """
         free = {name: q for name, q in made.p.items() if name != LANGUAGE_MODEL}
         chosen = selected(free, codes, parts, seed) if free else ()
         self.fusion.fit(made.p, codes, made.scored, chosen)
         self.fusion.drop_light()
         made.fused = self.fuse(made.p, made.scored)
-        if len(np.unique(parts)) > 1 and self.fusion.weights_without:
+        names = list(self.fusion.weights_without)
+        if not names:
+            return
+        several = len(np.unique(parts)) > 1
+        made.without = cross_fused(names, free, codes, parts) if several else self.fusion.mix(free)
+        if several:
             silent = ~made.scored if LANGUAGE_MODEL in self.fusion.weights else np.ones(len(codes), bool)
-            made.fused[silent] = cross_fused(list(self.fusion.weights_without), free, codes, parts)[silent]
+            made.fused[silent] = made.without[silent]
 
     def set_thresholds(
         self, p: Mapping[str, np.ndarray], fused: np.ndarray, y: np.ndarray, runs: np.ndarray | None = None

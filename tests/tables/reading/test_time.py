@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from faultwise.contracts.errors import DataError, UserError
 from faultwise.tables.reading.readers import read_source
 from faultwise.tables.reading.table import Table
-from faultwise.tables.reading.time.clock import Clock, seconds_in
+from faultwise.tables.reading.time.clock import Clock
 from faultwise.tables.reading.time.spans import seconds_of, span_text
 from faultwise.tables.reading.time.stamps import kind_of, seconds
 
@@ -79,7 +79,7 @@ def test_gaps_and_mixed_sampling_are_found_and_said(tmp_path: Path) -> None:
     assert clock is not None
     assert (clock.step, clock.unit) == (60, (60, "min"))
     assert any("1 gaps of more than 5 min" in note for note in table.notes)
-    found = seconds_in(table)
+    found = table.stamps
     assert found is not None
     assert np.flatnonzero(np.diff(clock.gaps(table.runs, found[1]))).tolist() == [29]
     slow = record.iloc[:30].assign(time=BEGIN + pd.to_timedelta(np.arange(30), "h") - pd.Timedelta(days=9))

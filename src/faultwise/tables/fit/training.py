@@ -124,7 +124,7 @@ def _cross_calibrated(
     if kind != "group":
         notes += [no_promise(ensemble.detector.normal)] if kind == "block" else []
         return None
-    made = CrossFitted.of(ensemble, validation, data, splits, logged, settings.seed)
+    made = CrossFitted.of(validation, data, splits, logged, settings.seed)
     promise = (settings.coverage, settings.coverage_per, settings.novel_rate)
     whole = len(data.y) < settings.most_rows  # else rows were drawn
     calibration, sentences = cross_calibrate(ensemble, data, made, promise, settings.seed, whole)
