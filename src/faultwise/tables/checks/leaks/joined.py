@@ -8,11 +8,11 @@ verdict that is wanted. Columns of measurements are not judged here.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
+from faultwise.tables.checks.leaks.target_leakage import left_out
 from faultwise.tables.reading.shapes.kinds import Plan
 from faultwise.tables.reading.shapes.names import OUTCOME, hints
 from faultwise.tables.reading.table import Table
@@ -31,14 +31,8 @@ def without_leaks_of_joined(
     found = {name: why for name, why in leaks_of_joined(table, normal, forecast).items() if name not in keep}
     if not found:
         return table
-    named = "; ".join(f"`{name[:60]}` {why}" for name, why in list(found.items())[:6])
-    more = f"; and {len(found) - 6} more" if len(found) > 6 else ""
-    note = (
-        f"Left out of what was joined, because it would be known too late: {named}{more}. If a column is known before "
-        f"the fault is, keep it with --set keep={next(iter(found))!r}."
-    )
-    roles = replace(table.roles, ignored=tuple(dict.fromkeys([*table.roles.ignored, *found])))
-    return replace(table, roles=roles, notes=(*table.notes, note))
+    what = "Left out of what was joined, because it would be known too late"
+    return left_out(table, found, what, "--set keep=", 6)
 
 
 def leaks_of_joined(table: Table, normal: str | None = None, forecast: bool = False) -> dict[str, str]:

@@ -20,7 +20,7 @@ import pandas as pd
 
 from faultwise.tables.reading.table import Table, label_text
 
-__all__ = ["ONE_TO_ONE", "leaking_columns", "nearly_leaking_columns", "without_leaking_columns"]
+__all__ = ["ONE_TO_ONE", "leaking_columns", "left_out", "nearly_leaking_columns", "without_leaking_columns"]
 
 ONE_TO_ONE = "gives the label one to one"
 _FEWEST_ROWS = 10
@@ -119,13 +119,17 @@ def without_leaking_columns(table: Table, keep: Collection[str] = (), normal: st
     found = {name: why for name, why in leaking_columns(table, normal).items() if name not in keep}
     if not found:
         return table
-    named = "; ".join(f"`{name[:60]}` {why}" for name, why in list(found.items())[:8])
-    more = f"; and {len(found) - 8} more" if len(found) > 8 else ""
-    note = (
-        f"Left out because they give the label away: {named}{more}. If a column is known before the fault is, "
-        f"keep it with --keep {next(iter(found))!r}."
-    )
-    roles = replace(table.roles, ignored=(*table.roles.ignored, *found))
+    return left_out(table, found, "Left out because they give the label away", "--keep ", 8)
+
+
+def left_out(table: Table, found: Mapping[str, str], what: str, flag: str, most: int) -> Table:
+    """Return the table without the columns found, each with its reason, and with a note that begins with `what` and
+    names `most` of them; `flag` is what keeps one.
+    """
+    named = "; ".join(f"`{name[:60]}` {why}" for name, why in list(found.items())[:most])
+    more = f"; and {len(found) - most} more" if len(found) > most else ""
+    note = f"{what}: {named}{more}. If a column is known before the fault is, keep it with {flag}{next(iter(found))!r}."
+    roles = replace(table.roles, ignored=tuple(dict.fromkeys([*table.roles.ignored, *found])))
     return replace(table, roles=roles, notes=(*table.notes, note))
 
 
