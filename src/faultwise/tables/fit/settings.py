@@ -83,7 +83,9 @@ class TableSettings:
         below=1,
         flags=("calibrate",),
     )
-    keep: tuple[str, ...] = option((), "columns to keep although they seem to give the label away", "A,B")
+    keep: tuple[str, ...] = option(
+        (), "columns to keep although they seem to give the label away", "A,B", quiet=("fit",)
+    )
     experts: tuple[str, ...] = option(
         DEFAULT_EXPERTS,
         "experts by name, or the path of a classifier such as xgboost.XGBClassifier",
