@@ -27,7 +27,7 @@ __all__ = ["WindowTried", "choose_window"]
 
 _SIZES = (1, 5, 10, 20, 40)
 _ROWS = 4000
-_TREES = 60
+_TREES, _CANDIDATES = 50, 30  # and the features that a split of a tree chooses among, at most
 _GAIN = 0.005  # of balanced accuracy: what a longer window has to win at the least
 _PART = 4  # a window is at most this part of the usual stretch: rows at its beginning get no verdict
 
@@ -108,12 +108,13 @@ def _scores(table: Table, size: int, rows: np.ndarray, pairs: Sequence[Fold], se
     pieces, at = encoder.laid_out(table, table.y)
     made = encoder.transform(table.X, pieces, np.sort(rows), at=at)
     X, y = made.frame.to_numpy(np.float32), table.y[made.rows].astype(str)
+    share = min(0.3, _CANDIDATES / max(1, X.shape[1]))
     found = []
     for train, held in pairs:
         learn, judge = np.isin(made.rows, train), np.isin(made.rows, held)
         if len(set(y[learn])) < 2 or not judge.any():
             continue
-        trees = ExtraTreesClassifier(_TREES, max_features=0.3, min_samples_leaf=2, random_state=seed)
+        trees = ExtraTreesClassifier(_TREES, max_features=share, min_samples_leaf=2, random_state=seed)
         found.append(balanced_accuracy_score(y[judge], trees.fit(X[learn], y[learn]).predict(X[judge])))
     return np.array(found or [0.0])
 

@@ -16,7 +16,7 @@ from safetensors.numpy import load_file, save_file
 
 from faultwise.contracts.errors import UserError, closest
 from faultwise.contracts.experts import ExpertContext
-from faultwise.tables.fit.experts.classical import ClassicalExpert
+from faultwise.tables.fit.experts.classical import ClassicalExpert, Limits
 
 __all__ = ["NamedExpert", "named"]
 
@@ -63,7 +63,7 @@ def named(context: ExpertContext, path: str) -> NamedExpert:
         quiet = {"verbosity": 0} if path.startswith("xgboost.") else {"verbose": -1} if "lightgbm" in path else {}
         return kind(**seed, **quiet)
 
-    return NamedExpert(path, build(), _MOST, context.seed)
+    return NamedExpert(path, build(), Limits(_MOST), context.seed)
 
 
 def _class_at(path: str) -> Any:
