@@ -262,6 +262,7 @@ def main() -> None:
     args = parser.parse_args()
     end = time.monotonic() + 60 * args.minutes
     wanted = args.parts or PARTS[args.protocol]
+    args.cache.mkdir(parents=True, exist_ok=True)
     path = args.cache / f"language-{args.protocol}.json"
     steps = STEPS[args.protocol]
     config = {"protocol": args.protocol, "steps": steps, "settings": str(LanguageSettings(steps=steps))}

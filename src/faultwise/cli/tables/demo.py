@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 __all__ = ["add", "run"]
 
-# A third of what `fit` gives the language model: enough to see it take part.
-_DEFAULTS: dict[str, object] = {"window": 20, "lm": True, "language.minutes": 0.75, "language.score_rows": 96}
+# A sixth of what `fit` gives the language model: enough to see it take part.
+_DEFAULTS: dict[str, object] = {"window": 20, "lm": True, "language.minutes": 0.5, "language.score_rows": 64}
 _SHOWN_FAULT = "4"
 
 

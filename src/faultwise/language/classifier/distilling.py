@@ -24,6 +24,7 @@ from faultwise.verdicts.registry import make
 __all__ = ["TEACHERS", "Teacher", "perturbed"]
 
 TEACHERS = ("extra-trees", "gradient-boosting", "hist-gradient-boosting", "logistic-regression")
+_SLOW, _MOST_CLASSES = "gradient-boosting", 10  # it grows a tree for each class and round, and is slower than all others
 _WEIGHTING_ROWS = 5_000  # cross-fitting is for weights, which need few rows
 _FEW_ROWS, _FOLDS, _FOLDS_OF_FEW = 200, 2, 5  # half of a handful of rows does not show how all would do
 _MIXING = 0.4  # of the beta distribution of mixtures (Zhang et al. 2018, mixup)
@@ -59,7 +60,8 @@ class Teacher:
             return self
         held = np.concatenate([rows for _, rows in parts])
         by_expert: dict[str, np.ndarray] = {}
-        for name in TEACHERS:
+        few = len(self.classes) <= _MOST_CLASSES
+        for name in (name for name in TEACHERS if few or name != _SLOW):
             p = np.full((len(at), len(self.classes)), np.nan)
             for train, rows in parts:
                 expert = self._fitted(name, X.iloc[at[train]], y[at[train]], groups[at[train]])

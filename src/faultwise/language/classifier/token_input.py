@@ -36,6 +36,7 @@ __all__ = ["TokenInput"]
 
 _MOST_SAMPLES, _SAMPLES_PER_ROW, _FEWEST_SAMPLES = 240_000, 40, 30_000
 _ENCODER_STEPS = (3000, 4000)
+_MINUTES = 3.0  # the budget with which the encoder gets these samples and steps; with less it gets as much less
 _MODEL_SAMPLES = 8_000  # training samples that the language model itself can get to see in its minutes
 _VALIDATION_SAMPLES = 400
 _MISSING_ROWS = 0.4  # in this share of samples up to `MOST_MISSING` of the variables are hidden
@@ -73,7 +74,7 @@ class TokenInput:
         codes = np.unique(y, return_inverse=True)[1]
         teacher = Teacher(seed).fit(X, y, groups)
         of = variables(self._features)
-        count = min(_MOST_SAMPLES, max(_FEWEST_SAMPLES, _SAMPLES_PER_ROW * len(X)))
+        count = round(self._share * min(_MOST_SAMPLES, max(_FEWEST_SAMPLES, _SAMPLES_PER_ROW * len(X))))
         samples = np.concatenate([values, perturbed(values, codes, of, count, seed)])
         parts = np.array_split(samples, len(samples) // 20_000 + 1)
         soft = np.concatenate([teacher.proba(pd.DataFrame(part, columns=X.columns)) for part in parts])
@@ -93,7 +94,8 @@ class TokenInput:
         samples, soft, to_hide = self._training
         logged = [name.startswith(("spread(", "jitter(")) for name in self._features]
         scale = row_encoder.RowScale.of(values, codes, logged)
-        steps = int(np.clip(len(samples) / 60, *_ENCODER_STEPS))
+        fewest, most = _ENCODER_STEPS
+        steps = int(np.clip(len(samples) / 60, self._share * fewest, self._share * most))
         with ProgressBar(total=steps, desc="row encoder", disable=not progress) as bar:
             self._encoder = row_encoder.fit(
                 samples,
@@ -107,6 +109,11 @@ class TokenInput:
                 seed=seed,
                 step=bar.update,
             )
+
+    @property
+    def _share(self) -> float:
+        """The part of samples and steps that the budget pays for; all where steps are given instead of minutes."""
+        return 1.0 if self.settings.steps else max(0.2, min(1.0, self.settings.minutes / _MINUTES))
 
     def prepare(self, language_model: LanguageModel, labels: Sequence[Sequence[int]], seed: int) -> None:
         """Put the projector before a loaded model; `labels` are the answers' tokens."""
