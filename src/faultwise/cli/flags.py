@@ -74,11 +74,15 @@ def add_config_flags(group: argparse._ActionsContainer) -> None:
     group.add_argument("--set", action="append", metavar="NAME=VALUE", help=words, default=[])
 
 
-def add_reading_flags(parser: argparse.ArgumentParser, name: str = "tables", but: Collection[str] = ()) -> None:
-    """Add the flags that say how a source of one modality is read, without those in `but`."""
+def add_reading_flags(
+    parser: argparse.ArgumentParser, name: str = "tables", but: Collection[str] = (), command: str = ""
+) -> None:
+    """Add the flags that say how a source of one modality is read, without those in `but`; with a `command` those that
+    it takes.
+    """
     group = parser.add_argument_group("columns")
     for option in options_of(modality(name).reading):
-        if option.name not in but:
+        if option.name not in but and (not command or option.serves(command)):
             _add_flag(group, option)
 
 

@@ -97,6 +97,21 @@ def test_events_label_later_files_too(cli: Callable[..., Any], tmp_path: Path) -
     assert cli("diagnose", tmp_path / "run", rows, "--json").code == 0
 
 
+def test_other_commands_take_events_too(cli: Callable[..., Any], tmp_path: Path) -> None:
+    rows, failures = machines(tmp_path, "train", 0)
+    roles = ("--group", "machineID", "--time", "time")
+    ran = cli("fit", rows, "--out", tmp_path / "run", "--events", failures, "--before", "10h", *roles, *FAST)
+    assert ran.code == 0, ran.err
+    rows, failures = machines(tmp_path, "test", 1)
+    found = json.loads(cli("alarms", tmp_path / "run", rows, "--events", failures, "--json").out)
+    assert set(found["by_fault"]) == {"hot"}
+    judged = json.loads(cli("faithfulness", tmp_path / "run", rows, "--events", failures, "--json").out)
+    assert set(judged["by_label"]) == {"hot"}
+    ran = cli("data", "check", rows, "--events", failures, "--before", "10h", *roles, "--json")
+    assert ran.code == 0, ran.err
+    assert any("within 10h before 8 failures" in note for note in json.loads(ran.out)["notes"])
+
+
 def test_rare_classes_are_learnt_from_and_not_judged(plant: Callable[..., pd.DataFrame]) -> None:
     rows = plant(runs=4)
     rows = pd.concat([rows[~rows["run"].isin(["2b", "2c", "2d"])], rows.tail(1).assign(fault="9", run="9a")])

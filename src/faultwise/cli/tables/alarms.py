@@ -10,7 +10,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from faultwise.cli.flags import add_run_arguments
+from faultwise.cli.flags import add_reading_flags, add_run_arguments, reading_of
 from faultwise.cli.out import note, print_json, print_notes, print_table, watched
 
 if TYPE_CHECKING:
@@ -29,13 +29,13 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 def complete(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     add_run_arguments(parser, "file or folder with the columns of the fit, labelled or not")
-    parser.add_argument("--target", metavar="COL", help="column with the label (default: that of the fit)")
     words = "raise an alarm when K of the last N rows are flagged (default: 2/3; 1/1: every flag is one)"
     parser.add_argument("--debounce", metavar="K/N", help=words)
     parser.add_argument("--minutes", type=float, metavar="M", help="time of a row (default: by the fit's time column)")
     parser.add_argument("--assets", type=int, default=1, metavar="A", help="assets an operator watches (default: 1)")
     parser.add_argument("--out", type=Path, metavar="FILE", help="write .html, .png or .json")
     parser.add_argument("--json", action="store_true", help="print all figures as JSON")
+    add_reading_flags(parser, command="evaluate")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -85,10 +85,12 @@ def _result(args: argparse.Namespace, model: TableModel) -> tuple[dict[str, obje
     from faultwise.tables.evaluate.alarm_figures import alarm_figures, check_detects
     from faultwise.tables.evaluate.protocol import normal_in, seen_again
     from faultwise.tables.fit.predicting import with_missing_columns
+    from faultwise.tables.reading.options import TableReading
 
-    fitted = model.fitted
+    fitted, reading = model.fitted, reading_of(args, TableReading)
     check_detects(fitted, args.run_folder)
-    table = model.read(args.source, target=args.target)
+    labelled = reading.events is not None  # else there may be labels or not
+    table = model.read(args.source, labelled=labelled, target=reading.target, reading=reading)
     normal = None if table.roles.target is None else normal_in(fitted, table)
     table = with_missing_columns(fitted, table)
     # The language model is too slow to score all rows.

@@ -50,13 +50,14 @@ def run_check(args: argparse.Namespace) -> int:
     """Find leaks, measure scores, print."""
     from faultwise.tables.checks.leaks.leak_report import find_leaks
     from faultwise.tables.evaluate.leakage import side_by_side
+    from faultwise.tables.reading.labels.labelling import with_labels
     from faultwise.tables.reading.options import TableReading
     from faultwise.tables.reading.readers import read_source
 
     reading = reading_of(args, TableReading)
-    table = read_source(
+    read = read_source(
         args.source,
-        target=reading.target,
+        target=None if reading.events is not None else reading.target,  # there it names a column of the events
         group=reading.group,
         time=reading.time,
         ignore=reading.ignore,
@@ -64,6 +65,7 @@ def run_check(args: argparse.Namespace) -> int:
         part="train",
         how=reading,
     )
+    table = with_labels(read, reading)
     against = None if args.against is None else _other(args.against, table)
     report = find_leaks(table, against, _normal(table))
     scores = cast("_Scores", side_by_side(table, report, against)) if args.scores else None

@@ -24,7 +24,10 @@ from faultwise.verdicts.registry import make
 __all__ = ["TEACHERS", "Teacher", "perturbed"]
 
 TEACHERS = ("extra-trees", "gradient-boosting", "hist-gradient-boosting", "logistic-regression")
-_SLOW, _MOST_CLASSES = "gradient-boosting", 10  # it grows a tree for each class and round, and is slower than all others
+_SLOW, _MOST_CLASSES = (
+    "gradient-boosting",
+    10,
+)  # it grows a tree for each class and round, and is slower than all others
 _WEIGHTING_ROWS = 5_000  # cross-fitting is for weights, which need few rows
 _FEW_ROWS, _FOLDS, _FOLDS_OF_FEW = 200, 2, 5  # half of a handful of rows does not show how all would do
 _MIXING = 0.4  # of the beta distribution of mixtures (Zhang et al. 2018, mixup)
