@@ -50,14 +50,16 @@ CACHE = Path(__file__).parents[1] / "build" / "field"
 def measured(table: FieldTable, seed: int) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """Return figures by method, and for each test row with a verdict: `y`, `unit` and the label by method, as text."""
     train, test, unit = divided(table, seed)
-    names = {"target": table.target, "group": table.group, "time": table.time}
+    roles = {"target": table.target, "group": table.group, "time": table.time}
     started = time.monotonic()
     diagnoser = Diagnoser(seed=seed, **table.needs, **SETTINGS)
-    diagnoser.fit(train, **{role: name for role, name in names.items() if name is not None})
+    diagnoser.fit(train, **{role: name for role, name in roles.items() if name is not None})
     fit_s = time.monotonic() - started
     X, groups = test.drop(columns=table.target), None if table.group is None else test[table.group]
     started = time.monotonic()
-    p, classes = np.asarray(diagnoser.predict_proba(X, groups)), np.asarray(diagnoser.classes_).astype(str)
+    names = np.asarray(diagnoser.classes_).astype(str)
+    order = np.argsort(names)  # as text 10 comes before 2
+    p, classes = np.asarray(diagnoser.predict_proba(X, groups))[:, order], names[order]
     predict_s = time.monotonic() - started
     known = ~np.isnan(p).any(axis=1)
     if not known.any():
@@ -69,7 +71,7 @@ def measured(table: FieldTable, seed: int) -> tuple[dict[str, Any], dict[str, np
     # Each expert alone, on the same rows; `evaluate` would leave out windows that reach over a change of label.
     for name in diagnoser.model_.fitted.ensemble.alone:
         alone = diagnoser.model_.only(name)
-        q = shares[f"expert {name}"] = np.asarray(alone.predict_proba(X, groups))[known]
+        q = shares[f"expert {name}"] = np.asarray(alone.predict_proba(X, groups))[known][:, order]
         methods[f"expert {name}"] = q.argmax(axis=1)
         named = np.asarray(alone.predict(X, groups), dtype=object)[known].astype(str)
         methods[f"expert {name} detected"] = np.searchsorted(classes, named)

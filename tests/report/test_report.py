@@ -365,6 +365,16 @@ def test_json_is_strict_and_complete() -> None:
         ({"detected": None, "label_description": None}, "Class 4 — 93%"),
         ({"label": "fault_4", "label_description": None}, "fault_4 — 93%"),
         ({"label": "leak", "probability": math.nan}, "Fault leak: step in the cooling water temperature — –"),
+        (
+            {
+                "label": "leak",
+                "label_description": None,
+                "probability": 0.003,
+                "fault_score": 0.003,
+                "threshold": 0.002,
+            },
+            "Alarm, although normal is likelier; likeliest fault: leak — 0.3%",
+        ),
     ],
 )
 def test_headlines(change: dict[str, object], expected: str) -> None:

@@ -82,3 +82,12 @@ class Verdict:
     status: Status = "named"
     p_known: float | None = None
     tell_apart: tuple[TellApart, ...] = ()
+
+    @property
+    def normal_is_likelier(self) -> bool:
+        """Whether the score raises an alarm although the row is more probably normal than not: the threshold lies low
+        where normal rows and faults are far apart.
+        """
+        if not self.detected or not self.probabilities or self.fault_score is None or self.threshold is None:
+            return False
+        return self.threshold < self.fault_score < 0.5

@@ -182,6 +182,14 @@ def _verdict_text(verdict: Verdict) -> str:
         return f"The most likely label is {verdict.label}{description}, with a probability of {share}."
     if not verdict.detected:
         return f"No fault is detected ({score})."
+    if verdict.normal_is_likelier:
+        rate = (
+            "" if verdict.false_alarm_rate is None else f", which {verdict.false_alarm_rate:.1%} of normal rows exceed"
+        )
+        return (
+            f"An alarm is raised ({score}), although normal is likelier: the score is above the alarm limit{rate}. The "
+            f"most likely fault is {verdict.label}{description}, {share}."
+        )
     return f"A fault is detected ({score}); the most likely one is {verdict.label}{description}, {share}."
 
 

@@ -69,6 +69,8 @@ def headline(verdict: Verdict) -> str:
         return f"Unlike any known class; nearest: {named}"
     if verdict.status == "undecided":
         return f"Undecided; likeliest: {named}"
+    if verdict.normal_is_likelier:
+        return f"Alarm, although normal is likelier; likeliest fault: {label}{about} — {percent(verdict.probability)}"
     return named + besides
 
 
