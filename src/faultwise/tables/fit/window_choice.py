@@ -15,6 +15,7 @@ from sklearn.metrics import balanced_accuracy_score
 
 from faultwise.contracts.errors import DataError
 from faultwise.contracts.progress import tracked
+from faultwise.tables.fit.experts.classical import Limits
 from faultwise.tables.fit.features.sizes import encoder_of
 from faultwise.tables.fit.settings import TableSettings
 from faultwise.tables.reading.table import Table
@@ -27,7 +28,7 @@ __all__ = ["WindowTried", "choose_window"]
 
 _SIZES = (1, 5, 10, 20, 40)
 _ROWS = 4000
-_TREES, _CANDIDATES = 50, 30  # and the features that a split of a tree chooses among, at most
+_TREES, _LIMITS = 50, Limits(_ROWS, candidates=30)
 _GAIN = 0.005  # of balanced accuracy: what a longer window has to win at the least
 _PART = 4  # a window is at most this part of the usual stretch: rows at its beginning get no verdict
 
@@ -108,7 +109,7 @@ def _scores(table: Table, size: int, rows: np.ndarray, pairs: Sequence[Fold], se
     pieces, at = encoder.laid_out(table, table.y)
     made = encoder.transform(table.X, pieces, np.sort(rows), at=at)
     X, y = made.frame.to_numpy(np.float32), table.y[made.rows].astype(str)
-    share = min(0.3, _CANDIDATES / max(1, X.shape[1]))
+    share = _LIMITS.share_of(X.shape[1])
     found = []
     for train, held in pairs:
         learn, judge = np.isin(made.rows, train), np.isin(made.rows, held)
