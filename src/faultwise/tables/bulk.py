@@ -29,7 +29,7 @@ from faultwise.contracts.errors import UserError
 from faultwise.contracts.progress import ProgressBar
 from faultwise.runs.tables import csv_text
 from faultwise.tables.fit.stream import RowStream, Streams
-from faultwise.tables.reading.batches import Batches, fingerprint, open_batches
+from faultwise.tables.reading.batches import Batches, cut, fingerprint, is_large, open_batches
 from faultwise.tables.reading.options import TableReading
 from faultwise.tables.reading.shapes.reshaping import Known
 
@@ -63,7 +63,11 @@ def diagnose_file(
     out = _checked(Path(out), Path(source))
     started = time.monotonic()
     rows = int(np.clip(_MOST_CELLS // len(model.fitted.encoder.names), 1000, _MOST_ROWS))
-    batches = open_batches(source, rows, part=part, as_text=model.texts, group=model.roles.group, how=how, known=known)
+    if is_large(source) and (how is None or how.query is None):
+        text, group = model.texts, model.roles.group
+        batches = open_batches(source, rows, part=part, as_text=text, group=group, how=how, known=known)
+    else:
+        batches = cut(model.read(source, part, reading=how), rows)
     roles = replace(model.roles_in(batches.columns, batches.roles), target=None)
     stream = model.stream(roles, every, run=Path(source).stem, most_runs=_MOST_RUNS)
     # Named after the work: another command for the same output has parts of its own.
@@ -144,7 +148,10 @@ def _write_parts(stream: RowStream, batches: Batches, parts: Path, progress: boo
                 stream.skip(frame)
             else:
                 making = path.with_suffix(".making")
-                pq.write_table(_table(stream.push(frame)), making, compression="zstd")
+                lines = stream.push(frame)
+                if batches.numbers is not None:
+                    lines["row"] = batches.numbers[lines["row"].to_numpy() - 1]
+                pq.write_table(_table(lines), making, compression="zstd")
                 with making.open("rb") as file:  # a power cut must not leave a name without its content
                     os.fsync(file.fileno())
                 os.replace(making, path)

@@ -99,6 +99,7 @@ def _target_named(table: Table, settings: TableSettings, reading: TableReading) 
 
 
 def _read(source: str | Path, settings: TableSettings, reading: TableReading, progress: bool) -> Table:
+    from faultwise.tables.reading.assembling import assembled
     from faultwise.tables.reading.batches import is_large
     from faultwise.tables.reading.readers import read_source
     from faultwise.tables.reading.sampling import read_sample
@@ -122,7 +123,7 @@ def _read(source: str | Path, settings: TableSettings, reading: TableReading, pr
         )
     # A run's highest score is that of all its rows.
     whole = settings.window != 1 or settings.false_alarm_per == "run"
-    return read_sample(
+    drawn = read_sample(
         source,
         settings.most_rows * _SPARE,
         seed=settings.seed,
@@ -131,6 +132,7 @@ def _read(source: str | Path, settings: TableSettings, reading: TableReading, pr
         progress=progress,
         **given,  # type: ignore[arg-type]
     )
+    return assembled(drawn, reading)
 
 
 def table_in_memory(source: object, reading: TableReading, assemble: bool = True) -> Table:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,6 +13,7 @@ import pytest
 from faultwise import Diagnoser
 from faultwise.contracts.errors import UserError
 from faultwise.tables.fit.features.sizes import encoder_of
+from faultwise.tables.reading import batches
 from faultwise.tables.reading.table import Roles, Table
 
 FAST = ("logistic-regression",)
@@ -47,6 +50,49 @@ def test_sorted_shuffled_and_reversed_files_give_identical_verdicts(tmp_path: Pa
         rows = made.diagnose(tmp_path / "test.csv")
         figures.append((made.evaluate(tmp_path / "test.csv").figures["verdict"], [case.verdict for case in rows.cases]))
     assert figures[0] == figures[1] == figures[2]
+
+
+@pytest.mark.parametrize("large", [False, True])
+def test_a_line_per_row_is_the_same_from_unsorted_files(
+    tmp_path: Path, large: bool, monkeypatch: pytest.MonkeyPatch, cli: Callable[..., Any]
+) -> None:
+    train, test = _pump(), _pump(3, seed=1).drop(columns="fault")
+    train.sample(frac=1, random_state=5).to_parquet(tmp_path / "shuffled.parquet")
+    train.to_parquet(tmp_path / "train.parquet")
+    test.to_csv(tmp_path / "test.csv", index=False)
+    order = np.random.default_rng(0).permutation(len(test))
+    test.iloc[order].to_csv(tmp_path / "mixed.csv", index=False)
+    lines = {}
+    with monkeypatch.context() as patched:
+        if large:  # fits on samples of large sources are put in time order, too
+            patched.setattr(batches, "_LARGE_CELLS", 10)
+        for source in ("train.parquet", "shuffled.parquet"):
+            made = Diagnoser(experts=FAST, window=5).fit(tmp_path / source, **ROLES)
+            made.save(tmp_path / "run")
+            lines[source] = made.model_.fitted.encoder.learnt.medians, made.diagnose(tmp_path / "test.csv").cases
+    assert lines["train.parquet"] == lines["shuffled.parquet"]
+    found = {}
+    for source in ("test", "mixed"):
+        out = tmp_path / f"{source}-rows.csv"
+        ran = cli("diagnose", tmp_path / "run", tmp_path / f"{source}.csv", "--out", out, "--json")
+        assert ran.code == 0, ran.err
+        assert "unknown" not in ran.out
+        found[source] = pd.read_csv(out)
+    mixed = found["mixed"].assign(row=order[found["mixed"]["row"] - 1] + 1).sort_values("row", ignore_index=True)
+    pd.testing.assert_frame_equal(mixed, found["test"])
+    assert len(mixed) == 3 * (60 - 4)
+
+
+def test_one_record_without_runs_has_windows(tmp_path: Path) -> None:
+    rows = _pump(1, rows=1200)
+    rows["fault"] = np.where(np.arange(1200) // 100 % 2, "leak", "normal")
+    rows.loc[rows["fault"] == "leak", "flow"] += 4
+    rows.drop(columns="run").to_csv(tmp_path / "record.csv", index=False)
+    for window in ("auto", "1min", 5):
+        made = Diagnoser(experts=FAST, window=window).fit(tmp_path / "record.csv", target="fault", time="time")
+        assert made.model_.fitted.record["split"] == "block"
+        assert made.evaluate(tmp_path / "record.csv").figures["verdict"]["mean_recall"] > 0.9
+    assert made.model_.fitted.encoder.window == 5
 
 
 def test_rows_in_memory_get_their_own_verdict_in_any_order() -> None:

@@ -109,7 +109,7 @@ def _notes(fitted: Fitted, table: Table, judgements: Judgements, rows_of_file: i
     if fitted.ensemble.language_only:
         notes.append(f"Only the {len(judgements.labels)} rows that the language model scored got a verdict.")
     elif short:
-        notes.append(f"{short} rows at the beginning of runs have no full window and got no verdict.")
+        notes.append(f"{short} rows at the beginning of runs, or after gaps, have no full window and got no verdict.")
     if empty := partly_empty(fitted, table):
         notes.append(empty)
     partly = bool(judgements.features.missing)

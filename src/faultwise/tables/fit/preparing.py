@@ -79,7 +79,8 @@ def prepared(
     notes are added to `notes`.
     """
     y, groups = table.y, table.groups
-    runs = groups if groups is not None else np.arange(len(y)).astype(str)
+    # Rows that are split one by one are runs of their own; a record without a run column is one run.
+    runs = np.arange(len(y)).astype(str) if groups is None and kind == "row" else table.runs
     fitting, held_out = _held_out(y, groups, kind, settings, notes)
     if kind == "row" and settings.window != 1:
         raise UserError("Windows over rows that were split one by one would overlap: pass --group COL or --window 1.")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Collection, Iterable, Mapping
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -16,7 +17,9 @@ import pandas as pd
 from faultwise.contracts.errors import DataError, without_figures
 from faultwise.tables.fit.fitted import Fitted
 from faultwise.tables.fit.predicting import Judgements, judgements_of, prediction_lines
-from faultwise.tables.reading.table import Roles, run_text, time_text
+from faultwise.tables.reading.options import TableReading
+from faultwise.tables.reading.table import Roles, Table, run_text, time_text
+from faultwise.tables.reading.time.clock import steps_back
 
 __all__ = ["RowStream", "Streams"]
 
@@ -34,6 +37,10 @@ class Streams(Protocol):
     @property
     def texts(self) -> list[str]:
         """Columns that are words, whatever they look like in a new file."""
+        ...
+
+    def read(self, source: str | Path, part: str = "test", *, reading: TableReading | None = None) -> Table:
+        """Read a file with the columns' roles of the fit, its rows in time order."""
         ...
 
     def roles_in(self, columns: Collection[str] | pd.Index, own: Roles | None = None) -> Roles:
@@ -66,7 +73,9 @@ class RowStream:
         self._reach = max(longest, fitted.rules.memory)
         clock = fitted.encoder.clock
         self._columns = list(dict.fromkeys([*fitted.encoder.learnt.used, *fitted.rules.variables]))
+        self._clock: str | None = None  # the column of times, where it is kept for the windows alone
         if clock is not None and clock.column not in self._columns and fitted.encoder.window > 1:
+            self._clock = clock.column
             self._columns.append(clock.column)
         self._tails: dict[str, pd.DataFrame] = {}
         self._seen: OrderedDict[str, int] = OrderedDict()  # rows per run, the run that was silent longest first
@@ -79,8 +88,11 @@ class RowStream:
         whole, runs, new = self._with_tails(rows)
         at = self.fitted.encoder.seconds(whole)
         pieces = self.fitted.encoder.stretches(runs, at)
-        made = self.fitted.encoder.transform(whole, pieces, np.flatnonzero(new), strict=False, at=at)
+        measured = whole if self._clock is None else whole.drop(columns=self._clock, errors="ignore")
+        made = self.fitted.encoder.transform(measured, pieces, np.flatnonzero(new), strict=False, at=at)
         self._note(made.notes)
+        if at is not None and self.fitted.encoder.window > 1 and steps_back(runs, at):
+            self._note(["Rows are not in time order, and windows begin anew where time goes back: sort them first."])
         first, self.row = self.row, self.row + len(rows)
         at = np.flatnonzero(np.isin(np.flatnonzero(new), made.rows))  # which of `rows` have a full window
         place = self._places(runs[new])[at]

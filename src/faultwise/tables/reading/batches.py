@@ -29,7 +29,7 @@ from faultwise.tables.reading.shapes.reshaping import Known
 from faultwise.tables.reading.table import Roles, Table, run_text
 from faultwise.tables.reading.text.delimited_batches import read_delimited_batches
 
-__all__ = ["Batches", "fingerprint", "is_large", "open_batches", "rows_up_to"]
+__all__ = ["Batches", "cut", "fingerprint", "is_large", "open_batches", "rows_up_to"]
 
 # Numbers take 8 bytes in memory and about as many characters in a text file; gzip saves most of them.
 _LARGE_CELLS = 40_000_000
@@ -38,7 +38,8 @@ _LARGE_TEXT = {"plain": 256 << 20, "gz": 48 << 20}
 
 @dataclass
 class Batches:
-    """Pieces of a source with the same `columns`. `roles` are those the format itself gives.
+    """Pieces of a source with the same `columns`. `roles` are those the format itself gives; `numbers` (rows,) has the
+    rows' numbers in the source where they are not 1, 2, 3, ...
 
     Iterate it as often as needed; `done` is the share of the source that the running iteration has read, 0 to 1.
     """
@@ -48,6 +49,7 @@ class Batches:
     notes: tuple[str, ...] = ()
     layout: Layout | None = None
     done: float = 0.0
+    numbers: np.ndarray | None = None
     _pieces: Callable[[], Iterator[tuple[float, pd.DataFrame]]] = field(default=lambda: iter(()), repr=False)
 
     def __iter__(self) -> Iterator[pd.DataFrame]:
@@ -86,14 +88,7 @@ def open_batches(
     files = _tables(path, part) if several else [path]
     sheet = None if how is None else how.sheet
     if not files or (how is not None and how.query is not None) or not is_large(path):
-        table = read_source(path, part=part, as_text=as_text, how=how, known=known)
-        frame = table.frame
-
-        def cut() -> Iterator[tuple[float, pd.DataFrame]]:
-            for start in range(0, len(frame), rows):
-                yield min(1.0, (start + rows) / len(frame)), frame.iloc[start : start + rows].reset_index(drop=True)
-
-        return Batches(table.roles, list(frame.columns), table.notes, _pieces=cut)
+        return cut(read_source(path, part=part, as_text=as_text, how=how, known=known), rows)
     if (how is not None and how.join) or set(known or ()) & {"long", "joined"}:
         raise DataError(
             f"`{source}` is too large to be read at once, and its rows have to be put together from several lines or "
@@ -124,6 +119,17 @@ def open_batches(
         arranged,
         _pieces=read,
     )
+
+
+def cut(table: Table, rows: int) -> Batches:
+    """Return a table in pieces of `rows` rows."""
+    frame = table.frame
+
+    def pieces() -> Iterator[tuple[float, pd.DataFrame]]:
+        for start in range(0, len(frame), rows):
+            yield min(1.0, (start + rows) / len(frame)), frame.iloc[start : start + rows].reset_index(drop=True)
+
+    return Batches(table.roles, list(frame.columns), table.notes, numbers=table.numbers, _pieces=pieces)
 
 
 def fingerprint(source: str | Path) -> list[list[str | int]]:

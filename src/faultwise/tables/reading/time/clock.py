@@ -15,7 +15,7 @@ from faultwise.tables.reading.table import Table
 from faultwise.tables.reading.time.spans import UNITS, seconds_of, span_text
 from faultwise.tables.reading.time.stamps import Kind, seconds
 
-__all__ = ["Clock", "gap_numbers"]
+__all__ = ["Clock", "gap_numbers", "steps_back"]
 
 _SILENT = 5.0  # so many times the usual longest step is a gap
 
@@ -105,6 +105,15 @@ def gap_numbers(runs: np.ndarray, at: np.ndarray, gap: float) -> np.ndarray:
     made = np.zeros(len(runs), int)
     made[order] = np.cumsum((steps > gap) | (steps < 0))
     return made
+
+
+def steps_back(runs: np.ndarray, at: np.ndarray) -> int:
+    """Return how many rows come before the row above them of the same run, by their times `at` (rows,).
+
+    >>> steps_back(np.array(["a", "a", "b", "b"]), np.array([2.0, 1.0, 1.0, 2.0]))
+    1
+    """
+    return int((_steps(runs, at)[1] < 0).sum())
 
 
 def _steps(runs: np.ndarray, at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
