@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import time
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,14 @@ def windowed(plant: Any) -> Diagnoser:
 
 
 # --- scikit-learn --------------------------------------------------------------------------------------------
+
+
+def test_the_default_fit_is_quick_and_without_the_language_model(plant: Any) -> None:
+    rows = plant(runs=4)
+    started = time.process_time()
+    made = Diagnoser().fit(rows[X_COLUMNS], rows["fault"], rows["run"])
+    assert set(made.model_.fitted.ensemble.experts) == {"extra-trees", "hist-gradient-boosting", "logistic-regression"}
+    assert time.process_time() - started < 60  # minutes, if the language model took part
 
 
 def test_parameters_and_clone() -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from faultwise import Diagnoser
 from faultwise.contracts.errors import UserError
 from faultwise.verdicts.detection import Detector
 from faultwise.verdicts.fusion import Fusion, apply_temperature, fit_temperature, mixture_weights
@@ -143,3 +146,26 @@ def test_detect_first_then_name() -> None:
 def test_rate_out_of_range(rate: float) -> None:
     with pytest.raises(UserError, match="between 0 and 1"):
         Detector("ok", rate)
+
+
+def test_an_expert_that_does_not_help_has_no_say() -> None:
+    """Forty columns of noise ruin nearest neighbours: the verdict is logistic regression's, and as good on new runs."""
+    rng = np.random.default_rng(0)
+
+    def rows(runs: int) -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:
+        run = np.repeat(np.arange(runs), 20)
+        leak = run % 2 == 1
+        values = rng.normal(size=(len(run), 42))
+        values[:, :2] += 1.2 * leak[:, None]
+        return pd.DataFrame(values).add_prefix("x"), np.where(leak, "leak", "normal"), run
+
+    made = Diagnoser(experts=("logistic-regression", "knn"), window=1).fit(*rows(20))
+    assert set(made.model_.fitted.ensemble.fusion.weights_without) == {"logistic-regression"}
+    X, y, run = rows(40)
+
+    def right(model: Any) -> float:
+        return float((made.classes_[model.predict_proba(X, run).argmax(axis=1)] == y).mean())
+
+    alone = {name: right(made.model_.only(name)) for name in ("logistic-regression", "knn")}
+    assert right(made) >= max(alone.values()) - 0.01
+    assert alone["knn"] < alone["logistic-regression"] - 0.05

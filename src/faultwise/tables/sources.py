@@ -148,7 +148,7 @@ def table_in_memory(source: object, reading: TableReading, assemble: bool = True
     from faultwise.tables.reading.memory.frames import as_frame, unused_name
     from faultwise.tables.reading.memory.labels import label_array, weight_array
     from faultwise.tables.reading.readers import with_others
-    from faultwise.tables.reading.shapes.reshaping import reshaped
+    from faultwise.tables.reading.shapes.reshaping import long_note, reshaped
     from faultwise.tables.reading.table import Roles, Table
 
     items = source if isinstance(source, Items) else Items(source)
@@ -176,6 +176,8 @@ def table_in_memory(source: object, reading: TableReading, assemble: bool = True
         table, gone = reshaped(table, reading, replace(roles, group=roles.group or reading.group))
         ignored = tuple(name for name in roles.ignored if name not in gone)
         table = replace(table, roles=replace(table.roles, target=roles.target, ignored=ignored))
+    elif y is None and time is not None and (note := long_note(table, reading, roles)):
+        table = replace(table, notes=(*table.notes, note))
     return assembled(with_others(table, reading), reading) if assemble else table
 
 

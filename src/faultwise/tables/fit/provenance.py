@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib.metadata import version
+from pathlib import Path
 
 from faultwise import __version__
 from faultwise.contracts.settings import flattened
@@ -24,7 +25,7 @@ def provenance(settings: TableSettings, fitted: Fitted) -> dict[str, object]:
         "faultwise": __version__,
         "commit": commit(),
         "data_hash": record.get("data_hash"),
-        "trained_on": record.get("source"),
+        "trained_on": Path(str(record.get("source") or "")).name,
         "training_rows": record.get("train_rows"),
         "settings": flattened(settings),
         "packages": {name: version(name) for name in _PACKAGES},

@@ -14,7 +14,7 @@ from faultwise.tables.reading.shapes.long_form import LongForm, forced_form, lon
 from faultwise.tables.reading.shapes.pivot import pivoted
 from faultwise.tables.reading.table import Roles, Table
 
-__all__ = ["Known", "reshaped"]
+__all__ = ["Known", "long_note", "reshaped"]
 
 # What was recognised of the fit's source, as JSON; and under "columns" the variables of the fit.
 Known = Mapping[str, object]
@@ -56,6 +56,17 @@ def reshaped(
             recognised={**table.recognised, "long": long},
         ),
         made.gone,
+    )
+
+
+def long_note(table: Table, how: TableReading, named: Roles) -> str:
+    """Return a sentence on rows in memory that look like lines of measurements; empty where they do not."""
+    form = _form(table, how, named, {})
+    if form is None:
+        return ""
+    return (
+        f"The rows look like one line per measurement (tag `{form.tag}`, value `{form.value}`), and were learnt from as "
+        f"they are: pivot them first, to a row per time and a column per tag, or fit on a file of them."
     )
 
 
