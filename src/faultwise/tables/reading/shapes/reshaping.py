@@ -65,8 +65,8 @@ def long_note(table: Table, how: TableReading, named: Roles) -> str:
     if form is None:
         return ""
     return (
-        f"The rows look like one line per measurement (tag `{form.tag}`, value `{form.value}`), and were learnt from as "
-        f"they are: pivot them first, to a row per time and a column per tag, or fit on a file of them."
+        f"The rows look like one line per measurement (tag `{form.tag}`, value `{form.value}`), and were taken as they "
+        "are: pivot them first, to a row per time and a column per tag, or fit on a file of them."
     )
 
 
