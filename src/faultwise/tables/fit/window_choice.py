@@ -71,7 +71,7 @@ def choose_window(
     ]
     chosen = _best(scores)
     figures = ", ".join(f"{one.window}: {one.balanced_accuracy:.3f}" for one in tried)
-    length = f" ({clock.span_text(chosen * clock.step)})" if chosen > 1 else ""
+    length = f" ({clock.span_text(chosen * clock.step)})" if chosen > 1 and not clock.mixed else ""
     words = f"Windows of {chosen} samples{length} were" if chosen > 1 else "Single rows (a window of 1) were"
     notes.append(
         f"{words} chosen on held-out {'runs' if kind == 'group' else 'blocks'}; balanced accuracy by window: {figures}."
