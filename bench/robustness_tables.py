@@ -41,6 +41,26 @@ def _mutations(result: dict) -> list[str]:
             + " |"
             for name, one in readers.items()
         ),
+        *_by_reader(),
+    ]
+
+
+def _by_reader() -> list[str]:
+    """Return a table of the readers that were tried alone, if there are any (`bench/mutations.py --reader NAME`)."""
+    found = {path.stem.removeprefix("mutations-"): read_result(path.stem) for path in RESULTS.glob("mutations-*.json")}
+    if not found:
+        return []
+    return [
+        "",
+        "One reader at a time (`python bench/mutations.py --reader NAME`):",
+        "",
+        "| reader | files | read | refused with a message | failed | slowest, s |",
+        "|---|---|---|---|---|---|",
+        *(
+            f"| {name} | {one['cases']:,} | {one['readers'][name]['read']:,} | {one['readers'][name]['refused']:,} | "
+            f"{one['failed']} | {one['slowest_s']:.1f} |"
+            for name, one in sorted(found.items())
+        ),
     ]
 
 
