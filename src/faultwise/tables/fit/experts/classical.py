@@ -327,5 +327,5 @@ def extra_trees(context: ExpertContext) -> ClassicalExpert:
         "extra-trees",
         context,
         Limits(20_000, numbers=1_500_000, candidates=50),
-        lambda: ExtraTreesClassifier(100, max_features=0.3, min_samples_leaf=2, n_jobs=-1, random_state=context.seed),
+        lambda: ExtraTreesClassifier(100, max_features=0.3, n_jobs=-1, random_state=context.seed),
     )
