@@ -63,11 +63,7 @@ def diagnose_file(
     out = _checked(Path(out), Path(source))
     started = time.monotonic()
     rows = int(np.clip(_MOST_CELLS // len(model.fitted.encoder.names), 1000, _MOST_ROWS))
-    if is_large(source) and (how is None or how.query is None):
-        text, group = model.texts, model.roles.group
-        batches = open_batches(source, rows, part=part, as_text=text, group=group, how=how, known=known)
-    else:
-        batches = cut(model.read(source, part, reading=how), rows)
+    batches = _opened(model, source, rows, part, how, known)
     roles = replace(model.roles_in(batches.columns, batches.roles), target=None)
     stream = model.stream(roles, every, run=Path(source).stem, most_runs=_MOST_RUNS)
     # Named after the work: another command for the same output has parts of its own.
@@ -103,6 +99,16 @@ def diagnose_file(
         "rows_per_s": round(read / max(seconds, 1e-9)),
         "notes": [*batches.notes, *stream.notes.values()],
     }
+
+
+def _opened(
+    model: Streams, source: str | Path, rows: int, part: str, how: TableReading | None, known: Known | None
+) -> Batches:
+    """Return the source in pieces of `rows` rows: in time order, unless it is too large to be read at once."""
+    if is_large(source) and (how is None or how.query is None):
+        text, group = model.texts, model.roles.group
+        return open_batches(source, rows, part=part, as_text=text, group=group, how=how, known=known)
+    return cut(model.read(source, part, reading=how), rows)
 
 
 def _checked(out: Path, source: Path) -> Path:
