@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from faultwise.contracts.errors import DataError, UserError
 from faultwise.tables.fit.settings import TableSettings
 from faultwise.tables.reading.labels.clock import clock, span_of
+from faultwise.tables.reading.labels.several import with_several
 from faultwise.tables.reading.options import TableReading
-from faultwise.tables.reading.table import Table
+from faultwise.tables.reading.table import Roles, Table
 from faultwise.tables.reading.time.stamps import Kind
 from faultwise.tables.sources import read_for_fit
 
@@ -344,3 +345,27 @@ def test_no_runs_where_steps_are_irregular_or_assets_share_times(read: Callable[
     assert read(rows, target="fault", time="hour").roles.group is None
     both = record(2).assign(fault="ok").drop(columns="pump")
     assert read(both, target="fault", time="stamp").roles.group is None
+
+
+def test_dates_of_events_are_written_like_those_of_the_rows(read: Callable[..., Table]) -> None:
+    times = pd.date_range("2026-01-01", periods=120, freq="D").strftime("%d/%m/%Y")
+    rows = pd.DataFrame({"time": times, "x": np.arange(120.0)})
+    events = pd.DataFrame({"start": ["02/03/2026"], "end": ["05/03/2026"], "fault": ["leak"]})
+    table = read(rows, events, time="time")
+    assert set(np.flatnonzero(table.y == "leak")) == {60, 61, 62, 63}  # 2 to 5 March
+
+
+def test_rows_left_out_are_no_pauses(read: Callable[..., Table]) -> None:
+    times = pd.date_range("2026-01-01", periods=900, freq="min")
+    labels = np.where(np.arange(900) // 60 % 2, "leak", "normal").astype(object)
+    labels[np.arange(900) % 150 >= 120] = None
+    table = read(pd.DataFrame({"time": times, "x": np.arange(900.0), "fault": labels}), target="fault", time="time")
+    assert table.roles.group is None
+    assert "pauses" not in said(table)
+
+
+def test_labels_of_several_faults_are_cut_by_those_of_the_fit() -> None:
+    table = Table(pd.DataFrame({"fault": ["ok", "leak", "leak;wear"]}), Roles(target="fault"))
+    assert with_several(table).y.tolist() == ["ok", "leak", "leak;wear"]
+    made = with_several(table, ("ok", "leak", "wear"))
+    assert (made.y.tolist()[-1], made.also is not None) == ("wear", True)

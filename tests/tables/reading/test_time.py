@@ -128,3 +128,21 @@ def test_spans_are_read_and_written_as_people_do() -> None:
     for wrong in ("10", "min", "-5min", "0h", "5 fortnights"):
         with pytest.raises(UserError, match=r"30s, 10min, 24h|longer than nothing"):
             seconds_of(wrong)
+
+
+def test_rows_of_one_time_keep_their_order(tmp_path: Path) -> None:
+    """Five rows a second with stamps in whole seconds, of a file in order: with labels and without."""
+    rows = pd.DataFrame({"time": np.repeat(pd.date_range("2026-01-01", periods=8, freq="s"), 5), "x": np.arange(40)})
+    rows.assign(fault=["a", "b"] * 20).to_csv(tmp_path / "known.csv", index=False)
+    rows.to_csv(tmp_path / "new.csv", index=False)
+    for name, target in (("known", "fault"), ("new", None)):
+        table = read_source(tmp_path / f"{name}.csv", time="time", target=target)
+        assert table.frame["x"].tolist() == list(range(40))
+        assert not any("not in time order" in note for note in table.notes)
+
+
+def test_a_far_future_stays_in_the_future() -> None:
+    kind = kind_of(pd.Series(["2026-01-01", "9999-12-31"]), "end")
+    assert kind is not None
+    first, last = seconds(pd.Series(["2026-01-01", "9999-12-31"]), kind)
+    assert last > first + 7000 * 365 * 86400

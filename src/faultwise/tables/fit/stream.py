@@ -197,4 +197,6 @@ class RowStream:
 
 def _plain(tail: pd.DataFrame) -> dict[str, list[Any]]:
     """Write a tail as lists; Python's JSON keeps every digit of a number."""
+    times = tail.select_dtypes(["datetime", "datetimetz"]).columns
+    tail = tail.astype(dict.fromkeys(times, str))
     return {str(name): values.astype(object).where(values.notna(), None).tolist() for name, values in tail.items()}

@@ -95,6 +95,13 @@ def test_slow_measurements_hold_up_to_an_age(tmp_path: Path, rows: pd.DataFrame)
     assert pd.notna(_machine(aged, 1, "iron"))[:9].tolist() == [True] * 7 + [False] * 2
 
 
+def test_what_was_measured_over_a_time_is_known_at_its_end(tmp_path: Path, rows: pd.DataFrame) -> None:
+    lab = pd.DataFrame({"start": _at([0, 24]), "end": _at([8, 32]), "machineID": 1, "yield": [91.5, 93.0]})
+    table = _join(tmp_path, rows, lab=lab)
+    assert np.isnan(_machine(table, 1, "yield")[:8]).all()
+    assert _machine(table, 1, "yield")[[8, 31, 32]].tolist() == [91.5, 91.5, 93.0]
+
+
 @settings(max_examples=25, deadline=None)
 @given(
     stamps=st.lists(st.tuples(st.integers(1, 3), st.integers(-30, 60), st.integers(0, 2)), min_size=3, max_size=20),

@@ -17,6 +17,7 @@ from faultwise.contracts.errors import DataError
 from faultwise.tables.reading.benchmarks import samples
 from faultwise.tables.reading.options import TableReading
 from faultwise.tables.reading.readers import read_source
+from faultwise.tables.reading.shapes.quality import bad_lines
 from faultwise.tables.reading.table import Table
 
 
@@ -92,7 +93,8 @@ def test_the_same_record_in_wide_and_long_is_the_same_frame(wide: pd.DataFrame) 
         roles = {"group": "run", "time": "time"}
         expected = _read(wide[["time", "run", *tags, "fault"]], Path(folder) / "wide.csv", ("none",), **roles)
         found = _read(_long(wide, tags), Path(folder) / "long.csv", ("tag", "value"), **roles)
-    pd.testing.assert_frame_equal(found.frame, expected.frame)
+    # One column of values writes whole numbers beside others as 0.0.
+    pd.testing.assert_frame_equal(found.frame, expected.frame, check_dtype=False)
     assert found.roles == expected.roles
 
 
@@ -221,6 +223,23 @@ def test_without_times_and_with_labels_per_tag(tmp_path: Path) -> None:
     lines["fault"] = ["leak", "normal"] * (len(lines) // 2 - 1) + ["normal", "leak"]
     with pytest.raises(DataError, match="`fault` differs between the tags of one time"):
         _read(lines, tmp_path / "b.csv", ("tag", "value"))
+
+
+def test_later_lines_belong_to_the_assets_of_the_fit(tmp_path: Path, cli: Callable[..., object]) -> None:
+    long = _long(_wide(), ["flow", "count"]).rename(columns={"run": "rig"})
+    long.to_csv(tmp_path / "long.csv", index=False)
+    argv = ("--target", "fault", "--group", "rig", "--experts", "logistic-regression", "--window", "1")
+    assert cli("fit", tmp_path / "long.csv", *argv, "--out", tmp_path / "run").code == 0  # type: ignore[attr-defined]
+    assert cli("evaluate", tmp_path / "run", tmp_path / "long.csv").code == 0  # type: ignore[attr-defined]
+    long.drop(columns="fault").to_csv(tmp_path / "new.csv", index=False)
+    made = Diagnoser.load(tmp_path / "run").model_.read(tmp_path / "new.csv")
+    assert len(made.frame) == len(_wide())
+    assert set(made.runs) == set(_wide()["run"])
+
+
+@pytest.mark.parametrize(("words", "bad"), [(("Normal", "Normal"), 0), (("Good", "No"), 1), (("Good", "None"), 0)])
+def test_words_of_quality(words: tuple[str, str], bad: int) -> None:
+    assert bad_lines(pd.Series(words)).sum() == bad
 
 
 def test_lines_of_measurements_in_memory_are_said() -> None:

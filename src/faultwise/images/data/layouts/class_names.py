@@ -19,6 +19,10 @@ _BAD = {
     *("damage", "broken", "scrap", "notgood", "notok", "nonconforming", "ausschuss", "schlecht", "schlechtteil"),
     *("fehler", "fehlerhaft", "mauvais", "malo", "cracked", "unhealthy", "nogood", "ungood", "positive"),
 }
+_VIEWS = {
+    *("front", "back", "rear", "side", "top", "bottom", "left", "right", "upper", "lower", "inner", "outer", "view"),
+    *("camera", "cam", "part", "parts", "image", "images", "samples"),
+}
 _NOT = ("no", "not", "non", "without", "un", "kein", "keine", "ohne", "sans", "sin")
 _PARTS = {
     **dict.fromkeys(("train", "training", "trainset", "trn"), "train"),
@@ -62,14 +66,25 @@ def good_names(names: Iterable[str], normal: str | None = None) -> list[str]:
 
     >>> good_names(["Negative", "Positive"]), good_names(["a", "B"], "b"), good_names(["a", "b"])
     (['Negative'], ['B'], [])
+    >>> good_names(["ok", "ok_front", "fine_scratch", "dent"])
+    ['ok', 'ok_front']
     """
     names = list(names)
     if normal is not None:
         return [name for name in names if name.strip().lower() == normal.strip().lower()]
     found = [name for name in names if is_good(name)]
+    if any("".join(_words(name)) in _GOOD for name in found):  # then `fine_scratch` beside `ok` is a kind of defect
+        found = [name for name in found if _plain(name)]
     if not found and {"negative", "positive"} <= {name.lower() for name in names}:
         found = [name for name in names if name.lower() == "negative"]
     return found
+
+
+def _plain(name: str) -> bool:
+    """Whether a name means good and says no more than from where the part was seen, or which one it is."""
+    words = _words(name)
+    rest = [word for word in words if word not in _GOOD]
+    return words[0] in _NOT or all(word in _VIEWS or word.isdigit() or len(word) < 3 for word in rest)
 
 
 def part_of(name: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -11,7 +11,7 @@ import pandas as pd
 from faultwise.contracts.errors import UserError
 from faultwise.tables.reading.table import Table
 from faultwise.tables.reading.time.spans import seconds_of
-from faultwise.tables.reading.time.stamps import Kind, kind_of, seconds
+from faultwise.tables.reading.time.stamps import Kind, kind_of, says_order, seconds
 
 __all__ = ["Clock", "clock", "row_clock", "shown_time", "span_of"]
 
@@ -37,7 +37,8 @@ class Clock:
 
 
 def clock(values: pd.Series, like: Kind | None = None) -> Clock | None:
-    """Read a column of times; bare numbers are `like` those of the rows. None where it cannot be understood.
+    """Read a column of times; bare numbers, and dates such as 03/04/2026, are `like` those of the rows. None where it
+    cannot be understood.
 
     >>> clock(pd.Series([0.5, 1.0], name="time_h")).values.tolist()
     [1800.0, 3600.0]
@@ -49,6 +50,8 @@ def clock(values: pd.Series, like: Kind | None = None) -> Clock | None:
         return None
     if like is not None and kind.form == like.form == "numbers" and None in (kind.unit, like.unit):
         kind = like
+    if like is not None and kind.form == like.form == "dates" and not says_order(values):
+        kind = replace(kind, day_first=like.day_first)
     return Clock(seconds(values, kind), kind)
 
 

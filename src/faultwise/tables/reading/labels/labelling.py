@@ -11,7 +11,7 @@ import pandas as pd
 from faultwise.contracts.errors import UserError
 from faultwise.tables.reading.labels.clock import row_clock
 from faultwise.tables.reading.labels.events import read_events
-from faultwise.tables.reading.labels.found_runs import with_found_runs
+from faultwise.tables.reading.labels.found_runs import found_runs, with_found_runs
 from faultwise.tables.reading.labels.horizon import announced
 from faultwise.tables.reading.labels.marking import marked
 from faultwise.tables.reading.labels.several import with_several
@@ -32,7 +32,7 @@ def with_labels(table: Table, how: TableReading, normal: str | None = None, know
     `normal` is the label of rows outside all events; spellings in `known` win over variants of them. Raises DataError
     and UserError for events that cannot be used, and where no row has a label.
     """
-    normal = normal or table.about.normal
+    normal, runs = normal or table.about.normal, found_runs(table)
     if how.events is not None:
         table = _with_events(table, how, normal or _NORMAL)
     elif how.before is not None:
@@ -49,7 +49,7 @@ def with_labels(table: Table, how: TableReading, normal: str | None = None, know
         notes += more
     out, more = without_label(y, table.runs, table.source, name)
     table = replace(table, frame=table.frame.assign(**{name: y}), notes=(*table.notes, *notes, *more))
-    return with_found_runs(with_several(_without(table, out)))
+    return with_found_runs(with_several(_without(table, out), known), runs)
 
 
 def _with_events(table: Table, how: TableReading, normal: str) -> Table:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -16,14 +17,16 @@ __all__ = ["with_several"]
 _BETWEEN = re.compile(r"\s*[;|+,&/]\s*")
 
 
-def with_several(table: Table) -> Table:
+def with_several(table: Table, known: Sequence[str] = ()) -> Table:
     """Return a table in which a label such as `leak;wear` is two faults: one as the row's label, the other in `also`.
 
-    A label is cut where each of its parts is a label by itself somewhere in the table.
+    A label is cut where each of its parts is a label by itself somewhere in the table, or `known` from a fit; one that
+    is known as a whole is not.
     """
     y = table.y
     counts = pd.Series(y).value_counts()
-    parts = {str(label): _parts(str(label), counts) for label in counts.index}
+    single = {*map(str, counts.index), *known}
+    parts = {str(label): _parts(str(label), single) for label in counts.index if label not in known}
     compound = {label: part for label, part in parts.items() if len(part) > 1}
     if not compound and table.also is None:
         return table
@@ -45,6 +48,6 @@ def with_several(table: Table) -> Table:
     return replace(table, frame=frame, also=also, notes=(*table.notes, note))
 
 
-def _parts(label: str, counts: pd.Series) -> tuple[str, ...]:
+def _parts(label: str, single: Collection[str]) -> tuple[str, ...]:
     parts = tuple(dict.fromkeys(part for part in _BETWEEN.split(label) if part))
-    return parts if len(parts) > 1 and all(part in counts.index for part in parts) else (label,)
+    return parts if len(parts) > 1 and all(part in single for part in parts) else (label,)

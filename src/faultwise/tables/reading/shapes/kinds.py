@@ -139,8 +139,10 @@ def _in_time(
     if numbers and not (code and _records(name)):
         usual = _usual(frame, asset, axis)
         limit = _INTERVALS * usual if max_age is None else span_of(max_age, axis.dated)
+        ends = named(frame.columns, END)
+        known = ends[0] if ends and named(frame.columns, START) else time  # what was measured is known when it is over
         return Plan(
-            name, "slow", asset, of_base, time, values=tuple(rest), span=limit if np.isfinite(limit) else 0.0,
+            name, "slow", asset, of_base, known, values=tuple(rest), span=limit if np.isfinite(limit) else 0.0,
             dated=axis.dated,
         )  # fmt: skip
     words = [name, code or "", time]

@@ -21,9 +21,8 @@ _BAD = (
     "offline",
     "comm fail",
     "questionable bad",
-    "false",
-    "no",
 )
+_WHOLE_BAD = ("false", "no")  # "normal" and "no alarm" begin like them
 _GOOD = ("good", "ok", "valid", "uncertain", "questionable", "substituted", "annotated", "true", "yes", "normal")
 # What a PI server writes in place of a value.
 NO_VALUE = frozenset(
@@ -97,6 +96,6 @@ def bad_lines(values: pd.Series) -> np.ndarray:
 def _word(text: object) -> bool | None:
     """Return whether a word means good, None where it is no word of quality."""
     plain = str(text).strip().lower()
-    if any(plain.startswith(word) for word in _BAD):
+    if plain in _WHOLE_BAD or any(plain.startswith(word) for word in _BAD):
         return False
     return True if any(plain.startswith(word) for word in _GOOD) else None

@@ -32,6 +32,7 @@ def reshaped(
     `named` are the roles that the user named, `again` reads the rows once more with some columns as text, and `known`
     is what was recognised of the source of the fit. Raises DataError.
     """
+    named = _as_before(named, table.frame.columns, known or {})
     form = _form(table, how, named, known or {})
     if form is None:
         return table, []
@@ -44,8 +45,9 @@ def reshaped(
     frame, notes = clean(made.frame, as_text=[name for name in labels if name is not None])
     text_values = f"`{form.value[:60]}`: "  # of the column before it was taken apart
     earlier = [note for note in table.notes if text_values not in note]
-    long = {"tag": form.tag, "value": form.value, "ages": made.ages}
     group = named.group or table.roles.group or (form.assets[0] if form.assets else None)
+    columns = {"target": named.target, "group": group, "time": named.time or form.time}
+    long = {"tag": form.tag, "value": form.value, "ages": made.ages, "columns": columns}
     return (
         replace(
             table,
@@ -57,6 +59,17 @@ def reshaped(
         ),
         made.gone,
     )
+
+
+def _as_before(named: Roles, columns: Collection[str] | pd.Index, known: Known) -> Roles:
+    """Return roles with those of the fit's lines where a later file has their columns and nothing else was named."""
+    earlier = known.get("long")
+    before = earlier.get("columns") if isinstance(earlier, Mapping) else None
+    if not isinstance(before, Mapping):
+        return named
+    there = {role: str(name) for role, name in before.items() if name in columns}
+    target, group, time = (getattr(named, role) or there.get(role) for role in ("target", "group", "time"))
+    return replace(named, target=target, group=group, time=time)
 
 
 def long_note(table: Table, how: TableReading, named: Roles) -> str:

@@ -95,10 +95,14 @@ def _by_run(runs: np.ndarray) -> list[np.ndarray]:
 
 
 def _order(table: Table, at: np.ndarray) -> np.ndarray:
-    """Return positions by run (in natural order), time, and content."""
+    """Return positions by run (in natural order) and time. Rows of one time stay as they are in a file that is in
+    order, as those of a fast signal with stamps in whole seconds; else what was measured decides.
+    """
     names = sorted(set(table.runs), key=natural)
     run = pd.Series(table.runs).map({name: place for place, name in enumerate(names)}).to_numpy()
-    content = pd.util.hash_pandas_object(table.frame, index=False).to_numpy()
+    if all(bool((np.diff(at[rows]) >= 0).all()) for rows in _by_run(table.runs)):
+        return np.lexsort((at, run))
+    content = pd.util.hash_pandas_object(table.X, index=False).to_numpy()
     return np.lexsort((content, at, run))
 
 

@@ -15,7 +15,7 @@ import pandas as pd
 
 from faultwise.tables.reading.time.spans import UNITS, unit_of
 
-__all__ = ["Kind", "kind_of", "seconds"]
+__all__ = ["Kind", "kind_of", "says_order", "seconds"]
 
 # Numbers in these ranges are seconds (and thousandths ...) since 1970 for the years 1990 to 2100.
 _EPOCH = (6.3e8, 4.2e9)
@@ -127,6 +127,16 @@ def _unit_in(name: str) -> float | None:
     return None if unit is None or name in ("m", "d", "w") else UNITS[unit]
 
 
+def says_order(values: pd.Series) -> bool:
+    """Tell whether dates such as 31/01/2026 say themselves which number is the day: one is above 12, or dots stand."""
+    sample = values.dropna().astype(str).drop_duplicates().iloc[:5000]
+    parts = sample.str.extract(_DAY_FIRST.pattern).dropna()
+    if parts.empty:
+        return True
+    dots = sample.str.contains(r"^\s*\d{1,2}\.\d{1,2}\.", regex=True).mean() > 0.5
+    return bool(dots or (parts.astype(int) > 12).any(axis=None))
+
+
 def _day_first(known: pd.Series) -> bool:
     """Tell whether dates such as 31/01/2026 put the day first: one number above 12 decides, dots mean days first."""
     sample = known.drop_duplicates().iloc[:5000]
@@ -163,5 +173,6 @@ def _parsed(texts: pd.Series, day_first: bool) -> np.ndarray:
 
 
 def _since_1970(stamps: pd.Series) -> np.ndarray:
-    made = stamps.to_numpy(dtype="datetime64[ns]").astype("int64").astype(float) / 1e9
+    # Not nanoseconds, which end in 2262: an open end is often written as the year 9999.
+    made = stamps.to_numpy(dtype="datetime64[us]").astype("int64").astype(float) / 1e6
     return np.where(stamps.isna().to_numpy(), np.nan, made)
