@@ -75,6 +75,8 @@ def diagnose_file(
             _tidy(out, parts)
             resumed = len(list(parts.glob("part-*.parquet")))
             read, done = _write_parts(stream, batches, parts, progress)
+            if batches.numbers is not None:
+                done = [_in_order_of_the_source(parts, done)]
             counts = _join(parts, done, out)
             shutil.rmtree(parts, ignore_errors=True)
     except Timeout:
@@ -183,6 +185,13 @@ def _table(lines: pd.DataFrame) -> pa.Table:
         kind = pa.int64() if name == "row" else pa.string() if name in _TEXT else pa.from_numpy_dtype(dtype)
         fields.append(pa.field(str(name), kind))
     return pa.Table.from_pandas(lines, pa.schema(fields), preserve_index=False).replace_schema_metadata(None)
+
+
+def _in_order_of_the_source(parts: Path, done: list[Path]) -> Path:
+    """Write the lines of rows that were put in time order in the order of the source; return the file."""
+    path = parts / "sorted"
+    pq.write_table(pa.concat_tables(map(pq.read_table, done)).sort_by("row"), path)
+    return path
 
 
 def _join(parts: Path, done: list[Path], out: Path) -> dict[str, int]:
