@@ -88,7 +88,8 @@ class RowStream:
         whole, runs, new = self._with_tails(rows)
         at = self.fitted.encoder.seconds(whole)
         pieces = self.fitted.encoder.stretches(runs, at)
-        measured = whole if self._clock is None else whole.drop(columns=self._clock, errors="ignore")
+        # The column of times comes last where it is kept for the windows alone.
+        measured = whole.iloc[:, :-1] if len(whole.columns) and whole.columns[-1] == self._clock else whole
         made = self.fitted.encoder.transform(measured, pieces, np.flatnonzero(new), strict=False, at=at)
         self._note(made.notes)
         if at is not None and self.fitted.encoder.window > 1 and steps_back(runs, at):

@@ -113,7 +113,8 @@ def steps_back(runs: np.ndarray, at: np.ndarray) -> int:
     >>> steps_back(np.array(["a", "a", "b", "b"]), np.array([2.0, 1.0, 1.0, 2.0]))
     1
     """
-    return int((_steps(runs, at)[1] < 0).sum())
+    alone = len(runs) == 0 or bool((runs == runs[0]).all())
+    return int(((np.diff(at) if alone else _steps(runs, at)[1]) < 0).sum())
 
 
 def _steps(runs: np.ndarray, at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
