@@ -53,8 +53,8 @@ def with_found_runs(table: Table, found: pd.Series | None) -> Table:
     frame.insert(0, name, pd.Series(runs, index=frame.index, dtype=object))
     whole = _allows_whole_runs(table, runs)
     note = (
-        f"`{table.roles.time}` has {found.nunique() - 1} pauses of more than {_PAUSE} usual steps: what lies between two "
-        f"of them is a run, whose number is in the new column `{name}`."
+        f"`{table.roles.time}` has {found.nunique() - 1} pauses of more than {_PAUSE} usual steps: what lies between "
+        f"two of them is a run, whose number is in the new column `{name}`."
     )
     return replace(
         table,
