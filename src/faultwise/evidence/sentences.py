@@ -177,7 +177,8 @@ def _verdict_text(verdict: Verdict) -> str:
     if not verdict.probabilities and verdict.detected is not None:  # a score against a threshold, and nothing else
         state = "The item is not normal" if verdict.detected else "Nothing unusual is detected"
         return f"{state} ({score})."
-    share = "over 99%" if verdict.probability > 0.99 else f"{verdict.probability:.0%}"
+    p = verdict.probability
+    share = "over 99%" if p > 0.99 else "under 1%" if p < 0.01 else f"{p:.0%}"
     if verdict.detected is None:
         return f"The most likely label is {verdict.label}{description}, with a probability of {share}."
     if not verdict.detected:
