@@ -48,7 +48,7 @@ def _long(wide: pd.DataFrame, tags: list[str], keys: tuple[str, ...] = ("time", 
         for tag in tags:
             missing = row[tag] is None or row[tag] != row[tag]
             lines.append({**{key: row[key] for key in keys}, "tag": tag, "value": "" if missing else row[tag]})
-    return pd.DataFrame(lines)[[*(key for key in keys if key != "fault"), "tag", "value", "fault"]]
+    return pd.DataFrame(lines, dtype=object)[[*(key for key in keys if key != "fault"), "tag", "value", "fault"]]
 
 
 def _read(frame: pd.DataFrame, path: Path, long: tuple[str, ...] = (), **options: object) -> Table:
@@ -93,8 +93,7 @@ def test_the_same_record_in_wide_and_long_is_the_same_frame(wide: pd.DataFrame) 
         roles = {"group": "run", "time": "time"}
         expected = _read(wide[["time", "run", *tags, "fault"]], Path(folder) / "wide.csv", ("none",), **roles)
         found = _read(_long(wide, tags), Path(folder) / "long.csv", ("tag", "value"), **roles)
-    # One column of values writes whole numbers beside others as 0.0.
-    pd.testing.assert_frame_equal(found.frame, expected.frame, check_dtype=False)
+    pd.testing.assert_frame_equal(found.frame, expected.frame)
     assert found.roles == expected.roles
 
 
