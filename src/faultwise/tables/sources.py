@@ -17,7 +17,15 @@ if TYPE_CHECKING:
     from faultwise.tables.checks.rules import Rules
     from faultwise.tables.reading.table import Table
 
-__all__ = ["labels_needed", "notes_on_weights", "read_for_fit", "recognised_table", "rules_of", "table_in_memory"]
+__all__ = [
+    "labels_needed",
+    "notes_on_weights",
+    "read_for_fit",
+    "recognised_table",
+    "requested",
+    "rules_of",
+    "table_in_memory",
+]
 
 _SPARE = 2  # rows read of a large source for each that may be drawn for training: windows and gaps cost some
 
@@ -98,22 +106,26 @@ def _target_named(table: Table, settings: TableSettings, reading: TableReading) 
         )
 
 
-def _read(source: str | Path, settings: TableSettings, reading: TableReading, progress: bool) -> Table:
-    from faultwise.tables.reading.assembling import assembled
-    from faultwise.tables.reading.batches import is_large
-    from faultwise.tables.reading.readers import read_source
-    from faultwise.tables.reading.sampling import read_sample
-
-    given: Mapping[str, object] = {
+def requested(reading: TableReading) -> dict[str, object]:
+    """Return what `read_source` and `read_sample` are asked for to learn from a source."""
+    return {
         "target": None if reading.events is not None else reading.target,  # there it names a column of the events
         "group": reading.group,
         "time": reading.time,
         "ignore": reading.ignore,
         "about": reading.about,
         "part": "train",
-        "keep": settings.keep,
         "how": reading,
     }
+
+
+def _read(source: str | Path, settings: TableSettings, reading: TableReading, progress: bool) -> Table:
+    from faultwise.tables.reading.assembling import assembled
+    from faultwise.tables.reading.batches import is_large
+    from faultwise.tables.reading.readers import read_source
+    from faultwise.tables.reading.sampling import read_sample
+
+    given = {**requested(reading), "keep": settings.keep}
     if reading.query is not None or not is_large(source):
         return read_source(source, **given)  # type: ignore[arg-type]
     whole_only = [f"--{name}" for name in ("join", "long", "events") if getattr(reading, name)]

@@ -2,7 +2,7 @@
 
 Normal itself is hard to recognise as one of many classes. A row is therefore first classified as normal or not, with
 a false-alarm rate that people choose, and only then the fault is named. The rate holds for validation rows; which one
-new runs may have is found in `by_run`.
+new runs may have is found in `false_alarms`.
 """
 
 from __future__ import annotations

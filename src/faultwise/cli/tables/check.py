@@ -53,19 +53,10 @@ def run_check(args: argparse.Namespace) -> int:
     from faultwise.tables.reading.labels.labelling import with_labels
     from faultwise.tables.reading.options import TableReading
     from faultwise.tables.reading.readers import read_source
+    from faultwise.tables.sources import requested
 
     reading = reading_of(args, TableReading)
-    read = read_source(
-        args.source,
-        target=None if reading.events is not None else reading.target,  # there it names a column of the events
-        group=reading.group,
-        time=reading.time,
-        ignore=reading.ignore,
-        about=reading.about,
-        part="train",
-        how=reading,
-    )
-    table = with_labels(read, reading)
+    table = with_labels(read_source(args.source, **requested(reading)), reading)  # type: ignore[arg-type]
     against = None if args.against is None else _other(args.against, table)
     report = find_leaks(table, against, _normal(table))
     scores = cast("_Scores", side_by_side(table, report, against)) if args.scores else None

@@ -79,7 +79,7 @@ def kind_of(values: pd.Series, name: str = "") -> Kind | None:
         return _numeric(numbers, name)
     if sample.map(lambda text: _CLOCK.fullmatch(text) is not None).mean() > _MOST_UNREAD:
         return Kind("clock")
-    kind = Kind("dates", day_first=_day_first(known))
+    kind = Kind("dates", day_first=_day_first(known) is True)
     return kind if np.isnan(_dates(sample, kind.day_first)).mean() <= _MOST_UNREAD else None
 
 
@@ -128,17 +128,14 @@ def _unit_in(name: str) -> float | None:
 
 
 def says_order(values: pd.Series) -> bool:
-    """Tell whether dates such as 31/01/2026 say themselves which number is the day: one is above 12, or dots stand."""
-    sample = values.dropna().astype(str).drop_duplicates().iloc[:5000]
-    parts = sample.str.extract(_DAY_FIRST.pattern).dropna()
-    if parts.empty:
-        return True
-    dots = sample.str.contains(r"^\s*\d{1,2}\.\d{1,2}\.", regex=True).mean() > 0.5
-    return bool(dots or (parts.astype(int) > 12).any(axis=None))
+    """Tell whether dates such as 31/01/2026 say themselves which number is the day."""
+    return _day_first(values.dropna().astype(str)) is not None
 
 
-def _day_first(known: pd.Series) -> bool:
-    """Tell whether dates such as 31/01/2026 put the day first: one number above 12 decides, dots mean days first."""
+def _day_first(known: pd.Series) -> bool | None:
+    """Tell whether dates such as 31/01/2026 put the day first: one number above 12 decides, dots mean days first; None
+    where neither is there.
+    """
     sample = known.drop_duplicates().iloc[:5000]
     parts = sample.str.extract(_DAY_FIRST.pattern).dropna()
     if parts.empty:
@@ -146,7 +143,7 @@ def _day_first(known: pd.Series) -> bool:
     first, second = parts[0].astype(int), parts[1].astype(int)
     if (first > 12).any() or (second > 12).any():
         return bool((first > 12).sum() >= (second > 12).sum())
-    return bool(sample.str.contains(r"^\s*\d{1,2}\.\d{1,2}\.", regex=True).mean() > 0.5)
+    return True if sample.str.contains(r"^\s*\d{1,2}\.\d{1,2}\.", regex=True).mean() > 0.5 else None
 
 
 def _dates(values: pd.Series, day_first: bool) -> np.ndarray:
