@@ -185,10 +185,12 @@ def _verdict_text(verdict: Verdict) -> str:
         return f"No fault is detected ({score})."
     if verdict.normal_is_likelier:
         rate = (
-            "" if verdict.false_alarm_rate is None else f", which {verdict.false_alarm_rate:.1%} of normal rows exceed"
+            ""
+            if verdict.false_alarm_rate is None
+            else f", set so that {verdict.false_alarm_rate:.1%} of the normal rows held out exceed it"
         )
         return (
-            f"An alarm is raised ({score}), although normal is likelier: the score is above the alarm limit{rate}. The "
+            f"An alarm is raised ({score}), although normal is likelier: the score is above the threshold{rate}. The "
             f"most likely fault is {verdict.label}{description}, {share}."
         )
     return f"A fault is detected ({score}); the most likely one is {verdict.label}{description}, {share}."
