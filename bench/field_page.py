@@ -10,7 +10,7 @@ from typing import Any
 from field_summary import lines_of
 from recipe import RESULTS, read_result
 
-__all__ = ["few_runs_lines", "field_chart", "field_lines", "fit_speed_lines"]
+__all__ = ["few_runs_lines", "field_chart", "field_lines", "fit_speed_lines", "threads_lines"]
 
 _SPEED = {
     "fit_large_s": "fit of {large}",
@@ -85,6 +85,29 @@ def fit_speed_lines() -> list[str]:
             f"| {words.format(**config)} | {result['seconds'][name]:.3g} | {result['most'][name]:g} | "
             f"{'no' if name in result['missed'] else 'yes'} |"
             for name, words in _SPEED.items()
+        ),
+    ]
+
+
+def threads_lines() -> list[str]:
+    """Return the section on fits beside busy processes."""
+    if not _there("threads"):
+        return []
+    result = read_result("threads")
+    return [
+        "",
+        "## A fit beside busy processes",
+        "",
+        f"Wall and processor time on {result['config']['cores']} cores, alone and beside processes that never wait "
+        "(`python bench/threads.py`). Asleep: threads sleep while they wait, as the commands set it; spinning: the "
+        "libraries' own default.",
+        "",
+        "| fit | busy processes | waiting threads | wall, s | processor, s | times as long as alone |",
+        "|---|---|---|---|---|---|",
+        *(
+            f"| {row['fit']} | {row['busy']} | {row['waiting']} | {row['wall_s']:.0f} | {row['cpu_s']:.0f} | "
+            f"{row['ratio']:.2g} |"
+            for row in result["rows"]
         ),
     ]
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from field_page import few_runs_lines, field_chart, field_lines, fit_speed_lines
+from field_page import few_runs_lines, field_chart, field_lines, fit_speed_lines, threads_lines
 from headline import headline_rows
 from image_tables import images_page
-from language_tables import level_tables, promises_line, speed_lines, studies_page
+from language_tables import gpu_lines, level_tables, promises_line, speed_lines, studies_page
 from recipe import RESULTS, read_result
 from robustness_tables import robustness_page
 from trust_tables import faithfulness_lines, leaks_lines, promises_tables, sensors_table
@@ -163,7 +163,16 @@ _HEADS = {
     "tables.md": (
         "Faults in tables",
         "Classification, detection without labels, and files of any size.",
-        (field_lines, windows_table, monitor_table, ai4i_table, thesis_table, bulk_table, fit_speed_lines),
+        (
+            field_lines,
+            windows_table,
+            monitor_table,
+            ai4i_table,
+            thesis_table,
+            bulk_table,
+            fit_speed_lines,
+            threads_lines,
+        ),
     ),
     "trust.md": (
         "How far verdicts can be trusted",
@@ -173,7 +182,7 @@ _HEADS = {
     "language-model.md": (
         "The language model on tables",
         "The language model beside every classical expert, with all sensors and without some of them; its speed.",
-        (level_tables, speed_lines),
+        (level_tables, speed_lines, gpu_lines),
     ),
 }
 _MADE = "Made by `python bench/tables.py` from the files in `bench/results`."

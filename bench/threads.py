@@ -1,14 +1,14 @@
 """How long a fit takes beside busy processes: 40 images, and a table without the language model.
 
 `python bench/threads.py` fits alone and beside one and as many busy processes as there are cores, with threads that
-wait asleep (as the commands set it) and spinning (the libraries' own default), and writes bench/results/threads.json.
-Give it a machine to itself: the load before each fit is in the result.
+wait asleep (as the commands set it) and, for the images, spinning (the libraries' own default), and writes
+bench/results/threads.json after each fit. Fits that the file holds are not run again. Give it a machine to itself: the
+load before each fit is in the result.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import resource
 import subprocess
@@ -17,13 +17,16 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image as Pillow
 
 from faultwise.contracts.threads import cores
 from faultwise.tables.reading.benchmarks.samples import sample_path
+from recipe import RESULTS, read_result, write_result
 
 WAITING = {"asleep": {}, "spinning": {"OMP_WAIT_POLICY": "ACTIVE", "OPENBLAS_THREAD_TIMEOUT": "26"}}
 
@@ -31,22 +34,24 @@ WAITING = {"asleep": {}, "spinning": {"OMP_WAIT_POLICY": "ACTIVE", "OPENBLAS_THR
 def main() -> None:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path, default=Path("bench/results/threads.json"))
-    parser.add_argument("--small", action="store_true", help="smaller fits, for a look")
-    args = parser.parse_args()
-    rows = list[dict[str, object]]()
+    parser.add_argument("--small", action="store_true", help="smaller fits, for a look; no result is written")
+    small = parser.parse_args().small
+    there = not small and (RESULTS / "threads.json").exists()
+    rows = list[dict[str, Any]](read_result("threads")["rows"] if there else [])
     with tempfile.TemporaryDirectory() as folder:
-        for what, command in commands(Path(folder), args.small).items():
-            alone: dict[str, float] = {}
-            for busy in sorted({0, 1, cores()}):
-                for waiting, environment in WAITING.items():
-                    with busy_processes(busy):
-                        row = timed([*command, "--out", f"{folder}/run"], environment)
-                    alone.setdefault(waiting, float(str(row["wall_s"])))
-                    ratio = round(float(str(row["wall_s"])) / alone[waiting], 2)
-                    rows.append({"fit": what, "busy": busy, "waiting": waiting, **row, "ratio": ratio})
-                    print(rows[-1], flush=True)
-    args.out.write_text(json.dumps({"cores": cores(), "small": args.small, "rows": rows}, indent=1) + "\n")
+        for what, command in commands(Path(folder), small).items():
+            for busy, waiting in product(sorted({0, 1, cores()}), WAITING if what == "images" else ["asleep"]):
+                named = {"fit": what, "busy": busy, "waiting": waiting}
+                if any(named.items() <= row.items() for row in rows):
+                    continue
+                with busy_processes(busy):
+                    row = timed([*command, "--out", f"{folder}/run"], WAITING[waiting])
+                alone = {**named, "busy": 0}
+                first = next((one["wall_s"] for one in rows if alone.items() <= one.items()), row["wall_s"])
+                rows.append({**named, **row, "ratio": round(row["wall_s"] / first, 2)})
+                print(rows[-1], flush=True)
+                if not small:
+                    write_result("threads", {"cores": cores()}, "simulated", {"rows": rows})
 
 
 def commands(folder: Path, small: bool) -> dict[str, list[str]]:
@@ -63,7 +68,7 @@ def commands(folder: Path, small: bool) -> dict[str, list[str]]:
     return {"images": ["fit", str(images), *fewer], "table": ["fit", str(sample_path("tep-sample")), *table]}
 
 
-def timed(command: list[str], environment: dict[str, str]) -> dict[str, object]:
+def timed(command: list[str], environment: dict[str, str]) -> dict[str, float]:
     """Run a command; return its wall and processor time, and the load before it. Raises where it fails."""
     load, before, started = os.getloadavg()[0], resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("OMP_", "OPENBLAS_", "MKL_"))}

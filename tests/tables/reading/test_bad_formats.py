@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 
 from faultwise.tables.reading.formats import contents
+from faultwise.tables.reading.readers import read_source
 from faultwise.tables.reading.text import unpacking
 
 ROWS = pd.DataFrame({"x": [1.5, 2.5, 3.5], "fault": ["ok", "ok", "leak"]})
@@ -106,6 +107,20 @@ def test_an_archive_of_two_files(refused: Callable[..., str], tmp_path: Path) ->
         archive.writestr("a.csv", "x\n1\n")
         archive.writestr("b.csv", "x\n1\n")
     refused(tmp_path / "a.zip", "holds 2 files", "give the folder")
+
+
+def test_text_of_a_tdms_file_that_is_not_in_utf_8(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    from nptdms import ChannelObject, TdmsWriter
+
+    path = tmp_path / "a.tdms"
+    with TdmsWriter(str(path)) as writer:
+        states = ["geoeffnet", "zu"] * 4
+        writer.write_segment([ChannelObject("g", "state", states), ChannelObject("g", "flow", np.arange(8.0))])
+    path.write_bytes(path.read_bytes().replace(b"geoeffnet", "ge\xf6ffnete".encode("latin-1")))
+    table = read_source(path)
+    assert "Texts of `state` are not in UTF-8: letters that could not be read are a \ufffd." in table.notes
+    assert table.frame["state"][0] == "ge\ufffdffnete"
+    assert capfd.readouterr() == ("", "")
 
 
 def test_a_tdms_file_that_is_cut_off(refused: Callable[..., str], tmp_path: Path) -> None:

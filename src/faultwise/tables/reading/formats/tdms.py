@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import logging
 from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,6 +30,7 @@ def open_tdms(path: Path) -> Contents:
     Raises DataError for a file that is cut off or no TDMS, UserError without the extra `tdms`.
     """
     nptdms = needed("nptdms", path, _KIND, "tdms")
+    importlib.import_module("nptdms.log").log_manager.set_level(logging.ERROR)  # it prints texts that are no UTF-8
     with parsing(path, _KIND):
         with path.open("rb") as raw:
             start = raw.read(4)
@@ -81,8 +84,13 @@ def _part(path: Path, group: TdmsGroup) -> Part:
             step = steps.pop()
             if not steps and step > 0 and _TIME not in frame:
                 frame.insert(0, _TIME, step * np.arange(rows))
-        note = f"Only channels of {rows:,} values were read; left out: {listing(others, 6)}."
-        return frame, [note] if others else []
+        notes = []
+        if others:
+            notes.append(f"Only channels of {rows:,} values were read; left out: {listing(others, 6)}.")
+        texts = [name for name, column in made.items() if isinstance(column, pd.Series)]
+        if wrong := [name for name in texts if frame[name].str.contains("\ufffd").any()]:
+            notes.append(f"Texts of {listing(wrong, 6)} are not in UTF-8: letters that could not be read are a \ufffd.")
+        return frame, notes
 
     return Part(rows, read, _TIME)
 
