@@ -9,7 +9,7 @@ import numpy as np
 from faultwise.evaluate.summary import PUBLISHED
 from recipe import RESULTS, read_result
 
-__all__ = ["gpu_lines", "level_tables", "promises_line", "speed_lines", "studies_page"]
+__all__ = ["level_tables", "promises_line", "speed_lines", "studies_page"]
 
 _PROTOCOLS = {
     "braatz": "single rows of faults 0, 1, 4, 5 (classical files, 100 training and 40 test rows a class)",
@@ -176,38 +176,6 @@ _WORDS = {
     "k": "Embeddings a row (K)",
     "forms": "Fine-tuning methods",
 }
-
-
-def gpu_lines() -> list[str]:
-    """The language model on a GPU beside the CPU of the same machine."""
-    if not _there("language_gpu"):
-        return []
-    result = read_result("language_gpu")
-    config, devices = result["config"], result["devices"]
-    lines = [
-        "",
-        "## On a GPU",
-        "",
-        f"{devices['cuda']}, PyTorch {result['packages']['torch']}, beside the {result['machine']['cores']} cores of "
-        f"the same machine (`python bench/language_gpu.py`): {config['model']}, {config['steps']} steps, single rows "
-        "of the shipped sample as short texts (last line: as tokens), balanced accuracy on "
-        f"{config['scored_rows']} rows of other runs, in brackets the CPU's. The last two columns: the run of the GPU "
-        "opened on the CPU.",
-        "",
-        "| method | balanced accuracy | fit, s | rows per second | largest difference of a probability | same label |",
-        "|---|---|---|---|---|---|",
-    ]
-    for method, one in result["methods"].items():
-        gpu, cpu, moved = one["cuda"], one["cpu"], one["opened_on_cpu"]
-        cells = [
-            f"{gpu['balanced_accuracy']:.3f} ({cpu['balanced_accuracy']:.3f})",
-            f"{gpu['fit_s']:.0f} ({cpu['fit_s']:.0f})",
-            f"{gpu['rows_per_s']:.0f} ({cpu['rows_per_s']:.0f})",
-            f"{moved['largest_difference']:.3f}",
-            f"{moved['same_label']:.1%}",
-        ]
-        lines.append(f"| {method} | {' | '.join(cells)} |")
-    return lines
 
 
 def studies_page() -> str:

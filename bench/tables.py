@@ -12,7 +12,7 @@ from pathlib import Path
 from field_page import few_runs_lines, field_chart, field_lines, fit_speed_lines, threads_lines
 from headline import headline_rows
 from image_tables import images_page
-from language_tables import gpu_lines, level_tables, promises_line, speed_lines, studies_page
+from language_tables import level_tables, promises_line, speed_lines, studies_page
 from recipe import RESULTS, read_result
 from robustness_tables import robustness_page
 from trust_tables import faithfulness_lines, leaks_lines, promises_tables, sensors_table
@@ -182,7 +182,7 @@ _HEADS = {
     "language-model.md": (
         "The language model on tables",
         "The language model beside every classical expert, with all sensors and without some of them; its speed.",
-        (level_tables, speed_lines, gpu_lines),
+        (level_tables, speed_lines),
     ),
 }
 _MADE = "Made by `python bench/tables.py` from the files in `bench/results`."
