@@ -44,6 +44,37 @@ def test_one_number_for_all_libraries() -> None:
     assert _shown(None, FAULTWISE_THREADS="1", OMP_WAIT_POLICY="ACTIVE") == [1, 1, 1, "ACTIVE"]
 
 
+_WORK = """
+import time
+from faultwise.contracts.threads import set_threads
+set_threads(2)
+import torch
+layer, x = torch.nn.Conv2d(16, 16, 3, padding=1).requires_grad_(False), torch.ones(1, 16, 48, 48)
+layer(x)
+begun = time.process_time()
+for _ in range(60):
+    x = layer(x).tanh()
+print(time.process_time() - begun)
+"""
+
+
+def test_threads_that_wait_leave_the_processors_to_other_processes() -> None:
+    """Two threads beside as many busy processes as there are cores: a fit of 40 images took five times as long."""
+    clean = {name: value for name, value in os.environ.items() if name not in ("OMP_WAIT_POLICY", *threads.NUMBERS)}
+    command = [sys.executable, "-c", _WORK]
+    busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(threads.cores())]
+    try:
+        asleep, spinning = (
+            float(subprocess.run(command, env={**clean, **more}, capture_output=True, check=True).stdout)
+            for more in ({}, {"OMP_WAIT_POLICY": "ACTIVE"})
+        )
+    finally:
+        for one in busy:
+            one.kill()
+            one.wait()
+    assert asleep < spinning / 2, (asleep, spinning)
+
+
 def test_libraries_that_are_loaded_get_the_number(monkeypatch: pytest.MonkeyPatch) -> None:
     import numpy  # noqa: F401
     import torch
