@@ -34,7 +34,7 @@ class FieldTable:
     """Rows (`frame`) with the names of the label, the run and the time (None: rows are separate measurements).
 
     `part` (rows,) says "train" or "test" where the benchmark itself divides its rows. `needs` are settings without
-    which a fit refuses such rows. `normal` is the label of normal rows.
+    which a fit refuses such rows, or takes rows sorted by label for one record. `normal` is the label of normal rows.
     """
 
     name: str

@@ -67,7 +67,7 @@ def _notes(train: np.ndarray, held: np.ndarray, one_record: bool, whole: int, ga
     if one_record:
         notes.append(
             f"No column names the run: all rows were taken as one run in time order, cut into blocks with {gap} rows "
-            "between them."
+            "between them. If every row is a separate measurement, pass --split row."
         )
     return notes
 
