@@ -10,7 +10,7 @@ from typing import Any
 from field_summary import lines_of
 from recipe import RESULTS, read_result
 
-__all__ = ["few_runs_lines", "field_chart", "field_lines", "fit_speed_lines", "threads_lines"]
+__all__ = ["few_runs_lines", "field_chart", "field_lines", "fit_speed_lines", "threads_lines", "window_lines"]
 
 _SPEED = {
     "fit_large_s": "fit of {large}",
@@ -85,6 +85,29 @@ def fit_speed_lines() -> list[str]:
             f"| {words.format(**config)} | {result['seconds'][name]:.3g} | {result['most'][name]:g} | "
             f"{'no' if name in result['missed'] else 'yes'} |"
             for name, words in _SPEED.items()
+        ),
+    ]
+
+
+def window_lines() -> list[str]:
+    """Return the section on windows that a fit chooses beside single rows."""
+    if not _there("window_choice"):
+        return []
+    result = read_result("window_choice")
+    chosen = {name: [row["window"] for row in result["rows"] if row["table"] == name] for name in result["summary"]}
+    return [
+        "",
+        "## A window chosen by the fit beside single rows",
+        "",
+        f"Balanced accuracy of the default call and with `window=1`, mean of {result['config']['seeds']} seeds, tables "
+        "with times (`python bench/window_choice.py`).",
+        "",
+        "| table | windows chosen | default | single rows | difference |",
+        "|---|---|---|---|---|",
+        *(
+            f"| {name} | {', '.join(chosen[name])} | {one['chosen']:.3f} | {one['single']:.3f} | "
+            f"{one['difference']:+.3f} |"
+            for name, one in result["summary"].items()
         ),
     ]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from field_page import few_runs_lines, field_chart, field_lines, fit_speed_lines, threads_lines
+from field_page import few_runs_lines, field_chart, field_lines, fit_speed_lines, threads_lines, window_lines
 from headline import headline_rows
 from image_tables import images_page
 from language_tables import level_tables, promises_line, speed_lines, studies_page
@@ -172,6 +172,7 @@ _HEADS = {
             bulk_table,
             fit_speed_lines,
             threads_lines,
+            window_lines,
         ),
     ),
     "trust.md": (
