@@ -408,6 +408,17 @@ def test_cases_are_the_most_flagged_runs(fitted: Diagnoser, plant: Any) -> None:
             assert run.first_flag == 1 + int(np.flatnonzero(labels != "0")[0])
 
 
+def test_of_a_fault_that_has_ended_no_fading_window_is_explained(windowed: Diagnoser, plant: Any) -> None:
+    rows = plant(seed=4)
+    normal, broken = (rows[rows["run"] == run] for run in ("0a", "1a"))
+    record = pd.concat([normal, broken, normal], ignore_index=True).assign(run="a")
+    case = windowed.diagnose(record).cases[0]
+    flagged = [at + 1 for at, label in enumerate(windowed.predict(record[X_COLUMNS])) if label == "1"]
+    assert flagged[-1] > 32, "windows that still hold rows of the fault are flagged"
+    assert flagged[0] < case.row <= 32
+    assert case.verdict.label == "1"
+
+
 # --- golden --------------------------------------------------------------------------------------------------
 
 

@@ -1,9 +1,9 @@
 """From rows to cases: verdicts for every row, an overview by run, and a few cases in full detail.
 
-Which rows become cases: the requested one, else the last row of the longest flagged stretch of the runs with the most
-flagged rows, else the last row. Attribution uses the classifiers only: asking the language model hundreds of times per
-case would take minutes on a CPU, and its weight is capped. Where sensors are missing it uses the language model's
-encoder.
+Which rows become cases: the requested one, else a row of the longest flagged stretch of the runs with the most flagged
+rows (see `overview.decisive_rows`), else the last row. Attribution uses the classifiers only: asking the language model
+hundreds of times per case would take minutes on a CPU, and its weight is capped. Where sensors are missing it uses the
+language model's encoder.
 """
 
 from __future__ import annotations

@@ -12,18 +12,23 @@ __all__ = ["decisive_rows", "run_summaries"]
 
 
 def decisive_rows(judgements: Judgements, normal: str | None, cases: int) -> np.ndarray:
-    """Return the positions of the rows to explain, one per run, the most flagged runs first."""
+    """Return the positions of the rows to explain, one per run, the most flagged runs first.
+
+    Of a run's longest flagged stretch it is the last row whose fault score reaches the stretch's median: where a fault
+    has ended, the last windows hold hardly any of it.
+    """
     flagged = np.zeros(len(judgements.labels), bool) if normal is None else judgements.labels != normal
     frame = pd.DataFrame({"run": judgements.runs, "flagged": flagged, "at": np.arange(len(flagged))})
     chosen = []
     for _, rows in frame.groupby("run", sort=False):
-        marks = rows["flagged"].to_numpy()
-        last = len(marks) - 1
+        marks, positions = rows["flagged"].to_numpy(), rows["at"].to_numpy()
+        last = int(positions[-1])
         if marks.any():
             ids = np.cumsum(np.diff(marks.astype(int), prepend=0) == 1) * marks
-            longest = np.bincount(ids[marks]).argmax()
-            last = int(np.flatnonzero(ids == longest)[-1])
-        chosen.append((-int(marks.sum()), int(rows["at"].iloc[last])))
+            stretch = positions[ids == np.bincount(ids[marks]).argmax()]
+            scores = np.zeros(len(stretch)) if judgements.scores is None else judgements.scores[stretch]
+            last = int(stretch[scores >= np.median(scores)][-1])
+        chosen.append((-int(marks.sum()), last))
     return np.array([at for _, at in sorted(chosen, key=lambda pair: pair[0])[:cases]])
 
 
