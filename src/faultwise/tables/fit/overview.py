@@ -23,10 +23,10 @@ def decisive_rows(judgements: Judgements, normal: str | None, cases: int) -> np.
     for _, rows in frame.groupby("run", sort=False):
         marks, positions = rows["flagged"].to_numpy(), rows["at"].to_numpy()
         last = int(positions[-1])
-        if marks.any():
+        if judgements.scores is not None and marks.any():
             ids = np.cumsum(np.diff(marks.astype(int), prepend=0) == 1) * marks
             stretch = positions[ids == np.bincount(ids[marks]).argmax()]
-            scores = np.zeros(len(stretch)) if judgements.scores is None else judgements.scores[stretch]
+            scores = judgements.scores[stretch]
             last = int(stretch[scores >= np.median(scores)][-1])
         chosen.append((-int(marks.sum()), last))
     return np.array([at for _, at in sorted(chosen, key=lambda pair: pair[0])[:cases]])
