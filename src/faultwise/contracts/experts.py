@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-__all__ = ["MOST_MISSING", "Expert", "ExpertContext", "takes_weights"]
+__all__ = ["MOST_MISSING", "DrawsRows", "Expert", "ExpertContext", "takes_weights"]
 
 MOST_MISSING = 0.6  # share of variables that an expert trained with missing sensors may have to do without
 
@@ -59,6 +59,15 @@ class Expert(Protocol):
 
     def load(self, folder: Path) -> Expert:
         """Read what `save` wrote."""
+        ...
+
+
+@runtime_checkable
+class DrawsRows(Protocol):
+    """An expert that learns from some of the rows only, where there are many."""
+
+    def draw(self, X: pd.DataFrame, y: np.ndarray, groups: np.ndarray) -> np.ndarray:
+        """Return the positions of the rows (rows,) that a fit on all of them would learn from."""
         ...
 
 

@@ -40,8 +40,9 @@ class Detector:
     def fit(self, scores: np.ndarray, runs: np.ndarray | None = None) -> str:
         """Set the threshold from the fault scores (rows,) of validation rows that are normal.
 
-        With `runs` (rows,) no run counts for more rows than the median run: one long run would decide alone. Returns a
-        note, empty when the rows are enough for the rate. Without rows there is no threshold.
+        With `runs` (rows,) the rate is kept twice: over all rows, and where no run counts for more rows than the median
+        run, because one long quiet run would decide alone. Returns a note, empty when the rows are enough for the rate.
+        Without rows there is no threshold.
         """
         self.interval = None
         if not len(scores):
@@ -50,15 +51,8 @@ class Detector:
                 f"No row labelled `{self.normal}` could be held out, so there is no alarm threshold: each row gets its "
                 "likeliest label. Add normal runs, or pass --split block."
             )
-        weights = np.ones(len(scores)) if runs is None else even_weights(runs)
-        order = np.argsort(scores, kind="stable")
-        total = np.cumsum(weights[order])
-        # With equal weights this is numpy's quantile by the method "higher".
-        reached = (total - weights[order]) / np.maximum(total[-1] - weights[order], 1e-12)
-        at = min(
-            int(np.searchsorted(np.maximum.accumulate(reached), 1 - self.false_alarm_rate - 1e-12)), len(scores) - 1
-        )
-        self.threshold = float(scores[order][at])
+        every = [np.ones(len(scores))] + ([] if runs is None else [even_weights(runs)])
+        self.threshold = max(_quantile(scores, weights, 1 - self.false_alarm_rate) for weights in every)
         if len(scores) * self.false_alarm_rate < 5:
             return (
                 f"The threshold for a false-alarm rate of {self.false_alarm_rate:g} rests on only "
@@ -86,3 +80,12 @@ class Detector:
         if forced is not None:
             detected |= forced
         return np.asarray(np.where(detected, classes[faults.argmax(axis=1)], self.normal))
+
+
+def _quantile(values: np.ndarray, weights: np.ndarray, share: float) -> float:
+    """Return the quantile of weighted values (rows,); with equal weights numpy's by the method "higher"."""
+    order = np.argsort(values, kind="stable")
+    total = np.cumsum(weights[order])
+    reached = (total - weights[order]) / np.maximum(total[-1] - weights[order], 1e-12)
+    at = int(np.searchsorted(np.maximum.accumulate(reached), share - 1e-12))
+    return float(values[order][min(at, len(values) - 1)])

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from faultwise.contracts.errors import UserError, closest, listing
-from faultwise.contracts.experts import Expert, ExpertContext, takes_weights
+from faultwise.contracts.experts import DrawsRows, Expert, ExpertContext, takes_weights
 from faultwise.contracts.progress import ProgressBar
 from faultwise.verdicts.detection import Detector
 from faultwise.verdicts.drawing import draw_evenly
@@ -41,8 +41,16 @@ class Labelled:
     groups: np.ndarray
     weights: np.ndarray | None = None
 
-    def learnt(self, expert: Expert, rows: np.ndarray | slice = slice(None)) -> Expert:
-        """Return an expert fitted on some of the rows, with their weights if there are any and it takes them."""
+    def learnt(self, expert: Expert, rows: np.ndarray | None = None) -> Expert:
+        """Return an expert fitted on all rows, or on those of a fold, with their weights if it takes them.
+
+        A fold draws no other rows than the fit on all does: drawn from fewer rows, classes would have other shares
+        there, and scores of the final expert other heights than those that its threshold rests on.
+        """
+        if rows is None:
+            rows = np.arange(len(self.y))
+        elif isinstance(expert, DrawsRows):
+            rows = rows[np.isin(rows, expert.draw(self.X, self.y, self.groups))]
         parts = (self.X.iloc[rows], self.y[rows], self.groups[rows])
         if self.weights is None or not takes_weights(expert):
             return expert.fit(*parts)

@@ -118,13 +118,17 @@ class ClassicalExpert:
         """Learn from X (rows, features), labels y (rows,), runs groups (rows,); `sample_weight` (rows,) is left out of
         account by methods that know no weights (`weighted` tells).
         """
-        rows = draw_evenly(y, groups, self.limits.rows_with(X.shape[1]), self.seed)
+        rows = self.draw(X, y, groups)
         self.classes_, codes = np.unique(y[rows].astype(str), return_inverse=True)
         weights = None if sample_weight is None else sample_weight[rows]
         self._model = self._learn(X.to_numpy(np.float32)[rows], codes, weights)
         if hasattr(self._model, "n_jobs"):
             self._model.n_jobs = 1  # threads add trees up in the order they end: the last digits would vary
         return self
+
+    def draw(self, X: pd.DataFrame, y: np.ndarray, groups: np.ndarray) -> np.ndarray:
+        """Return the positions of the rows that `fit` learns from, as many as the limits allow."""
+        return draw_evenly(y, groups, self.limits.rows_with(X.shape[1]), self.seed)
 
     def _learn(self, X: np.ndarray, codes: np.ndarray, sample_weight: np.ndarray | None) -> Any:
         weights = {} if sample_weight is None else _weights(self._unfitted, sample_weight)
