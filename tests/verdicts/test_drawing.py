@@ -62,7 +62,9 @@ def test_a_fold_learns_classes_in_the_shares_of_the_fit_on_all_rows() -> None:
         data.learnt(watched, rows)
     assert len(of_all) == 300
     assert np.allclose(seen[0], 1 / 3, atol=0.01)
-    assert np.allclose(seen[1], seen[0], atol=0.05)  # drawn anew from the fold, all its rows would have been taken
+    assert np.allclose(
+        seen[1], seen[0], atol=0.05
+    )  # drawn anew from the fold, normal rows would have been a fifth of it
     normal = of_all[data.y[of_all] == "normal"]
     assert 0.6 < (data.groups[normal] >= 40).mean() < 0.9  # 77% of the normal rows
 

@@ -18,7 +18,7 @@ from faultwise.contracts.errors import UserError, closest, listing
 from faultwise.contracts.experts import DrawsRows, Expert, ExpertContext, takes_weights
 from faultwise.contracts.progress import ProgressBar
 from faultwise.verdicts.detection import Detector
-from faultwise.verdicts.drawing import draw_evenly
+from faultwise.verdicts.drawing import draw_alike, draw_evenly
 from faultwise.verdicts.folds import Fold
 from faultwise.verdicts.fusion import Fusion, cross_fused, parts_of, selected
 from faultwise.verdicts.registry import LANGUAGE_MODEL, ROW_ENCODER, make
@@ -44,13 +44,13 @@ class Labelled:
     def learnt(self, expert: Expert, rows: np.ndarray | None = None) -> Expert:
         """Return an expert fitted on all rows, or on those of a fold, with their weights if it takes them.
 
-        A fold draws no other rows than the fit on all does: drawn from fewer rows, classes would have other shares
-        there, and scores of the final expert other heights than those that its threshold rests on.
+        In a fold classes have the shares that they have in the fit on all rows: drawn from fewer rows they would have
+        others, and scores of the final expert other heights than those that its threshold rests on.
         """
         if rows is None:
             rows = np.arange(len(self.y))
         elif isinstance(expert, DrawsRows):
-            rows = rows[np.isin(rows, expert.draw(self.X, self.y, self.groups))]
+            rows = draw_alike(self.y, self.groups, expert.draw(self.X, self.y, self.groups), rows, seed=0)
         parts = (self.X.iloc[rows], self.y[rows], self.groups[rows])
         if self.weights is None or not takes_weights(expert):
             return expert.fit(*parts)
