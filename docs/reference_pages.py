@@ -71,6 +71,14 @@ _SETTINGS = (
     ),
     ("Images: reading", "faultwise.images.settings", "ImageReading", "Which images of a folder are meant."),
     ("Images: diagnosis", "faultwise.images.settings", "ImageQuery", "`faultwise diagnose RUN IMAGES`."),
+    (
+        "Texts: fit",
+        "faultwise.texts.settings",
+        "TextSettings",
+        "`faultwise fit TABLE_OF_TEXTS --target COL --out RUN`.",
+    ),
+    ("Texts: reading", "faultwise.texts.settings", "TextReading", "How the columns are understood."),
+    ("Texts: diagnosis", "faultwise.texts.settings", "TextQuery", "`faultwise diagnose RUN TEXTS`."),
 )
 
 

@@ -43,7 +43,7 @@ def plugged(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str, str], No
 def test_a_broken_package_stops_nothing(plugged: Callable[[str, str], None], value: str) -> None:
     plugged("broken", value)
     with pytest.warns(UserWarning, match="`broken` cannot be loaded"):
-        assert sorted(modalities()) == ["images", "tables"]
+        assert sorted(modalities()) == ["images", "tables", "texts"]
 
 
 class _Everything:
@@ -60,7 +60,7 @@ everything = _Everything()
 def test_a_source_of_several_kinds_has_to_be_named(plugged: Callable[[str, str], None], tmp_path: Path) -> None:
     plugged("everything", f"{__name__}:everything")
     assert recognised(tmp_path / "rows.csv").modality.name == "everything"  # tables take what nobody else knows
-    with pytest.raises(DataError, match="--modality NAME"):
+    with pytest.raises(DataError, match="--kind NAME"):
         recognised([np.zeros((8, 8, 3), np.uint8)])
     assert recognised(tmp_path / "rows.csv", "tables").modality.name == "tables"
     with pytest.raises(UserError, match="did you mean `tables`"):

@@ -242,7 +242,7 @@ def test_data(cli: Callable[..., Any], tmp_path: Path) -> None:
 
 
 def test_wrong_use_exits_with_2(capsys: pytest.CaptureFixture[str]) -> None:
-    for argv in ([], ["fitt"], ["fit", "x.csv"], ["diagnose", "run"], ["diagnose", "a", "b", "--cases", "x"]):
+    for argv in ([], ["fitt"], ["fit", "x.csv"], ["diagnose", "run"], ["diagnose", "a", "b", "--poll", "x"]):
         with pytest.raises(SystemExit) as left:
             main(argv)
         assert left.value.code == 2

@@ -8,7 +8,15 @@ from typing import get_args
 import pytest
 from test_report import INTERVAL, make_diagnosis, other_kinds
 
-from faultwise.contracts.findings import Finding, RegionFinding, RuleFinding, StatementFinding, VariableFinding
+from faultwise.contracts.findings import (
+    Finding,
+    NeighbourFinding,
+    RegionFinding,
+    RuleFinding,
+    StatementFinding,
+    VariableFinding,
+    WordFinding,
+)
 from faultwise.contracts.verdicts import FaultSet, Verdict
 from faultwise.evidence.sentences import narrate, sentence_of
 from faultwise.report.finding_blocks import KINDS, finding_sections
@@ -35,6 +43,10 @@ STATEMENT = StatementFinding("S1", "spectrum", "Bearing 3", 7.25, 2.0, 4.0, "g",
         (STATEMENT, "Bearing 3 is 7.25 g (at 120 Hz), above its normal range of 2 to 4."),
         (replace(STATEMENT, normal_low=None, place=""), "Bearing 3 is 7.25 g; normal is at most 4."),
         (replace(STATEMENT, value=None, direction="missing"), "Bearing 3 has no value (at 120 Hz)."),
+        (WordFinding("W1", "x", "leaks", (5, 10), 1.204), "Without “leaks” its log-odds fall by 1.20."),
+        (WordFinding("W1", "x", "not", (0, 3), -0.4), "Without “not” its log-odds rise by 0.40."),
+        (NeighbourFinding("N1", "x", "seal leaks", "Leaking", 0.83, "row 7"),
+         "The most similar labelled text is “seal leaks” (row 7), labelled Leaking (similarity 0.83)."),
     ],
 )  # fmt: skip
 def test_sentences(finding: Finding, words: str) -> None:
@@ -46,7 +58,9 @@ def test_every_kind_has_a_sentence_and_a_row() -> None:
     assert {type(one) for one in findings} == set(get_args(Finding)) == set(KINDS)
     anchors = {one.id: f"a{at}" for at, one in enumerate(findings)}
     sections = finding_sections(findings, anchors, "the log-odds in nats", "log-odds")
-    assert [section.title for section in sections] == ["Findings", "Regions", "Findings"]
+    assert [section.title for section in sections] == [
+        "Findings", "Regions", "Findings", "Words that decide", "Labelled texts it is like",
+    ]  # fmt: skip
     rows = [row for section in sections for row in section.blocks[0].rows]  # type: ignore[union-attr]
     assert [row.anchor for row in rows] == list(anchors.values())
     for one, row in zip(findings, rows, strict=True):
@@ -67,7 +81,7 @@ def test_the_order_of_a_narrative() -> None:
     verdict = make_diagnosis().cases[0].verdict
     against = replace(FLOW, id="F2", contribution=-1.0)
     slight = replace(FLOW, id="F3", contribution=0.1, direction="within")
-    rule, sensor, region, statement = other_kinds("x", INTERVAL)
+    rule, sensor, region, statement, *_ = other_kinds("x", INTERVAL)
     made = narrate(verdict, (against, slight, FLOW, statement, region, rule, sensor))
     ids = [one.findings for one in made]
     assert ids == [(), (sensor.id,), (rule.id,), (region.id,), ("F1",), (statement.id,), ("F2",)]

@@ -30,11 +30,13 @@ from faultwise.contracts.errors import UserError
 from faultwise.contracts.findings import (
     Finding,
     Interval,
+    NeighbourFinding,
     RegionFinding,
     RuleFinding,
     SensorFinding,
     StatementFinding,
     VariableFinding,
+    WordFinding,
 )
 from faultwise.contracts.verdicts import FaultSet, Verdict
 from faultwise.evidence.sentences import sentence_of
@@ -150,6 +152,8 @@ def other_kinds(text: str, interval: Interval) -> tuple[Finding, ...]:
         SensorFinding(f"sensor {text}", sensor=text, **about),
         RegionFinding(f"region {text}", text, (1, 2, 3, 4), 0.1, 2.0, 1.0, -5.0, text, (2, 2), text, 0.5),
         StatementFinding(f"statement {text}", text, text, text, 0.0, 1.0, text, text, contribution=0.2),
+        WordFinding(f"word {text}", text, text, (3, 7), 0.7),
+        NeighbourFinding(f"neighbour {text}", text, text, text, 0.8, text),
     )
 
 
@@ -352,7 +356,7 @@ def test_json_is_strict_and_complete() -> None:
     assert back["cases"][0]["findings"][0]["interval"]["first"] == 141
     assert json.loads(render_json(make_hostile()))["notes"] == list(HOSTILE)
     kinds = [one["kind"] for one in json.loads(render_json(make_hostile()))["cases"][0]["findings"]]
-    assert set(kinds) == {"variable", "rule", "sensor", "region", "statement"}
+    assert set(kinds) == {"variable", "rule", "sensor", "region", "statement", "word", "neighbour"}
     assert "picture" not in json.loads(render_json(make_images(1)))["cases"][0]
 
 

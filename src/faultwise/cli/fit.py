@@ -25,7 +25,8 @@ def complete(parser: argparse.ArgumentParser) -> None:
     """Add the arguments: only when the command is used, because they come from the installed modalities."""
     parser.add_argument("source", help="file or folder; its kind is recognised")
     parser.add_argument("--out", required=True, type=Path, metavar="RUN", help="run folder to write")
-    parser.add_argument("--modality", metavar="NAME", help="what the source is, where it could be several things")
+    words = "what the source is, where it could be several things (tables, texts, ...)"
+    parser.add_argument("--kind", "--modality", dest="modality", metavar="NAME", help=words)
     parser.add_argument("--json", action="store_true", help="print figures as JSON")
     add_config_flags(parser)
     add_modality_flags(parser, "fit", "reading", "settings")

@@ -21,14 +21,15 @@ MOST_MISSING = 0.6  # share of variables that an expert trained with missing sen
 
 @dataclass(frozen=True, slots=True)
 class ExpertContext:
-    """What a factory may want to know: the seed, whether to show progress, the language model's settings, and `about`,
-    words for columns from a companion file ("pressure [kPa]: of the reactor").
+    """What a factory may want to know: the seed, whether to show progress, the language model's settings, `about`,
+    words for columns from a companion file ("pressure [kPa]: of the reactor"), and the sentence model for texts.
     """
 
     seed: int = 0
     progress: bool = False
     language: LanguageSettings = field(default_factory=LanguageSettings)
     about: Mapping[str, str] = field(default_factory=dict)
+    sentence_model: str = "all-minilm-l6-v2"
 
 
 @runtime_checkable

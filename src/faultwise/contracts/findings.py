@@ -14,12 +14,14 @@ __all__ = [
     "Finding",
     "Interval",
     "Measure",
+    "NeighbourFinding",
     "OfVariable",
     "RegionFinding",
     "RuleFinding",
     "SensorFinding",
     "StatementFinding",
     "VariableFinding",
+    "WordFinding",
 ]
 
 Direction = Literal["high", "low", "within", "missing", "unusual"]
@@ -141,6 +143,37 @@ class RegionFinding:
 
 
 @dataclass(frozen=True, slots=True)
+class WordFinding:
+    """One word of a text, with its `place` (first letter, letter after the last one).
+
+    `contribution` is how far the log-odds of the verdict's label, in nats, fall when this word alone is left out.
+    """
+
+    id: str
+    expert: str
+    word: str
+    place: tuple[int, int]
+    contribution: float
+    kind: Literal["word"] = "word"
+
+
+@dataclass(frozen=True, slots=True)
+class NeighbourFinding:
+    """A labelled text of the fit that a text is like; `similarity` is the cosine of their vectors, `item` says where it
+    stands in the source of the fit.
+    """
+
+    id: str
+    expert: str
+    text: str
+    label: str
+    similarity: float
+    item: str
+    contribution: float = 0.0
+    kind: Literal["neighbour"] = "neighbour"
+
+
+@dataclass(frozen=True, slots=True)
 class StatementFinding:
     """A statement about anything else that has a name: what a modality of one's own finds.
 
@@ -161,4 +194,6 @@ class StatementFinding:
 
 
 OfVariable = VariableFinding | RuleFinding | SensorFinding
-Finding = VariableFinding | RuleFinding | SensorFinding | RegionFinding | StatementFinding
+Finding = (
+    VariableFinding | RuleFinding | SensorFinding | RegionFinding | WordFinding | NeighbourFinding | StatementFinding
+)

@@ -9,7 +9,7 @@ from faultwise.contracts.settings import option, refuse_problems
 
 __all__ = ["DEVICES", "INPUTS", "METHODS", "SCORINGS", "LanguageSettings"]
 
-INPUTS = ("tokens", "short", "statistics", "thesis")
+INPUTS = ("tokens", "short", "statistics", "thesis", "text")
 METHODS = ("context", "prompt", "lora", "qlora", "adapter", "partial", "full")
 SCORINGS = ("labels", "generate")
 DEVICES = ("auto", "cpu", "cuda")
@@ -20,11 +20,12 @@ class LanguageSettings:
     """How the language model takes part.
 
     `input` is how rows reach it: "tokens" (an encoder writes `tokens` embeddings into the prompt), "short" (then
-    `digits` and `features` count), "statistics" (all measures of the most decisive variables) or "thesis" (a published
-    study's sentence; then `column_names` and `normalise` count). An empty `system` is the input's own system message.
-    `method` is how it is fine-tuned (see `language.adapters`). `scoring` is "labels" (their probabilities are computed)
-    or "generate" (a published study's way: up to five tokens are generated and must read exactly as an answer; for
-    texts only). With the method "context", `examples` training rows of each class stand in the prompt.
+    `digits` and `features` count), "statistics" (all measures of the most decisive variables), "thesis" (a published
+    study's sentence; then `column_names` and `normalise` count) or, for written texts alone, "text". An empty `system`
+    is the input's own system message. `method` is how it is fine-tuned (see `language.adapters`). `scoring` is "labels"
+    (their probabilities are computed) or "generate" (a published study's way: up to five tokens are generated and must
+    read exactly as an answer; for texts only). With the method "context", `examples` training rows of each class stand
+    in the prompt.
 
     Raises UserError for values out of range, or for a scoring that the input does not have.
     """

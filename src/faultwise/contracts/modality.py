@@ -247,7 +247,7 @@ def recognised(source: object, name: str | None = None) -> Recognised:
         raise DataError(f"{shown} is none of what can be read here ({traces}): look at the path and at its files.")
     if len(found) > 1:
         names = listing([one.modality.name for one in found], 20)
-        raise DataError(f"{shown} can be read as {names}: say which with --modality NAME.")
+        raise DataError(f"{shown} can be read as {names}: say which with --kind NAME.")
     return found[0]
 
 

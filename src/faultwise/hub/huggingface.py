@@ -18,17 +18,18 @@ _NOT_WANTED = ["*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.h5", "*.msgpack",
 _NOT_WANTED += ["*.onnx", "*.onnx_data", "onnx/*", "openvino/*", "coreml/*", "original/*"]
 
 
-def from_hub(artifact: Artifact, hub_file: tuple[str, str], tmp: Path) -> Path:
-    """Fetch the file of the same content from Hugging Face. Raises HubError."""
-    repo, name = hub_file
+def from_hub(artifact: Artifact, out: Path) -> Path:
+    """Fetch the file of the same content from Hugging Face to `out`. Raises HubError."""
+    assert artifact.hub_file is not None
+    repo, name = artifact.hub_file
     try:
         from huggingface_hub import hf_hub_download
 
-        got = Path(hf_hub_download(repo, name, local_dir=tmp / "hub"))
+        got = Path(hf_hub_download(repo, name, local_dir=out.parent / "hub"))
     except Exception as error:  # the library raises what its many transports raise
         raise HubError(f"Hugging Face did not give `{repo}/{name}` ({_first_line(error)}).") from error
     with got.open("rb") as source:
-        return copy_checked(artifact, source, tmp / "member", f"`{name}` of `{repo}`")
+        return copy_checked(artifact, source, out, f"`{name}` of `{repo}`")
 
 
 def snapshot(hub_id: str, offline: bool) -> Path:

@@ -107,6 +107,11 @@ def resolve(name_or_path_or_hub_id: str | Path) -> Path:
     )
 
 
+def _wrong(artifact: Artifact, trust_stamp: bool) -> Artifact | None:
+    """Return the first of the file and those beside it that is absent or has another content; None if all are right."""
+    return next((part for part in artifact.parts if not is_right(part, _target(part), trust_stamp)), None)
+
+
 def _target(artifact: Artifact) -> Path:
     return cache_dir() / "models" / artifact.name / artifact.member.rsplit("/", 1)[-1]
 
@@ -114,26 +119,29 @@ def _target(artifact: Artifact) -> Path:
 def _ensure(artifact: Artifact, progress: bool, trust_stamp: bool) -> Path:
     """Return the verified file; fetch it when it is absent or damaged."""
     target = _target(artifact)
-    if is_right(artifact, target, trust_stamp):
+    wrong = _wrong(artifact, trust_stamp)
+    if wrong is None:
         return target
     if is_offline():
-        raise HubError(_offline_message(artifact, target))
+        raise HubError(_offline_message(wrong, _target(wrong)))
     folder = target.parent
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with _locked(folder) as alone:
             # Another process may have fetched it while this one waited for the lock.
-            if is_right(artifact, target, trust_stamp):
+            wrong = _wrong(artifact, trust_stamp)
+            if wrong is None:
                 return target
-            if target.exists():
-                words = f"`{target}` does not have the expected SHA-256: it is fetched again."
+            if _target(wrong).exists():
+                words = f"`{_target(wrong)}` does not have the expected SHA-256: it is fetched again."
                 print(words, file=sys.stderr, flush=True)
             if alone:
                 for left in folder.glob(".fetch-*"):  # of a process that was killed
                     shutil.rmtree(left, ignore_errors=True)
             with tempfile.TemporaryDirectory(prefix=".fetch-", dir=folder, ignore_cleanup_errors=True) as tmp:
-                os.replace(fetch(artifact, Path(tmp), progress), target)
-            write_stamp(artifact, target)
+                for part, file in zip(artifact.parts, fetch(artifact, Path(tmp), progress), strict=True):
+                    os.replace(file, _target(part))
+                    write_stamp(part, _target(part))
     except OSError as error:
         raise HubError(
             f"`{artifact.name}` cannot be kept in `{folder}` ({error}): free some space there, or set "

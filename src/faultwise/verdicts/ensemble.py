@@ -135,7 +135,7 @@ class Ensemble:
                 rows = drawn
         p = {name: q[rows] for name, q in p.items()}
         made = Validation(rows, p, scored[rows])
-        parts = parts_of(_fold_of(rows, folds), data.groups[rows])
+        parts = parts_of(_fold_of(rows, folds), data.groups[rows], data.y[rows])
         self._fuse(made, np.searchsorted(self.classes, data.y[rows]), parts, context.seed)
         made.note = self.set_thresholds({name: p[name] for name in classical}, made.fused, data.y[rows])
         return made

@@ -151,18 +151,24 @@ class Fusion:
         return dict(zip(at, weights.tolist(), strict=True))
 
 
-def parts_of(fold: np.ndarray, runs: np.ndarray, count: int = 3) -> np.ndarray:
-    """Return the part of each validation row, shape (rows,): its fold; of a single fold, runs or pieces in order.
+def parts_of(fold: np.ndarray, runs: np.ndarray, y: np.ndarray, count: int = 3) -> np.ndarray:
+    """Return the part of each validation row, shape (rows,): its fold; of a single fold, runs or pieces of runs.
 
-    >>> parts_of(np.zeros(6, int), np.array(["a", "a", "b", "b", "c", "c"])).tolist()
+    A label (rows,) that is in one run alone would be in one part alone, and be judged by weights that were fitted
+    without it: then each run is cut into pieces.
+
+    >>> parts_of(np.zeros(6, int), np.array(["a", "a", "b", "b", "c", "c"]), np.zeros(6)).tolist()
     [0, 0, 1, 1, 2, 2]
+    >>> parts_of(np.zeros(6, int), np.repeat(["a", "b"], 3), np.repeat(["ok", "leak"], 3)).tolist()
+    [0, 1, 2, 0, 1, 2]
     """
     if len(np.unique(fold)) > 1:
         return np.asarray(pd.factorize(fold)[0])
     codes = pd.factorize(runs)[0]
-    if codes.max(initial=0) >= count - 1:
+    if codes.max(initial=0) >= count - 1 and pd.Series(codes % count).groupby(y).nunique().min() > 1:
         return np.asarray(codes % count)
-    return np.arange(len(fold)) * count // max(1, len(fold))
+    place = pd.Series(codes).groupby(codes)
+    return np.asarray(place.cumcount() * count // place.transform("size"))
 
 
 def cross_fused(

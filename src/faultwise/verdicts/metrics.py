@@ -7,13 +7,14 @@ of a run are not independent.
 
 from __future__ import annotations
 
-from typing import NotRequired, TypedDict
+from collections.abc import Mapping
+from typing import Any, NotRequired, TypedDict
 
 import numpy as np
 import pandas as pd
 from sklearn.metrics import average_precision_score, f1_score, recall_score
 
-__all__ = ["Figures", "metrics", "recall_by_class", "run_interval"]
+__all__ = ["Figures", "leaderboard", "metrics", "recall_by_class", "run_interval"]
 
 
 class Figures(TypedDict):
@@ -110,3 +111,23 @@ def run_interval(
         recalls.append(right[drawn].sum(1) / size[drawn].sum(1))
     low, high = np.quantile(np.mean(recalls, axis=0), [0.025, 0.975])
     return float(low), float(high)
+
+
+def leaderboard(evaluated: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return one row per expert and one for the verdict, best mean recall first."""
+    keys = (
+        "mean_recall",
+        "mean_recall_low",
+        "mean_recall_high",
+        "accuracy",
+        "macro_f1",
+        "log_loss",
+        "fdr",
+        "far",
+    )
+    rows = []
+    for name, figures in [*evaluated["experts"].items(), ("fused verdict", evaluated["verdict"])]:
+        mark = " (chosen on validation)" if name == evaluated.get("chosen") else ""
+        picked = {key: figures.get(key) for key in keys if figures.get(key) is not None}
+        rows.append({"expert": name + mark, **picked, "rows": figures["rows"]})
+    return sorted(rows, key=lambda row: -row["mean_recall"])

@@ -1,4 +1,4 @@
-"""Rows as texts: short tags and digits, or the thesis's sentence.
+"""Rows as texts: short tags and digits, the thesis's sentence, or written texts as they are.
 
 Fault names stay outside; column names, and the words of a companion file about them, enter the thesis's sentence only.
 What the model cannot take in whole is refused, never cut. With the method `context` nothing is trained: rows with
@@ -19,6 +19,7 @@ import pandas as pd
 
 from faultwise.contracts.errors import UserError
 from faultwise.contracts.language import LanguageSettings
+from faultwise.language.classifier.plain_text import PlainText
 from faultwise.language.classifier.sentence import Sentence
 from faultwise.language.classifier.statistics import StatisticsText, measured
 from faultwise.language.classifier.text import ShortText
@@ -51,13 +52,14 @@ class TextInput:
         "short": "Name the fault.",
         "statistics": "Name the fault.",
         "thesis": "You are an expert in diagnosing the faults of this plant.",
+        "text": "Name the failure mode that this maintenance note describes.",
     }
     learning_rate, batch = 5e-4, 8
 
     def __init__(self, settings: LanguageSettings, about: Mapping[str, str] | None = None) -> None:
         self.settings = settings
         self._about = about or {}
-        self._text: ShortText | StatisticsText | Sentence = self._unfitted()
+        self._text: ShortText | StatisticsText | Sentence | PlainText = self._unfitted()
         self._examples: list[str] = []
         self._fits = True  # the examples are as many as the model has room for
         self._answer_room = 0
@@ -89,6 +91,8 @@ class TextInput:
         if self.settings.method == "context":
             few = draw_evenly(codes, np.arange(len(codes)), _ROWS_TO_MEASURE, seed)
             return X.iloc[few], codes[few]
+        if self.settings.input == "text":
+            return X, codes
         from faultwise.language.classifier.row_encoder import hide
 
         rng = np.random.default_rng(seed)
@@ -135,12 +139,14 @@ class TextInput:
         self._examples = state.pop("examples", [])
         self._text = type(self._unfitted())(**state)
 
-    def _unfitted(self) -> ShortText | StatisticsText | Sentence:
+    def _unfitted(self) -> ShortText | StatisticsText | Sentence | PlainText:
         settings = self.settings
         if settings.input == "thesis":
             return Sentence(settings.column_names, settings.normalise)
         if settings.input == "statistics":
             return StatisticsText(settings.features)
+        if settings.input == "text":
+            return PlainText()
         return ShortText(settings.digits, settings.features)
 
     def _drawn(self, X: pd.DataFrame, y: np.ndarray, groups: np.ndarray, seed: int) -> list[str]:

@@ -6,7 +6,6 @@ All are evaluated on the same rows, except the language model, on those that it 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NotRequired, TypedDict
 
@@ -23,7 +22,7 @@ from faultwise.tables.reading.table import Table
 from faultwise.verdicts.metrics import Figures, metrics, recall_by_class
 from faultwise.verdicts.registry import LANGUAGE_MODEL
 
-__all__ = ["TableEvaluation", "evaluate_table", "leaderboard", "normal_in", "seen_again"]
+__all__ = ["TableEvaluation", "evaluate_table", "normal_in", "seen_again"]
 
 
 class TableEvaluation(TypedDict):
@@ -216,23 +215,3 @@ def seen_again(fitted: Fitted, table: Table) -> list[str]:
     if not again:
         return []
     return [f"Leak: {again:,} of {len(table.frame):,} rows were in the fit, value for value: the figures are too good."]
-
-
-def leaderboard(evaluated: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return one row per expert and one for the verdict, best mean recall first."""
-    keys = (
-        "mean_recall",
-        "mean_recall_low",
-        "mean_recall_high",
-        "accuracy",
-        "macro_f1",
-        "log_loss",
-        "fdr",
-        "far",
-    )
-    rows = []
-    for name, figures in [*evaluated["experts"].items(), ("fused verdict", evaluated["verdict"])]:
-        mark = " (chosen on validation)" if name == evaluated.get("chosen") else ""
-        picked = {key: figures.get(key) for key in keys if figures.get(key) is not None}
-        rows.append({"expert": name + mark, **picked, "rows": figures["rows"]})
-    return sorted(rows, key=lambda row: -row["mean_recall"])

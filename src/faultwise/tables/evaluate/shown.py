@@ -7,8 +7,8 @@ from typing import Any
 
 from faultwise.contracts.diagnosis import Evaluation
 from faultwise.tables.evaluate.horizon import horizon_sentences
-from faultwise.tables.evaluate.protocol import leaderboard
 from faultwise.tables.fit.fitted import Fitted
+from faultwise.verdicts.metrics import leaderboard
 
 __all__ = ["evaluation_of"]
 

@@ -110,6 +110,7 @@ class TableSettings:
             "false_alarm_per is `run`, which needs normal_only (--normal-only)" if per_run else "",
             "calibration holds labelled runs out, and normal_only knows no labels" if calibrated else "",
             "" if self.experts else "no expert is named",
+            "language.input is `text`, which is for written texts" if self.language.input == "text" else "",
             "" if _is_window(self.window) else f"window is `{self.window}`, expected a number, 10min or auto",
         )
 

@@ -1,0 +1,1 @@
+"""Sentence models: short texts as vectors."""
