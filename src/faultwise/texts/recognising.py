@@ -64,8 +64,9 @@ def prose_columns(frame: pd.DataFrame) -> dict[str, float]:
     {'note': 2.0}
     """
     made = {}
-    for name in frame.columns:
-        cells = [str(cell) for cell in frame[name].dropna().head(_ROWS)] if _is_text(frame[name]) else []
+    for at, name in enumerate(frame.columns):  # a name may occur twice
+        column = frame.iloc[:, at]
+        cells = [str(cell) for cell in column.dropna().head(_ROWS)] if _is_text(column) else []
         counts = [len(_WORD.findall(cell[:2000])) for cell in cells]
         several = sum(count > 1 for count in counts)
         if len(cells) >= _FEWEST and several >= _PROSE * len(cells) and len(set(cells)) >= _DISTINCT * len(cells):
