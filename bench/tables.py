@@ -15,6 +15,7 @@ from image_tables import images_page
 from language_tables import level_tables, promises_line, speed_lines, studies_page
 from recipe import RESULTS, read_result
 from robustness_tables import robustness_page
+from texts_page import texts_lines
 from trust_tables import faithfulness_lines, leaks_lines, promises_tables, sensors_table
 
 HERE = Path(__file__).parent
@@ -179,6 +180,11 @@ _HEADS = {
         "How far verdicts can be trusted",
         "Coverage of fault sets, false-alarm rates, unknown faults, sensor faults, findings and leaks.",
         (promises_tables, promises_line, few_runs_lines, sensors_table, faithfulness_lines, leaks_lines),
+    ),
+    "texts.md": (
+        "Written texts",
+        "Work orders and notes: words, sentence models and the language model side by side.",
+        (texts_lines,),
     ),
     "language-model.md": (
         "The language model on tables",

@@ -12,7 +12,7 @@ from faultwise.texts.fitting import FittedTexts
 
 __all__ = ["reasons_of"]
 
-_WORD = re.compile(r"\S+")
+_WORD = re.compile(r"[^\W_]+(?:[-'/.][^\W_]+)*")
 _MOST_WORDS, _SHOWN, _NEIGHBOURS = 60, 6, 3
 _FLOOR = 1e-9
 _SLIGHT = 0.05  # nats

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pandas as pd
 
@@ -30,14 +32,17 @@ def held_out(y: np.ndarray, groups: np.ndarray, seed: int) -> np.ndarray:
             f"there are {len(y)} rows of {len(counts)} classes: give more rows, or leave it out with --no-lm."
         )
     runs = pd.DataFrame({"y": y, "g": groups}).drop_duplicates().groupby("y").size()
-    folds = max(2, min(round(1 / _SHARE), int(counts.min())))
+    # By the median: one class of a single row must not make half of all rows validation rows.
+    folds = max(2, min(round(1 / _SHARE), int(np.median(counts))))
     whole = runs.min() >= 2 and len(np.unique(groups)) < len(y)
     if whole:
         folds = max(2, min(folds, int(runs.min())))
         parts = StratifiedGroupKFold(folds, shuffle=True, random_state=seed).split(y, y, groups)
     else:
         parts = StratifiedKFold(folds, shuffle=True, random_state=seed).split(y, y)
-    held[next(iter(parts))[1]] = True
+    with warnings.catch_warnings():  # a class with fewer rows than folds is held out in some of them
+        warnings.filterwarnings("ignore", message="The least populated class", category=UserWarning)
+        held[next(iter(parts))[1]] = True
     unlearnt = np.setdiff1d(y, y[~held])  # classes whose only runs, or only row, were held out
     held[np.isin(y, unlearnt)] = False
     if not held.any():
