@@ -218,7 +218,9 @@ class TextModel:
         findings = () if not text.strip() else reasons_of(self.fitted, text, label, self._fused)
         name = texts.names[at] if texts.names else f"row {texts.rows[at]}"
         shown = text if len(text) <= _NAMED else f"{text[: _NAMED - 1]}…"
-        return Case(f"{name}: {shown}", verdict, findings, narrate(verdict, findings))
+        first, *others = narrate(verdict, findings)
+        first = replace(first, text=f"“{shown}” ({name}): {first.text}")
+        return Case(f"{name}: {shown}", verdict, findings, (first, *others))
 
     def _fused(self, texts: list[str]) -> np.ndarray:
         """Return fused probabilities (texts, classes) without the language model: it is too slow to be asked often."""

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from faultwise.contracts.findings import NeighbourFinding, StatementFinding, WordFinding
+from faultwise.contracts.findings import NeighbourFinding, WordFinding
 from faultwise.texts.fitting import FittedTexts
 
 __all__ = ["reasons_of"]
@@ -21,18 +21,13 @@ _LONG = 200  # characters of a neighbour that are shown
 
 def reasons_of(
     fitted: FittedTexts, text: str, label: str, predict: Callable[[list[str]], np.ndarray]
-) -> tuple[WordFinding | NeighbourFinding | StatementFinding, ...]:
+) -> tuple[WordFinding | NeighbourFinding, ...]:
     """Return findings for a text's label. `predict` maps texts as they were written to probabilities (texts, classes).
 
     The contribution of a word is how far the log-odds of the label fall when the word alone is left out.
     """
     column = int(np.searchsorted(fitted.classes, label))
-    made: list[WordFinding | NeighbourFinding | StatementFinding] = [*_words(text, column, predict)]
-    made += _neighbours(fitted, text)
-    described = fitted.codes.descriptions.get(label)
-    if described:
-        made.append(StatementFinding("C1", "code list", f"code {label}", described, place=fitted.codes.source))
-    return tuple(made)
+    return (*_words(text, column, predict), *_neighbours(fitted, text))
 
 
 def _words(text: str, column: int, predict: Callable[[list[str]], np.ndarray]) -> list[WordFinding]:
