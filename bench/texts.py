@@ -66,8 +66,8 @@ DESCRIPTIONS = {
 DESCRIBED = SYSTEM + " Failure modes: " + "; ".join(f"{label}: {words}" for label, words in DESCRIPTIONS.items()) + "."
 UNTUNED: dict[str, Any] = {"method": "context"}
 LANGUAGE: dict[str, dict[str, Any]] = {
-    "language model, LoRA": {},
-    "language model, LoRA, descriptions": {"system": DESCRIBED},
+    "language model, LoRA, 1.5 minutes": {},
+    "language model, LoRA, 1.5 minutes, descriptions": {"system": DESCRIBED},
     "language model, untuned, zero-shot": {**UNTUNED, "examples": 0},
     "language model, untuned, zero-shot, descriptions": {**UNTUNED, "examples": 0, "system": DESCRIBED},
     "language model, untuned, 1 example a class": {**UNTUNED, "examples": 1},
