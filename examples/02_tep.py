@@ -15,10 +15,11 @@ import pandas as pd
 from charts import strips_chart
 from drawing import places, save
 from faultwise import Diagnoser
-from faultwise.tables.evaluate.protocol import evaluate_table, leaderboard
+from faultwise.tables.evaluate.protocol import evaluate_table
 from faultwise.tables.reading.benchmarks.samples import companion_path, sample_path
 from faultwise.tables.reading.readers import read_source
 from faultwise.tables.reading.table import Table
+from faultwise.verdicts.metrics import leaderboard
 
 NEW = "11"
 

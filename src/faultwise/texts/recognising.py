@@ -17,6 +17,7 @@ __all__ = ["NOTES", "notes_in", "prose_columns", "why_texts"]
 NOTES = (".txt", ".md")
 _ROWS, _SMALL = 300, 8 << 20  # rows that are looked at; bytes of a file that is read whole for that
 _WORD = re.compile(r"[^\W\d_]{2,}")
+_FILE = re.compile(r"\S\.[a-zA-Z][a-zA-Z0-9]{1,4}\s*$")  # a name of a file
 _PROSE, _DISTINCT, _FEWEST = 0.4, 0.1, 5  # share of cells with two words or more, share of distinct cells, cells
 _MOST_MEASURED = 3  # columns of numbers with decimals: work orders have hours and costs, sensor tables have more
 
@@ -67,7 +68,7 @@ def prose_columns(frame: pd.DataFrame) -> dict[str, float]:
     for at, name in enumerate(frame.columns):  # a name may occur twice
         column = frame.iloc[:, at]
         cells = [str(cell) for cell in column.dropna().head(_ROWS)] if _is_text(column) else []
-        counts = [len(_WORD.findall(cell[:2000])) for cell in cells]
+        counts = [0 if _FILE.search(cell) else len(_WORD.findall(cell[:2000])) for cell in cells]
         several = sum(count > 1 for count in counts)
         if len(cells) >= _FEWEST and several >= _PROSE * len(cells) and len(set(cells)) >= _DISTINCT * len(cells):
             made[str(name)] = sum(counts) / len(counts)

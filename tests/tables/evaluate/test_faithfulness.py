@@ -137,7 +137,8 @@ def test_verdicts_are_drawn_evenly(plant: Callable[..., pd.DataFrame]) -> None:
     made = Diagnoser(experts=("logistic-regression",)).fit(_table(plant(runs=4, rows=30)))
     found = faithfulness(made.model_.fitted, _table(few.reset_index(drop=True)), verdicts=12, cited=1, draws=2)
     assert {label: line["verdicts"] for label, line in found["by_label"].items()} == {"1": 6, "2": 6}
-    assert found["runs"] == 8
+    # Six verdicts from six runs of fault 1, six from two of fault 2: runs with fewer right rows may give none.
+    assert 7 <= found["runs"] <= 8
     assert not any("in the fit" in note for note in found["notes"])
 
 
