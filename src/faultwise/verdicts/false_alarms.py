@@ -114,7 +114,8 @@ def rate_interval(alarms: np.ndarray, rows: np.ndarray, confidence: float = _CON
         likelihood += count * (betaln(k + a, n - k + b) - betaln(a, b))
     profile = likelihood.max(axis=1)
     within = np.flatnonzero(profile >= profile.max() - _t(len(rows), confidence) ** 2 / 2)
-    return float(_MEANS[within[0]]), float(_MEANS[within[-1]])
+    high = 1.0 if within[-1] == len(_MEANS) - 1 else float(_MEANS[within[-1]])  # the grid ends below 1
+    return float(_MEANS[within[0]]), high
 
 
 def even_weights(runs: np.ndarray) -> np.ndarray:
