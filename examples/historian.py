@@ -9,13 +9,13 @@ Writing them needs `openpyxl`.
 from __future__ import annotations
 
 import argparse
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+
+from transcript import transcript
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "how-to" / "historian.md"
 _FIT = "fit plant.xlsx --group pump --time time --events plant.xlsx --out runs/pumps"
@@ -72,11 +72,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         write(Path(folder))
         for command, most in ((_FIT, 60), (_DIAGNOSE, 40)):
-            argv = [sys.executable, "-m", "faultwise.cli.main", *command.split()]
-            done = subprocess.run(argv, cwd=folder, capture_output=True, text=True, check=True)
-            shown = [line.rstrip() for line in (done.stderr + done.stdout).splitlines()]
-            more = ["..."] if len(shown) > most else []
-            parts.append("\n".join(["", "```", f"$ faultwise {command}", *shown[:most], *more, "```"]))
+            parts.append(transcript(command, Path(folder), most))
     args.page.write_text("\n".join(parts) + "\n", encoding="utf-8")
 
 

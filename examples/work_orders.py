@@ -9,13 +9,13 @@ workbooks needs `openpyxl`; the sentence model (91 MB) is fetched on the first r
 from __future__ import annotations
 
 import argparse
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+
+from transcript import transcript
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "how-to" / "work-orders.md"
 _COMMANDS = (
@@ -106,11 +106,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         write(Path(folder))
         for command, most in _COMMANDS:
-            argv = [sys.executable, "-m", "faultwise.cli.main", *command.split()]
-            done = subprocess.run(argv, cwd=folder, capture_output=True, text=True, check=True)
-            shown = [line.rstrip() for line in (done.stderr + done.stdout).splitlines()]
-            more = ["..."] if len(shown) > most else []
-            parts.append("\n".join(["", "```", f"$ faultwise {command}", *shown[:most], *more, "```"]))
+            parts.append(transcript(command, Path(folder), most))
         coded = (Path(folder) / "coded.csv").read_text(encoding="utf-8").splitlines()[:6]
         parts.append("\n".join(["", "The first lines of `coded.csv`:", "", "```", *coded, "```"]))
     args.page.write_text("\n".join(parts) + "\n" + _TAIL, encoding="utf-8")

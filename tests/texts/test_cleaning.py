@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from faultwise.texts.cleaning import Cleaner, as_lines, one_letter_apart, read_synonyms
+from faultwise.texts.cleaning import Cleaner, one_letter_apart, read_synonyms
 from faultwise.texts.near_duplicates import groups_of
+from faultwise.texts.writing import csv_text
 
 
 @settings(max_examples=100, deadline=None)
@@ -44,5 +45,5 @@ def test_words_of_the_fit_are_never_changed_but_by_the_list() -> None:
 
 def test_the_list_is_written_and_read(tmp_path: Path) -> None:
     file = tmp_path / "synonyms.csv"
-    file.write_text(as_lines({"brg": "bearing", "bearng": "brg"}))
+    file.write_text(csv_text([("word", "for"), ("brg", "bearing"), ("bearng", "brg")]))
     assert read_synonyms(file) == {"brg": "bearing", "bearng": "bearing"}

@@ -12,7 +12,7 @@ member of a wheel is kept. Models given by Hugging Face id are not pinned by a h
 
 from __future__ import annotations
 
-from faultwise.hub.local import available, cache_dir, is_offline, path, pull, resolve
+from faultwise.hub.local import available, cache_dir, is_offline, lasting_name, path, pull, resolve
 from faultwise.hub.registry import REGISTRY, Artifact
 
-__all__ = ["REGISTRY", "Artifact", "available", "cache_dir", "is_offline", "path", "pull", "resolve"]
+__all__ = ["REGISTRY", "Artifact", "available", "cache_dir", "is_offline", "lasting_name", "path", "pull", "resolve"]

@@ -21,7 +21,7 @@ from faultwise.hub.huggingface import snapshot
 from faultwise.hub.registry import REGISTRY, Artifact, known
 from faultwise.hub.verified import is_right, size_of, write_stamp
 
-__all__ = ["RegisteredModel", "available", "cache_dir", "is_offline", "path", "pull", "resolve"]
+__all__ = ["RegisteredModel", "available", "cache_dir", "is_offline", "lasting_name", "path", "pull", "resolve"]
 
 _HUB_ID = re.compile(r"^[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*(?:@[\w./-]+)?$")
 
@@ -110,6 +110,11 @@ def resolve(name_or_path_or_hub_id: str | Path) -> Path:
 def _wrong(artifact: Artifact, trust_stamp: bool) -> Artifact | None:
     """Return the first of the file and those beside it that is absent or has another content; None if all are right."""
     return next((part for part in artifact.parts if not is_right(part, _target(part), trust_stamp)), None)
+
+
+def lasting_name(source: str) -> str:
+    """Return the name of a model so that it means the same in any working folder."""
+    return str(Path(source).absolute()) if Path(source).exists() else source
 
 
 def _target(artifact: Artifact) -> Path:

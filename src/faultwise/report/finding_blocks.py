@@ -183,13 +183,12 @@ def _word_subject(finding: WordFinding) -> tuple[str, str]:
 
 
 def _neighbour(finding: NeighbourFinding) -> tuple[Cell, ...]:
-    where = clean(finding.item)
     return (
         Cell(clean(finding.id)),
         Cell(clean(finding.text)),
         Cell(clean(finding.label)),
         Cell(f"{finding.similarity:.2f}"),
-        Cell(where),
+        Cell(clean(finding.item)),
     )
 
 

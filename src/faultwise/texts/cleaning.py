@@ -17,7 +17,7 @@ from pathlib import Path
 
 from faultwise.contracts.errors import DataError
 
-__all__ = ["Cleaner", "as_lines", "one_letter_apart", "read_synonyms"]
+__all__ = ["Cleaner", "one_letter_apart", "read_synonyms"]
 
 _SPACES = re.compile(r"\s+")
 _DATE = re.compile(r"\b\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}\b|\b\d{1,2}:\d{2}(:\d{2})?\b")
@@ -41,7 +41,7 @@ class Cleaner:
 
     @classmethod
     def fit(cls, texts: Iterable[str], on: bool = True, given: Mapping[str, str] | None = None) -> Cleaner:
-        """Learn spellings from texts; with a list `given`, that list is all there is.
+        """Learn spellings from texts; a list that is `given` takes the place of the learnt one.
 
         >>> made = Cleaner.fit(["pump failure", "failure of seal", "valve failure", "pump falure"])
         >>> made("Pump P-101A falure on 3/4/2021, 12.5 bar")
@@ -134,8 +134,3 @@ def _end_of(word: str, synonyms: Mapping[str, str]) -> str:
             raise DataError(f"The synonyms lead in a circle: {' to '.join([*seen, after])}. Remove one of them.")
         seen.append(after)
     return seen[-1]
-
-
-def as_lines(synonyms: Mapping[str, str]) -> str:
-    """Return a list of synonyms as CSV, sorted."""
-    return "".join(f"{word},{other}\n" for word, other in [("word", "for"), *sorted(synonyms.items())])

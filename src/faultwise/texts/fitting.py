@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -23,10 +23,10 @@ from faultwise.verdicts.conformal import most_coverage
 from faultwise.verdicts.detection import Detector
 from faultwise.verdicts.ensemble import Ensemble, Labelled, Validation
 from faultwise.verdicts.folds import folds
-from faultwise.verdicts.metrics import metrics
+from faultwise.verdicts.metrics import figures_by_expert, metrics
 from faultwise.verdicts.registry import LANGUAGE_MODEL, make
 
-__all__ = ["FittedTexts", "fit_texts", "framed"]
+__all__ = ["FittedTexts", "context_of", "fit_texts", "framed"]
 
 _SURE = 0.5  # of another label than the text's: the label may be wrong
 
@@ -53,6 +53,13 @@ class FittedTexts:
         return self.ensemble.classes
 
 
+def context_of(settings: TextSettings, progress: bool, codes: Codes | None = None) -> ExpertContext:
+    """Return what text experts are told when they are made."""
+    language = replace(settings.language, input="text")
+    about = {} if codes is None else codes.descriptions
+    return ExpertContext(settings.seed, progress, language, about, settings.sentence_model)
+
+
 def framed(texts: list[str]) -> pd.DataFrame:
     """Return texts as what text experts take: one column."""
     return pd.DataFrame({TEXT: pd.Series(texts, dtype=object)})
@@ -70,7 +77,7 @@ def fit_texts(texts: Texts, settings: TextSettings, reading: TextReading, progre
         raise DataError(f"No text is labelled `{settings.normal}`; the labels are {listing(sorted(set(y)))}.")
     codes = Codes() if reading.codes is None else read_codes(reading.codes)
     codes.check(y)
-    context = ExpertContext(settings.seed, progress, _language(settings), codes.descriptions, settings.sentence_model)
+    context = context_of(settings, progress, codes)
     for name in settings.experts:
         make(name, context)
     given = None if reading.synonyms is None else read_synonyms(reading.synonyms)
@@ -94,12 +101,6 @@ def fit_texts(texts: Texts, settings: TextSettings, reading: TextReading, progre
             "folder lists them. Settle them in a table with the columns row and label, and fit again with --accepted."
         )
     return FittedTexts(ensemble, cleaner, codes, likeness, texts, calibration, notes, record, issues)
-
-
-def _language(settings: TextSettings) -> Any:
-    from dataclasses import replace
-
-    return replace(settings.language, input="text")
 
 
 def _duplicates(groups: np.ndarray, texts: Texts) -> list[str]:
@@ -144,10 +145,7 @@ def _calibrated(
 def _record(texts: Texts, ensemble: Ensemble, validation: Validation, data: Labelled) -> dict[str, Any]:
     classes, y = ensemble.classes, data.y[validation.rows]
     normal = ensemble.detector.normal
-    figures = {}
-    for name, p in validation.p.items():
-        rows = validation.scored if name == LANGUAGE_MODEL else np.ones(len(p), bool)
-        figures[name] = metrics(y[rows], classes[p[rows].argmax(axis=1)], p[rows], classes, normal)
+    figures = figures_by_expert(validation.p, validation.scored, y, classes, normal)
     labels = ensemble.detector.decide(validation.fused, classes)
     verdict = metrics(y, labels, validation.fused, classes, normal)
     best = max((name for name in figures if name != LANGUAGE_MODEL), key=lambda n: figures[n]["accuracy"], default=None)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -15,22 +13,22 @@ from safetensors.numpy import load_file, save_file
 
 from faultwise.contracts.diagnosis import Case, Diagnosis, Evaluation
 from faultwise.contracts.errors import DataError, RunFolderError, UserError
-from faultwise.contracts.experts import ExpertContext
 from faultwise.evidence.sentences import narrate
-from faultwise.texts.cleaning import Cleaner, as_lines
+from faultwise.texts.cleaning import Cleaner
 from faultwise.texts.codes import Codes
-from faultwise.texts.fitting import FittedTexts, framed
+from faultwise.texts.fitting import FittedTexts, context_of, framed
 from faultwise.texts.likeness import Likeness
 from faultwise.texts.reading import Texts, read_texts
 from faultwise.texts.reasons import reasons_of
 from faultwise.texts.settings import TextQuery, TextReading, TextSettings
 from faultwise.texts.verdicts import TextJudgements, judged, text_verdict
+from faultwise.texts.writing import csv_text, write_lines
 from faultwise.verdicts.calibration import Calibration
 from faultwise.verdicts.detection import Detector
 from faultwise.verdicts.ensemble import Ensemble
 from faultwise.verdicts.fusion import Fusion
-from faultwise.verdicts.metrics import leaderboard, metrics
-from faultwise.verdicts.registry import LANGUAGE_MODEL, make
+from faultwise.verdicts.metrics import figures_by_expert, leaderboard, metrics
+from faultwise.verdicts.registry import make
 
 __all__ = ["TextModel"]
 
@@ -78,18 +76,18 @@ class TextModel:
         assert known.labels is not None
         own = {"texts": known.texts, "labels": known.labels.tolist(), "rows": known.rows.tolist(), "names": known.names}
         (folder / _KNOWN).write_text(json.dumps(own), encoding="utf-8")
-        (folder / "synonyms.csv").write_text(as_lines(fitted.cleaner.synonyms), encoding="utf-8")
-        if fitted.label_issues:
-            (folder / "label_issues.csv").write_text(_lines(fitted.label_issues), encoding="utf-8")
+        (folder / "synonyms.csv").write_text(
+            csv_text([("word", "for"), *sorted(fitted.cleaner.synonyms.items())]), encoding="utf-8"
+        )
+        if issues := fitted.label_issues:
+            (folder / "label_issues.csv").write_text(
+                csv_text([list(issues[0]), *(list(one.values()) for one in issues)]), encoding="utf-8"
+            )
         state = {
             "fusion": fitted.ensemble.fusion.to_dict(),
             "detector": asdict(fitted.ensemble.detector),
             "alone": fitted.ensemble.alone,
-            "cleaner": {
-                "on": fitted.cleaner.on,
-                "known": dict(fitted.cleaner.known),
-                "synonyms": dict(fitted.cleaner.synonyms),
-            },
+            "cleaner": asdict(fitted.cleaner),
             "codes": fitted.codes.to_dict(),
             "likeness": fitted.likeness.source,
             "calibration": None if fitted.calibration is None else fitted.calibration.to_dict(),
@@ -111,8 +109,7 @@ class TextModel:
             detector, fusion = Detector(**state["detector"]), Fusion(**state["fusion"])
             labels = np.array(manifest["labels"], dtype=str)
             ensemble = Ensemble(labels, detector, fusion=fusion, alone=state["alone"])
-            language = replace(settings.language, input="text")
-            context = ExpertContext(settings.seed, progress, language, {}, settings.sentence_model)
+            context = context_of(settings, progress)
             for name in manifest["experts"]:  # type: ignore[attr-defined]
                 ensemble.experts[name] = make(name, context).load(folder / "experts" / name)
             labels_of = np.array(own["labels"], dtype=object)
@@ -143,17 +140,10 @@ class TextModel:
         assert texts.labels is not None
         made, classes, y = self._judged(texts.texts, query.score_rows), self.classes, texts.labels.astype(str)
         normal = self.fitted.ensemble.detector.normal
-        experts = {}
-        for name, p in made.by_expert.items():
-            rows = made.scored if name == LANGUAGE_MODEL else np.ones(len(y), bool)
-            experts[name] = metrics(y[rows], classes[p[rows].argmax(axis=1)], p[rows], classes, normal)
+        experts = figures_by_expert(made.by_expert, made.scored, y, classes, normal)
         verdict = metrics(y, made.labels, made.p, classes, normal)
         if made.sets is not None:
-            known = np.isin(y, classes)
-            at = np.searchsorted(classes, y[known])
-            verdict["coverage"] = float(made.sets.members[known][np.arange(len(at)), at].sum() / len(y))
-            verdict["set_size"] = float(made.sets.members.sum(axis=1).mean())
-            verdict["abstained"] = float(np.isin(made.sets.status, ("undecided", "unknown")).mean())
+            verdict.update(made.sets.figures(y, classes))  # type: ignore[typeddict-item]
         seen = set(self.fitted.known.texts)
         again = sum(text in seen for text in texts.texts)
         notes = [*texts.notes, *([f"{again} of {len(y)} texts were learnt from, word for word."] if again else [])]
@@ -193,8 +183,6 @@ class TextModel:
         self, source: object, out: Path, reading: object, query: object, every: bool = True, progress: bool = False
     ) -> Mapping[str, object]:
         """Write a line per text: its row, label, probability, status, and with `every` all probabilities."""
-        from faultwise.texts.writing import write_lines
-
         assert isinstance(reading, TextReading)
         assert isinstance(query, TextQuery)
         texts = read_texts(source, self._later(reading))
@@ -244,11 +232,3 @@ class TextModel:
             "experts": list(self.fitted.ensemble.experts),
             **kept,
         }
-
-
-def _lines(rows: Sequence[Mapping[str, object]]) -> str:
-    made = io.StringIO()
-    writer = csv.DictWriter(made, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return made.getvalue()

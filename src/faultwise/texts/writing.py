@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import os
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +17,18 @@ import pandas as pd
 from faultwise.texts.reading import Texts
 from faultwise.texts.verdicts import TextJudgements
 
-__all__ = ["write_lines"]
+__all__ = ["csv_text", "write_lines"]
+
+
+def csv_text(rows: Iterable[Sequence[object]]) -> str:
+    """Return rows as CSV, cells with commas in quotes.
+
+    >>> csv_text([("word", "for"), ("brg", "bearing, ball")])
+    'word,for\\nbrg,"bearing, ball"\\n'
+    """
+    made = io.StringIO()
+    csv.writer(made, lineterminator="\n").writerows(rows)
+    return made.getvalue()
 
 
 def write_lines(

@@ -35,6 +35,18 @@ class SetJudgements:
     p_known: np.ndarray
     status: np.ndarray
 
+    def figures(self, truth: np.ndarray, classes: np.ndarray) -> dict[str, float]:
+        """Return how often sets hold the `truth` (rows,), how large they are, and how often each status is given."""
+        known = np.isin(truth, classes)
+        held = self.members[known, np.searchsorted(classes, truth[known])].sum() / len(truth)
+        return {
+            "coverage": float(held),
+            "set_size": float(self.members.sum(axis=1).mean()),
+            "abstained": float((self.status == "undecided").mean()),
+            "unknown": float((self.status == "unknown").mean()),
+            "several": float((self.status == "several").mean()),
+        }
+
 
 @dataclass(slots=True)
 class Calibration:

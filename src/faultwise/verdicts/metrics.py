@@ -14,7 +14,9 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import average_precision_score, f1_score, recall_score
 
-__all__ = ["Figures", "leaderboard", "metrics", "recall_by_class", "run_interval"]
+from faultwise.verdicts.registry import LANGUAGE_MODEL
+
+__all__ = ["Figures", "figures_by_expert", "leaderboard", "metrics", "recall_by_class", "run_interval"]
 
 
 class Figures(TypedDict):
@@ -111,6 +113,25 @@ def run_interval(
         recalls.append(right[drawn].sum(1) / size[drawn].sum(1))
     low, high = np.quantile(np.mean(recalls, axis=0), [0.025, 0.975])
     return float(low), float(high)
+
+
+def figures_by_expert(
+    p: Mapping[str, np.ndarray],
+    scored: np.ndarray,
+    y: np.ndarray,
+    classes: np.ndarray,
+    normal: str | None = None,
+    groups: np.ndarray | None = None,
+) -> dict[str, Figures]:
+    """Return the figures of each expert's likeliest labels; p maps experts to probabilities (rows, classes). The
+    language model is judged on the rows of the mask `scored`.
+    """
+    made = {}
+    for name, q in p.items():
+        rows = scored if name == LANGUAGE_MODEL else np.ones(len(q), bool)
+        runs = None if groups is None else groups[rows]
+        made[name] = metrics(y[rows], classes[q[rows].argmax(axis=1)], q[rows], classes, normal, runs)
+    return made
 
 
 def leaderboard(evaluated: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -19,6 +19,7 @@ from faultwise.contracts.errors import RunFolderError, UserError
 from faultwise.contracts.experts import ExpertContext
 from faultwise.contracts.language import LanguageSettings
 from faultwise.contracts.progress import ProgressBar
+from faultwise.hub import lasting_name
 from faultwise.language.classifier.missing_sensors import MissingSensorTemperature
 from faultwise.language.classifier.text_input import TextInput
 from faultwise.language.classifier.token_input import TokenInput
@@ -162,7 +163,7 @@ class LanguageExpert:
         self._input.save(folder)
         state = {
             "classes": self.classes_.tolist(),
-            "settings": {**dataclasses.asdict(self.settings), "model": _absolute(self.settings.model)},
+            "settings": {**dataclasses.asdict(self.settings), "model": lasting_name(self.settings.model)},
             "fingerprint": loaded.fingerprint,
             "temperatures": {name: dataclasses.asdict(one) for name, one in self._temperatures.items()},
             "log": self.log,
@@ -252,11 +253,6 @@ class LanguageExpert:
 
     def _questions(self, X: pd.DataFrame) -> Questions:
         return self._input.questions(X, self._language_model(), self._builder(), self._tree())
-
-
-def _absolute(model: str) -> str:
-    """Return a model's name so that it means the same in any folder."""
-    return str(Path(model).absolute()) if Path(model).exists() else model
 
 
 def _nearly_certain(found: np.ndarray, classes: int) -> np.ndarray:

@@ -1,9 +1,9 @@
 """Rows as texts: short tags and digits, the thesis's sentence, or written texts as they are.
 
 Fault names stay outside; column names, and the words of a companion file about them, enter the thesis's sentence only.
-What the model cannot take in whole is refused, never cut. With the method `context` nothing is trained: rows with
-answers stand in the user's turn before each question. They are text like the question, so nothing in them can end a
-turn.
+What the model cannot take in whole is refused, never cut; only long written texts are (see `plain_text`). With the
+method `context` nothing is trained: rows with answers stand in the user's turn before each question. They are text like
+the question, so nothing in them can end a turn.
 """
 
 from __future__ import annotations

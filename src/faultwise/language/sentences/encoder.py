@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-__all__ = ["DEFAULT", "MOST_TOKENS", "SentenceEncoder", "load", "state_of"]
+__all__ = ["DEFAULT", "MOST_TOKENS", "SentenceEncoder", "load"]
 
 DEFAULT = "all-minilm-l6-v2"
 MOST_TOKENS = 256  # of a text: what the default model was trained with
@@ -91,8 +90,3 @@ def load(source: str = DEFAULT, device: str = "auto") -> SentenceEncoder:
         ) from error
     model.float()  # type: ignore[no-untyped-call]
     return SentenceEncoder(model.to(device_named(device)), tokenizer, source)  # type: ignore[arg-type]
-
-
-def state_of(source: str) -> str:
-    """Return a model's name so that it means the same in any folder."""
-    return str(Path(source).absolute()) if Path(source).exists() else source

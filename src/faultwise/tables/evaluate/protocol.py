@@ -164,13 +164,7 @@ def _add_calibrated(figures: Figures, fitted: Fitted, rows: _Rows, fused: np.nda
     found = calibration.judgements(fused, classes, labels, fitted.novelty.scores(rows.features.frame))
     if rows.also is not None:
         figures["set_f1"] = _set_f1(rows.sets(classes), found.members)
-    known = np.isin(truth, classes)
-    held = found.members[known, np.searchsorted(classes, truth[known])].sum() / len(truth)
-    figures["coverage"] = float(held)
-    figures["set_size"] = float(found.members.sum(axis=1).mean())
-    figures["abstained"] = float((found.status == "undecided").mean())
-    figures["unknown"] = float((found.status == "unknown").mean())
-    figures["several"] = float((found.status == "several").mean())
+    figures.update(found.figures(truth, classes))  # type: ignore[typeddict-item]
 
 
 def _set_f1(true: np.ndarray, found: np.ndarray) -> float:

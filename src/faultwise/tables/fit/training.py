@@ -27,7 +27,7 @@ from faultwise.verdicts.cross_calibration import CrossFitted, cross_calibrate, n
 from faultwise.verdicts.detection import Detector
 from faultwise.verdicts.ensemble import Ensemble, Labelled, Validation
 from faultwise.verdicts.folds import Fold
-from faultwise.verdicts.metrics import metrics
+from faultwise.verdicts.metrics import figures_by_expert, metrics
 from faultwise.verdicts.novelty import Novelty
 from faultwise.verdicts.registry import LANGUAGE_MODEL, make
 
@@ -189,12 +189,7 @@ def _figures(validation: Validation, data: Labelled, ensemble: Ensemble, kind: s
     classes, normal = ensemble.classes, ensemble.detector.normal
     y = data.y[validation.rows]
     groups = data.groups[validation.rows] if kind == "group" else None
-    figures = {}
-    for name, q in validation.p.items():
-        rows = validation.scored if name == LANGUAGE_MODEL else np.ones(len(q), bool)
-        runs = None if groups is None else groups[rows]
-        labels = classes[q[rows].argmax(axis=1)]
-        figures[name] = metrics(y[rows], labels, q[rows], classes, normal, runs)
+    figures = figures_by_expert(validation.p, validation.scored, y, classes, normal, groups)
     labels = ensemble.detector.decide(validation.fused, classes)
     verdict = metrics(y, labels, validation.fused, classes, normal, groups)
     classical = [name for name in figures if name != LANGUAGE_MODEL]

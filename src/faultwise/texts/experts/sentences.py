@@ -18,7 +18,9 @@ from safetensors.numpy import load_file, save_file
 from faultwise.contracts.errors import RunFolderError
 from faultwise.contracts.experts import ExpertContext
 from faultwise.contracts.progress import ProgressBar
+from faultwise.hub import lasting_name
 from faultwise.language.sentences import encoder as sentences
+from faultwise.texts.experts.linear import LinearClassifier
 from faultwise.texts.experts.words import TEXT
 
 if TYPE_CHECKING:
@@ -40,38 +42,35 @@ class EmbeddingExpert:
     def __init__(self, source: str = sentences.DEFAULT, seed: int = 0, progress: bool = False, device: str = "auto"):
         self.source, self.seed, self.progress, self.device = source, seed, progress, device
         self.classes_ = np.empty(0, dtype=object)
-        self._weights, self._bias = np.empty((0, 0), np.float32), np.empty(0, np.float32)
+        self._linear: LinearClassifier | None = None
         self._encoder: sentences.SentenceEncoder | None = None
 
     def fit(self, X: pd.DataFrame, y: np.ndarray, groups: np.ndarray) -> EmbeddingExpert:
         """Learn from texts (rows,) in the column `text` of X."""
-        from sklearn.linear_model import LogisticRegression
-
         vectors = self._encoded().embed(list(X[TEXT]), self.progress and len(X) > 1000)
         self.classes_ = np.unique(y.astype(str))
-        model = LogisticRegression(C=_C, max_iter=500, random_state=self.seed).fit(vectors, y.astype(str))
-        two = len(self.classes_) == 2
-        self._weights = (np.vstack([-model.coef_, model.coef_]) / 2 if two else model.coef_).astype(np.float32)
-        self._bias = (np.r_[-model.intercept_, model.intercept_] / 2 if two else model.intercept_).astype(np.float32)
+        self._linear = LinearClassifier.fit(vectors, y.astype(str), _C, self.seed)
         return self
 
     def predict_proba(self, X: pd.DataFrame) -> np.ndarray:
         """Return probabilities of shape (rows, classes)."""
-        if not len(self._bias):
-            raise RunFolderError(f"The expert `{self.name}` was neither fitted nor loaded.")
-        return _softmax(self._encoded().embed(list(X[TEXT])) @ self._weights.T + self._bias)
+        return self._ready().predict_proba(self._encoded().embed(list(X[TEXT])))
 
     def save(self, folder: Path) -> None:
         """Write the linear model; the sentence model is only named."""
-        save_file({"weights": np.ascontiguousarray(self._weights), "bias": self._bias}, folder / "head.safetensors")
+        save_file(self._ready().arrays(), folder / "head.safetensors")
         _write_state(folder, self.classes_, self.source)
 
     def load(self, folder: Path) -> EmbeddingExpert:
         """Read what `save` wrote."""
         self.classes_, self.source = _read_state(folder)
-        head = load_file(folder / "head.safetensors")
-        self._weights, self._bias = head["weights"], head["bias"]
+        self._linear = LinearClassifier(**load_file(folder / "head.safetensors"))
         return self
+
+    def _ready(self) -> LinearClassifier:
+        if self._linear is None:
+            raise RunFolderError(f"The expert `{self.name}` was neither fitted nor loaded.")
+        return self._linear
 
     def _encoded(self) -> sentences.SentenceEncoder:
         if self._encoder is None:
@@ -195,13 +194,8 @@ class SentenceExpert:
         return self._encoder, self._head
 
 
-def _softmax(scores: np.ndarray) -> np.ndarray:
-    raised = np.exp(scores - scores.max(axis=1, keepdims=True), dtype=float)
-    return np.asarray(raised / raised.sum(axis=1, keepdims=True))
-
-
 def _write_state(folder: Path, classes: np.ndarray, source: str) -> None:
-    state = {"classes": classes.tolist(), "model": sentences.state_of(source)}
+    state = {"classes": classes.tolist(), "model": lasting_name(source)}
     (folder / "expert.json").write_text(json.dumps(state), encoding="utf-8")
 
 

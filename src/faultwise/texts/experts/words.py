@@ -12,6 +12,7 @@ from safetensors.numpy import load_file, save_file
 
 from faultwise.contracts.errors import RunFolderError
 from faultwise.contracts.experts import ExpertContext
+from faultwise.texts.experts.linear import LinearClassifier
 
 __all__ = ["TEXT", "WORDS", "WordExpert", "words"]
 
@@ -34,36 +35,21 @@ class WordExpert:
         self.seed = seed
         self.classes_ = np.empty(0, dtype=object)
         self._vectorizers: list[Any] = []
-        self._weights = np.empty((0, 0))
-        self._bias = np.empty(0)
+        self._linear: LinearClassifier | None = None
 
     def fit(self, X: pd.DataFrame, y: np.ndarray, groups: np.ndarray) -> WordExpert:
         """Learn from texts (rows,) in the column `text` of X."""
-        from scipy import sparse
-        from sklearn.linear_model import LogisticRegression
-
         self._vectorizers = [_vectorizer(kind) for kind in _KINDS]
         texts = _texts(X)
-        features = sparse.hstack([one.fit_transform(texts) for one in self._vectorizers], format="csr")
+        features = _beside([one.fit_transform(texts) for one in self._vectorizers])
         self.classes_ = np.unique(y.astype(str))
-        model = LogisticRegression(C=_C, max_iter=300, random_state=self.seed).fit(features, y.astype(str))
-        # Two classes have one row of weights.
-        two = len(self.classes_) == 2
-        weights = np.vstack([-model.coef_, model.coef_]) / 2 if two else model.coef_
-        self._weights = weights.astype(np.float32).astype(float)  # as they are kept
-        self._bias = np.r_[-model.intercept_, model.intercept_] / 2 if two else model.intercept_
+        self._linear = LinearClassifier.fit(features, y.astype(str), _C, self.seed)
         return self
 
     def predict_proba(self, X: pd.DataFrame) -> np.ndarray:
         """Return probabilities of shape (rows, classes)."""
-        from scipy import sparse
-
-        if not self._vectorizers:
-            raise RunFolderError("The expert `words` was neither fitted nor loaded.")
-        features = sparse.hstack([one.transform(_texts(X)) for one in self._vectorizers], format="csr")
-        scores = features @ self._weights.T + self._bias
-        raised = np.exp(scores - scores.max(axis=1, keepdims=True))
-        return np.asarray(raised / raised.sum(axis=1, keepdims=True))
+        texts = _texts(X)
+        return self._ready().predict_proba(_beside([one.transform(texts) for one in self._vectorizers]))
 
     def save(self, folder: Path) -> None:
         """Write words, their rarity and the weights."""
@@ -73,25 +59,32 @@ class WordExpert:
         }
         (folder / "expert.json").write_text(json.dumps(state), encoding="utf-8")
         rarity = {f"rarity{at}": np.asarray(one.idf_) for at, one in enumerate(self._vectorizers)}
-        own = {"weights": self._weights.astype(np.float32), "bias": self._bias}
-        save_file(
-            {name: np.ascontiguousarray(part) for name, part in {**rarity, **own}.items()}, folder / "w.safetensors"
-        )
+        parts = {name: np.ascontiguousarray(part) for name, part in rarity.items()}
+        save_file({**parts, **self._ready().arrays()}, folder / "words.safetensors")
 
     def load(self, folder: Path) -> WordExpert:
         """Read what `save` wrote."""
-        state, parts = (
-            json.loads((folder / "expert.json").read_text(encoding="utf-8")),
-            load_file(folder / "w.safetensors"),
-        )
+        state = json.loads((folder / "expert.json").read_text(encoding="utf-8"))
+        parts = load_file(folder / "words.safetensors")
         self.classes_ = np.array(state["classes"], dtype=str)
         self._vectorizers = []
         for at, (kind, known) in enumerate(zip(_KINDS, state["words"], strict=True)):
             one = _vectorizer(kind, known)
             one.idf_ = parts[f"rarity{at}"]
             self._vectorizers.append(one)
-        self._weights, self._bias = parts["weights"].astype(float), parts["bias"]
+        self._linear = LinearClassifier(parts["weights"], parts["bias"])
         return self
+
+    def _ready(self) -> LinearClassifier:
+        if self._linear is None:
+            raise RunFolderError(f"The expert `{self.name}` was neither fitted nor loaded.")
+        return self._linear
+
+
+def _beside(features: list[Any]) -> Any:
+    from scipy import sparse
+
+    return sparse.hstack(features, format="csr")
 
 
 def _vectorizer(kind: str, known: list[str] | None = None) -> Any:
